@@ -1,0 +1,1 @@
+//! Canonical key bytes: what grouping, key slots and order are defined on.

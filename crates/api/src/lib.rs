@@ -1,0 +1,37 @@
+//! The words and the contracts.
+//!
+//! The one crate that the author of a transform or a connector must read: what a [`Batch`] is, what
+//! time, windows and panes are, and what an [`Operator`], a [`Source`], a [`Sink`] and a [`Transform`]
+//! promise each other.
+//!
+//! **Invariants.** No IO, no tokio, no clock: contracts are given what they need. Operators are
+//! synchronous and pure: they never await, spawn, sleep, read a clock or draw randomness.
+
+pub mod batch;
+pub mod catalog;
+pub mod error;
+pub mod hold;
+pub mod key;
+pub mod operator;
+pub mod pane;
+pub mod shape;
+pub mod sink;
+pub mod source;
+pub mod time;
+pub mod transform;
+pub mod trigger;
+pub mod window;
+
+pub use batch::{Batch, Dict, Times};
+pub use catalog::{Catalog, Entry};
+pub use error::{Error, ErrorKind, Result};
+pub use hold::Holds;
+pub use operator::{Fates, More, OpCx, Operator, OutPort, Port, TimerId};
+pub use pane::{Pane, Timing};
+pub use shape::Shape;
+pub use sink::Sink;
+pub use source::{Budget, Pull, Resume, Source, SourceStatus};
+pub use time::{EventTime, Micros};
+pub use transform::{BindCx, BuildCx, Distribution, FileInfo, InputShape, Output, OutputRole, PlanNode, Probe, Running, Transform};
+pub use trigger::Trigger;
+pub use window::{AccumulationMode, Window, WindowFn, Windowing};

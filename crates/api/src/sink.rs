@@ -1,0 +1,51 @@
+//! The contract of a sink.
+
+use crate::batch::Batch;
+use crate::error::Result;
+use crate::source::BoxFuture;
+use crate::time::EventTime;
+use bytes::Bytes;
+
+/// A running writer to something outside.
+///
+/// ```text
+///  build --> [ write | on_watermark ]* --> prepare(e) --> commit(e) --> ... --> finish --> drop
+///                                                                   \--> abort
+/// ```
+///
+/// **Constraints.** Nothing that was written may be visible outside before `commit` (or `finish`, which
+/// prepares and commits what is left). `commit` of the same epoch may be called again after a crash and
+/// must then change nothing. `abort` takes away what was not committed.
+pub trait Sink: Send {
+    /// Takes rows.
+    fn write(&mut self, batch: Batch) -> BoxFuture<'_, Result<()>>;
+
+    /// The input watermark has moved: windows that ended may be completed.
+    fn on_watermark(&mut self, to: EventTime) -> BoxFuture<'_, Result<()>> {
+        let _ = to;
+        Box::pin(async { Ok(()) })
+    }
+
+    /// Makes everything written so far ready to be committed; the answer is kept in the checkpoint.
+    fn prepare(&mut self, epoch: u64) -> BoxFuture<'_, Result<Bytes>> {
+        let _ = epoch;
+        Box::pin(async { Ok(Bytes::new()) })
+    }
+
+    /// Makes a prepared epoch visible.
+    fn commit(&mut self, epoch: u64, prepared: Bytes) -> BoxFuture<'_, Result<()>> {
+        let _ = (epoch, prepared);
+        Box::pin(async { Ok(()) })
+    }
+
+    /// All inputs ended: everything becomes visible. Called once every sink of the job is ready.
+    fn finish(&mut self) -> BoxFuture<'_, Result<()>>;
+
+    /// The job failed: takes away what is not visible yet.
+    fn abort(&mut self);
+
+    /// What it made, for the summary: paths, topics.
+    fn made(&self) -> Vec<String> {
+        Vec::new()
+    }
+}

@@ -1,0 +1,105 @@
+//! The contract of a source.
+
+use crate::batch::Batch;
+use crate::error::Result;
+use crate::operator::OutPort;
+use crate::time::{EventTime, Micros};
+use bytes::Bytes;
+use std::future::Future;
+use std::pin::Pin;
+
+/// A future that a contract returns.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// How much a call of [`Source::next`] may give.
+#[derive(Clone, Copy, Debug)]
+pub struct Budget {
+    /// Rows.
+    pub rows_max: usize,
+    /// Bytes, about.
+    pub bytes_max: usize,
+}
+
+/// Where a source can go on after a restart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resume {
+    /// Not at this point: wait for a later one.
+    Barrier,
+    /// After this position, but what came before cannot be given again in the same pieces.
+    Seek(Bytes),
+    /// At this position, giving exactly the same rows again.
+    Replay(Bytes),
+}
+
+/// What a source will do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceStatus {
+    /// There may be more at once.
+    Ready,
+    /// Nothing now; ask again after this processing-time delay. An idle source does not hold the watermark.
+    Idle(Micros),
+    /// No more, ever.
+    Done,
+}
+
+/// What one call of [`Source::next`] gives.
+#[derive(Debug)]
+pub struct Pull {
+    /// Rows by output.
+    pub batches: Vec<(OutPort, Batch)>,
+    /// No later row will have an earlier time than this.
+    pub watermark: EventTime,
+    /// What comes next.
+    pub status: SourceStatus,
+    /// Where one could go on from, after these rows.
+    pub resume: Resume,
+    /// Units read (rows, lines, messages), good and bad.
+    pub read: u64,
+    /// Units that failed and were given on an error output, or counted as skipped because the author said so.
+    pub dead: u64,
+    /// Units passed over because the author said so (comments, skipped lines, filters).
+    pub skipped: u64,
+}
+
+impl Pull {
+    /// Nothing more, ever.
+    pub fn done() -> Self {
+        Pull {
+            batches: Vec::new(),
+            watermark: EventTime::MAX,
+            status: SourceStatus::Done,
+            resume: Resume::Barrier,
+            read: 0,
+            dead: 0,
+            skipped: 0,
+        }
+    }
+}
+
+/// A running reader of something outside.
+///
+/// ```text
+///  build --> next* (--> committed(epoch))* --> drop
+///              \--> split: part of the work moves to another instance
+/// ```
+///
+/// **Constraints.** The runner owns pausing, barriers, retries and pacing; a source only answers
+/// `next`. It must stay within the budget, give back control in about ten milliseconds of work, keep
+/// no more than the budget in memory, and never give rows behind its own watermark unless they are
+/// late at the origin. Units that cannot be decoded are routed to the error output if the author
+/// asked for one, else `next` fails. `read = rows + dead + skipped` must hold over all pulls.
+pub trait Source: Send {
+    /// The next rows.
+    fn next(&mut self, budget: Budget) -> BoxFuture<'_, Result<Pull>>;
+
+    /// Everything given before `epoch` has been committed by the sinks: acknowledge it outside.
+    fn committed(&mut self, epoch: u64) -> BoxFuture<'_, Result<()>> {
+        let _ = epoch;
+        Box::pin(async { Ok(()) })
+    }
+
+    /// Gives part of the remaining work away, if it can be divided.
+    fn split(&mut self) -> Option<Box<dyn Source>> {
+        None
+    }
+}

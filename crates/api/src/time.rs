@@ -1,0 +1,76 @@
+//! Instants of event time and durations.
+//!
+//! Time is a count of microseconds since 1970-01-01T00:00:00Z in 64 bits, with Beam's least and
+//! greatest instants (`BoundedWindow.TIMESTAMP_MIN_VALUE` and `_MAX_VALUE`: whole milliseconds).
+
+use std::fmt;
+
+/// A duration in microseconds.
+pub type Micros = i64;
+
+/// Microseconds in a second.
+pub const SECOND: Micros = 1_000_000;
+/// Microseconds in a millisecond.
+pub const MILLISECOND: Micros = 1_000;
+
+/// An instant of event time (or, where said so, of processing time): microseconds since the epoch.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EventTime(pub i64);
+
+impl EventTime {
+    /// Before all time: where elements without a timestamp sit, and where watermarks start.
+    pub const MIN: EventTime = EventTime(-9_223_372_036_854_775_000);
+    /// After all time: a watermark here says that nothing more will come.
+    pub const MAX: EventTime = EventTime(9_223_372_036_854_775_000);
+    /// The greatest timestamp inside the global window: a day before [`EventTime::MAX`], so that
+    /// timers at the end of the window can still fire (Beam's `GlobalWindow.maxTimestamp`).
+    pub const END_OF_GLOBAL_WINDOW: EventTime = EventTime(9_223_371_950_454_775_000);
+
+    /// From seconds.
+    pub fn from_seconds(seconds: i64) -> Self {
+        EventTime(seconds.saturating_mul(SECOND)).clamped()
+    }
+
+    /// Within Beam's range.
+    #[must_use]
+    pub fn clamped(self) -> Self {
+        self.clamp(Self::MIN, Self::MAX)
+    }
+
+    /// Later by a duration, held within range. The ends of time stay where they are.
+    #[must_use]
+    pub fn plus(self, d: Micros) -> Self {
+        if self == Self::MAX || self == Self::MIN {
+            return self;
+        }
+        EventTime(self.0.saturating_add(d)).clamped()
+    }
+
+    /// RFC 3339 in UTC with a `Z`, as many decimals as needed; the ends of time by name.
+    pub fn to_rfc3339(self) -> String {
+        match self {
+            Self::MIN => "the start of time".to_owned(),
+            Self::MAX => "the end of time".to_owned(),
+            t => jiff::Timestamp::from_microsecond(t.0)
+                .map(|t| t.to_string())
+                .unwrap_or_else(|_| format!("{} us", t.0)),
+        }
+    }
+}
+
+impl fmt::Debug for EventTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::MIN => f.write_str("MIN"),
+            Self::MAX => f.write_str("MAX"),
+            t if t.0 % SECOND == 0 => write!(f, "{}s", t.0 / SECOND),
+            t => write!(f, "{}us", t.0),
+        }
+    }
+}
+
+impl fmt::Display for EventTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.to_rfc3339())
+    }
+}

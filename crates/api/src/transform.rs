@@ -1,0 +1,170 @@
+//! From a config to something that runs: [`Transform`] binds to [`PlanNode`] builds [`Running`].
+
+use crate::error::Result;
+use crate::operator::Operator;
+use crate::shape::Shape;
+use crate::sink::Sink;
+use crate::source::Source;
+use bytes::Bytes;
+use purlin_spec::{Diagnostics, Span};
+use std::fmt::Debug;
+use std::sync::Arc;
+
+/// A transform as its author configured it: what a catalogue entry decodes a config into.
+pub trait Transform: Debug + Send + Sync {
+    /// Checks the config against the shapes of the inputs and fixes the shapes of the outputs.
+    ///
+    /// Pure but for what it asks of `cx.probe`. On problems it pushes all of them and returns `None`.
+    fn bind(&self, inputs: &[InputShape], cx: &mut BindCx<'_>) -> Option<Arc<dyn PlanNode>>;
+}
+
+/// One input of a transform that is being bound.
+#[derive(Clone, Debug)]
+pub struct InputShape {
+    /// Its tag: `input`, or the author's name for it.
+    pub tag: String,
+    /// What comes in.
+    pub shape: Shape,
+    /// True if the rows are error rows (`element`, `msg`, `stack`) of some transform.
+    pub is_error: bool,
+    /// Where the author wrote the reference.
+    pub span: Span,
+}
+
+/// What a transform may ask while it binds.
+pub struct BindCx<'a> {
+    /// The transform's label, for messages.
+    pub label: &'a str,
+    /// Where the transform stands.
+    pub span: Span,
+    /// Where its type name stands.
+    pub type_span: Span,
+    /// Whether Beam's quirks are copied.
+    pub beam_compat: bool,
+    /// The door to files.
+    pub probe: &'a dyn Probe,
+    /// Where problems go.
+    pub diagnostics: &'a mut Diagnostics,
+}
+
+/// A file that a pattern matched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileInfo {
+    /// Its path or address.
+    pub path: String,
+    /// Its size in bytes.
+    pub bytes: u64,
+}
+
+/// What binding may ask of the outside: which files there are, and how they begin.
+pub trait Probe: Sync {
+    /// The files a pattern matches, sorted by path; none is an empty list.
+    fn glob(&self, pattern: &str) -> Result<Vec<FileInfo>>;
+    /// The first `bytes_max` bytes of a file, decompressed if its name says so.
+    fn head(&self, path: &str, bytes_max: usize) -> Result<Bytes>;
+    /// A small file as text (an expression's script, a schema).
+    fn text(&self, path: &str) -> Result<String>;
+    /// True if a folder exists where this path would be created, and may be written to.
+    fn can_create(&self, path: &str) -> Result<()>;
+}
+
+/// What an output is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OutputRole {
+    /// Results.
+    Main,
+    /// Rows that failed: `element`, `msg`, `stack`.
+    Error,
+    /// Rows that came too late for their window.
+    Late,
+}
+
+/// One output of a bound transform. The place in [`PlanNode::outputs`] is its port.
+#[derive(Clone, Debug)]
+pub struct Output {
+    /// The name after the dot in a reference; `out` for an only output.
+    pub tag: String,
+    /// What comes out.
+    pub shape: Shape,
+    /// What it is for.
+    pub role: OutputRole,
+}
+
+/// How the rows of an input must be spread over lanes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Distribution {
+    /// Any way.
+    Any,
+    /// Rows with equal values in these columns meet in one lane.
+    Keyed(Vec<usize>),
+    /// All in one lane.
+    Single,
+}
+
+/// A bound transform: immutable, shareable, with its properties checked.
+pub trait PlanNode: Debug + Send + Sync {
+    /// Its outputs; the index is the port. Sinks may have none.
+    fn outputs(&self) -> &[Output];
+
+    /// Details for `explain`, such as `group_by customer; sum(amount)`.
+    fn explain(&self) -> String;
+
+    /// How rows of an input port must be spread.
+    fn distribution(&self, port: usize) -> Distribution {
+        let _ = port;
+        Distribution::Any
+    }
+
+    /// Given which columns of each output are read downstream, says which columns of each input it
+    /// needs. The default needs all.
+    fn columns_needed(&self, outputs: &[Vec<bool>], inputs: &[Shape]) -> Vec<Vec<bool>> {
+        let _ = outputs;
+        inputs.iter().map(|s| vec![true; s.schema.fields().len()]).collect()
+    }
+
+    /// For readers: the same node, leaving out (as nulls) the columns of output 0 that are not needed.
+    fn prune(&self, needed: &[bool]) -> Option<Arc<dyn PlanNode>> {
+        let _ = needed;
+        None
+    }
+
+    /// For aggregations: a partial step to run before rows are shuffled, and the step that completes it.
+    fn lift(&self) -> Option<Lifted> {
+        None
+    }
+
+    /// Makes one running instance, for one lane.
+    fn build(&self, cx: &BuildCx) -> Result<Running>;
+}
+
+/// An aggregation in two steps.
+#[derive(Clone, Debug)]
+pub struct Lifted {
+    /// Runs where the rows are.
+    pub partial: Arc<dyn PlanNode>,
+    /// Runs after the shuffle, on what `partial` emits.
+    pub complete: Arc<dyn PlanNode>,
+}
+
+/// Which instance is being built.
+#[derive(Clone, Debug)]
+pub struct BuildCx {
+    /// The transform's label.
+    pub label: String,
+    /// The lane, from 0.
+    pub lane: usize,
+    /// How many lanes there are.
+    pub lanes: usize,
+    /// Rows a batch should have at most.
+    pub rows_max: usize,
+}
+
+/// A running instance of a transform.
+pub enum Running {
+    /// Reads from outside.
+    Source(Box<dyn Source>),
+    /// Works on batches.
+    Operator(Box<dyn Operator>),
+    /// Writes to outside.
+    Sink(Box<dyn Sink>),
+}

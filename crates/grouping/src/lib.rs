@@ -1,0 +1,1 @@
+//! Keyed, windowed aggregation: accumulators, triggers, panes.

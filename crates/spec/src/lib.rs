@@ -1,0 +1,21 @@
+//! Text to description.
+//!
+//! `spec` turns the text of a Beam YAML file into a tree that remembers where each value came from,
+//! and that tree, through small pure phases, into a [`model`]-level description plus
+//! [`Diagnostics`](diagnostic::Diagnostics).
+//!
+//! **Invariants.** No Arrow, no tokio, no files (a loader is passed in), no clock. Nothing here fails:
+//! every step returns what it could make and everything it has to say about the rest.
+
+pub mod config;
+pub mod diagnostic;
+pub mod model;
+pub mod node;
+pub mod suggest;
+pub mod template;
+pub mod vocabulary;
+pub mod yaml;
+
+pub use config::{Config, FieldDef, FromNode, Kind};
+pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use node::{Node, Position, Sources, Span, Value};

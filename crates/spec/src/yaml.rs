@@ -1,0 +1,134 @@
+//! YAML text to a spanned tree, under YAML 1.1 rules.
+//!
+//! The grammar is `saphyr-parser`'s (YAML 1.2, which differs in nothing that a pipeline uses); what a
+//! scalar means is decided here, as PyYAML's safe loader does, because Beam reads files with that.
+
+mod build;
+mod scalar;
+#[cfg(test)]
+mod tests;
+
+use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::node::{Node, Position, Sources, Value};
+use crate::template::LineMap;
+use saphyr_parser::{Parser, ScanError};
+
+/// Parses one YAML document; an empty text is `null`.
+///
+/// `text` is what templating gave, `map` leads from it to the source, whose number is `file`. The spans
+/// of the tree are places of the source. Everything that is wrong goes to `d` (codes `yaml/…`); `None`
+/// if there is no tree at all.
+pub fn parse(file: u32, text: &str, map: &LineMap, sources: &Sources, d: &mut Diagnostics) -> Option<Node> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let lines: Vec<&str> = text.lines().collect();
+    let mut builder = build::Builder::new(map, &lines);
+    let mut parser = Parser::new_from_str(text);
+    while let Some(next) = parser.next_event() {
+        match next {
+            Ok((event, span)) => builder.event(event, span, d)?,
+            Err(e) => {
+                d.push(syntax_error(&e, &lines, map, sources));
+                return None;
+            }
+        }
+    }
+    let start = Position { line: 1, column: 1 };
+    let mut node = builder.finish().unwrap_or_else(|| Node::new(Value::Null, map.span(start, start)));
+    if node.is_null() && sources.get(node.span.file).is_none() {
+        node.span.file = file;
+    }
+    Some(node)
+}
+
+/// Parses a text that is its own source, for tests and small uses.
+pub fn parse_str(text: &str) -> (Option<Node>, Diagnostics) {
+    let (mut sources, mut d) = (Sources::default(), Diagnostics::default());
+    let file = sources.add("text", text);
+    let node = parse(file, text, &LineMap::identity(file), &sources, &mut d);
+    (node, d)
+}
+
+fn syntax_error(e: &ScanError, lines: &[&str], map: &LineMap, sources: &Sources) -> Diagnostic {
+    let small = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    let mut at =
+        Position { line: small(e.marker().line().max(1)), column: small(e.marker().col().saturating_add(1)) };
+    // The parser may notice only at the end of the text; the last line with something is more use.
+    if at.line as usize > lines.len() {
+        let last = lines.iter().rposition(|l| !l.trim().is_empty()).unwrap_or(0);
+        at = Position {
+            line: small(last + 1),
+            column: small(lines.get(last).map_or(0, |l| l.trim_end().chars().count()).max(1)),
+        };
+    }
+    let line = lines.get(at.line as usize - 1).copied().unwrap_or_default();
+    if let Some(tab) = tab_in_indentation(lines, at) {
+        return tab_error(tab, map);
+    }
+    let span = map.span(at, Position { column: at.column.saturating_add(1), ..at });
+    let (why, help) = explain(e.info(), line, at.column);
+    let mut diagnostic = Diagnostic::error("yaml/syntax", span, format!("this is not YAML: {why}")).label(e.info());
+    if let Some(help) = help {
+        diagnostic = diagnostic.help(help);
+    }
+    if sources.line(span.file, span.start.line).is_some_and(|l| l.trim() != line.trim()) {
+        let shown: String = line.chars().take(120).collect();
+        diagnostic = diagnostic.help(format!("after templating the line reads `{}`", shown.trim_end()));
+    }
+    diagnostic
+}
+
+/// A tab before the first letter of the line at fault or of the line before it.
+fn tab_in_indentation(lines: &[&str], at: Position) -> Option<Position> {
+    [at.line, at.line.saturating_sub(1)].into_iter().find_map(|line| {
+        let text = lines.get((line as usize).checked_sub(1)?)?;
+        let indentation = text.chars().take_while(|c| c.is_whitespace() || *c == '-');
+        let column = indentation.take(text.chars().count()).position(|c| c == '\t')?;
+        Some(Position { line, column: column as u32 + 1 })
+    })
+}
+
+fn tab_error(at: Position, map: &LineMap) -> Diagnostic {
+    let span = map.span(at, Position { column: at.column + 1, ..at });
+    Diagnostic::error("yaml/tab", span, "a tab is used for indentation")
+        .label("YAML indents with spaces only")
+        .help("replace every tab at the start of a line by spaces")
+}
+
+/// What a message of the parser most often means, and what to do.
+fn explain(info: &str, line: &str, column: u32) -> (&'static str, Option<&'static str>) {
+    const TABLE: &[(&str, &str, &str)] = &[
+        (
+            "mapping values are not allowed",
+            "a second `:` on a line that already has one, or wrong indentation",
+            "put quotes around text that contains `: `",
+        ),
+        ("unknown anchor", "an alias without its anchor", "define it before with `&name`; text that starts with `*` needs quotes"),
+        ("',' or '}'", "a `{` is not closed, or a comma is missing", "close it with `}`; text with `{`, `}` or `,` needs quotes inside `{…}`"),
+        ("',' or ']'", "a `[` is not closed, or a comma is missing", "close it with `]`; text with `[`, `]` or `,` needs quotes inside `[…]`"),
+        ("misplaced bracket", "a bracket closes something that is not open", "remove it, or put quotes around the text"),
+        ("did not find expected key", "wrong indentation", "keys of one mapping start in one column"),
+        ("did not find expected '-'", "wrong indentation", "the `-` of one list stand in one column"),
+        ("simple key expect", "a key without `:`", "write `key: value`; text over several lines needs `|` or quotes"),
+        ("unexpected end of stream", "a quote is not closed", "close it with the same quote"),
+        ("escape", "an unknown escape after `\\` in double quotes", "use single quotes, or double the backslash"),
+        ("block sequence entries are not allowed", "a list starts where none may", "put the `-` on a line of its own, indented"),
+        ("tag", "a wrong tag", "text that starts with `!` needs quotes"),
+        ("unexpected character", "text may not start with this character", "put quotes around it"),
+        ("invalid indentation", "wrong indentation", "indent what belongs together by the same number of spaces"),
+        ("wrongly indented line", "wrong indentation in a block of text", "indent the text by at least as much as its first line"),
+    ];
+    if line.contains("{{") || line.contains("{%") {
+        return (
+            "it looks like a template that was not rendered",
+            Some("put quotes around `{{ … }}`, or check the `{% raw %}` around it"),
+        );
+    }
+    let at = line.chars().nth((column as usize).saturating_sub(1));
+    if matches!(at, Some('@' | '`' | '%')) {
+        return ("text may not start with this character", Some("put quotes around it"));
+    }
+    TABLE
+        .iter()
+        .find(|(part, ..)| info.contains(part))
+        .map_or(("the structure is broken here", None), |(_, why, help)| (*why, Some(*help)))
+}
