@@ -60,8 +60,21 @@ pub struct OpCx {
     pub holds: Holds,
     /// Timers in processing time to set (`Some`) or clear (`None`), taken by the runner after each call.
     pub timers: Vec<(TimerId, Option<EventTime>)>,
+    /// Lines for the log, in order, taken by the runner after each call.
+    pub log: Vec<(LogLevel, String)>,
     /// About how many rows a call should emit before it answers [`More::Yes`].
     pub rows_max: usize,
+}
+
+/// How loud a line of the log is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LogLevel {
+    /// Something is wrong.
+    Error,
+    /// Worth reading.
+    Info,
+    /// Detail.
+    Debug,
 }
 
 impl OpCx {
@@ -74,6 +87,7 @@ impl OpCx {
             now: EventTime::MIN,
             holds: Holds::default(),
             timers: Vec::new(),
+            log: Vec::new(),
             rows_max,
         }
     }

@@ -74,3 +74,9 @@ impl fmt::Display for EventTime {
         f.write_str(&self.to_rfc3339())
     }
 }
+
+/// Reads RFC 3339 text with any offset (`2024-03-05T10:00:00+01:00`, a space in place of the `T` too).
+pub fn parse_rfc3339(text: &str) -> Option<EventTime> {
+    let t: jiff::Timestamp = text.trim().parse().ok()?;
+    Some(EventTime(t.as_microsecond()).clamped())
+}

@@ -1,1 +1,30 @@
-//! stub
+//! Outside systems: one folder each, formats beside them.
+//!
+//! [`catalog`] lists the readers and writers; [`LocalProbe`] is the door through which binding looks at
+//! local files.
+//!
+//! **Invariants.** Formats know nothing of where bytes come from. Memory is bounded by the longest record
+//! allowed and the budget of a pull. A record that cannot be read is never dropped without being counted.
+
+pub mod csv;
+pub mod json;
+pub mod text;
+
+mod format;
+mod shared;
+
+pub use shared::probe::LocalProbe;
+
+use purlin_api::Entry;
+
+/// All transforms of this crate, in the order of the reference.
+pub fn catalog() -> Vec<Entry> {
+    vec![
+        text::source::entry(),
+        text::sink::entry(),
+        csv::source::entry(),
+        csv::sink::entry(),
+        json::source::entry(),
+        json::sink::entry(),
+    ]
+}

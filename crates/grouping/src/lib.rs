@@ -1,1 +1,7 @@
 //! Keyed, windowed aggregation: accumulators, triggers, panes.
+
+pub mod accumulate;
+pub mod aggregate;
+
+pub mod panes;
+pub mod trigger;

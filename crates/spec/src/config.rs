@@ -79,8 +79,12 @@ pub trait Config: FromNode {
 /// Says that a value is of the wrong kind.
 pub fn wrong_kind(node: &Node, wanted: &str, d: &mut Diagnostics) {
     d.push(
-        Diagnostic::error("config/wrong-type", node.span, format!("expected {wanted}, found {}", node.kind_name()))
-            .label(format!("this is {}", node.kind_name())),
+        Diagnostic::error(
+            "config/wrong-type",
+            node.span,
+            format!("expected {wanted}, found {}", node.kind_name()),
+        )
+        .label(format!("this is {}", node.kind_name())),
     );
 }
 
@@ -122,10 +126,16 @@ pub fn field<T: FromNode>(
         Some(n) if !(n.is_null() && (default.is_some() || T::absent().is_some())) => T::from_node(n, d),
         _ => {
             let value = default.or_else(T::absent);
-            if value.is_none() {
+            let keys = node.as_map().into_iter().flatten().map(|(k, _)| k.as_str());
+            // An unknown field that looks like this one was reported already.
+            if value.is_none() && (*good || !suggest::slipped(name, keys, &[])) {
                 d.push(
-                    Diagnostic::error("config/missing-field", node.span, format!("{what} needs the field `{name}`"))
-                        .help(format!("add `{name}:` to its `config`")),
+                    Diagnostic::error(
+                        "config/missing-field",
+                        node.span,
+                        format!("{what} needs the field `{name}`"),
+                    )
+                    .help(format!("add `{name}:` to its `config`")),
                 );
             }
             value
@@ -187,9 +197,7 @@ macro_rules! config {
                 const KEYS: &[&str] = &[$( $crate::config!(@key $field $($key)?) ),*];
                 let what = concat!("`", stringify!($name), "`");
                 let mut good = $crate::config::check_keys(node, what, KEYS, d);
-                if node.as_map().is_none() {
-                    return None;
-                }
+                node.as_map()?;
                 $( let $field: Option<$ty> = $crate::config::field(
                     node, what, $crate::config!(@key $field $($key)?), $crate::config!(@default $($default)?), &mut good, d); )*
                 if !good {

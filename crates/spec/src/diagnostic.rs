@@ -182,6 +182,16 @@ impl Diagnostics {
         }
     }
 
+    /// Moves every place, for texts that were made from another text.
+    pub(crate) fn map_spans(&mut self, map: impl Fn(Span) -> Span) {
+        for d in &mut self.list {
+            d.span = d.span.map(&map);
+            for (span, _) in &mut d.related {
+                *span = map(*span);
+            }
+        }
+    }
+
     /// Adds all of another list.
     pub fn extend(&mut self, other: Diagnostics) {
         for d in other.list {

@@ -9,10 +9,18 @@
 
 pub mod config;
 pub mod diagnostic;
+#[cfg(test)]
+mod fixture;
+pub mod load;
 pub mod model;
 pub mod node;
+mod phases;
+mod providers;
+pub mod reference;
+pub mod schema;
 pub mod suggest;
 pub mod template;
+pub mod types;
 pub mod vocabulary;
 pub mod yaml;
 

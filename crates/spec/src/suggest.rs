@@ -5,6 +5,12 @@ pub fn did_you_mean<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -
     nearest(wrong, names).map(|n| format!("did you mean `{n}`?"))
 }
 
+/// True if one of `given` is no valid name but looks like a slip of `missing`: then saying that it is
+/// unknown is enough, and that `missing` is missing would be a second message for one slip.
+pub fn slipped<'a>(missing: &str, given: impl IntoIterator<Item = &'a str>, valid: &[&str]) -> bool {
+    nearest(missing, given.into_iter().filter(|g| !valid.contains(g))).is_some()
+}
+
 /// The name nearest to `wrong`, if any is near enough to be a likely slip: at most a third of its
 /// characters differ (Damerau-Levenshtein, letter case counts little).
 pub fn nearest<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
@@ -36,7 +42,8 @@ fn distance(a: &str, b: &str) -> usize {
             } else {
                 2
             };
-            let at = |r: usize, c: usize| rows.get(r).and_then(|r| r.get(c)).copied().unwrap_or(usize::MAX / 2);
+            let at =
+                |r: usize, c: usize| rows.get(r).and_then(|r| r.get(c)).copied().unwrap_or(usize::MAX / 2);
             let left = row.last().copied().unwrap_or(usize::MAX / 2);
             let mut best = (at(i, j) + swap).min(at(i, j + 1) + 2).min(left + 2);
             if i > 0 && j > 0 && a.get(i - 1) == Some(&cb) && b.get(j - 1) == Some(&ca) {

@@ -1,10 +1,22 @@
 //! Jinja templating, with the way back from the rendered text to the template.
 
+mod arithmetic;
+mod calendar;
+mod datetime;
+mod engine;
+mod filters;
 mod line_map;
+mod ops;
+mod prepare;
+mod scan;
+#[cfg(test)]
+mod tests;
 
 use crate::diagnostic::Diagnostics;
-use crate::node::Sources;
+use crate::node::{Sources, Span};
+use engine::Engine;
 pub use line_map::LineMap;
+use prepare::Source;
 
 /// Finds included templates and provider files.
 pub trait Loader {
@@ -46,6 +58,11 @@ pub struct Rendered {
 }
 
 /// Renders a template.
+///
+/// `name` and `text` become a file of `sources`. Leading blank and `#` lines are dropped first, here and in
+/// every included template. Errors go to `d` with their place in the template that has them: codes
+/// `jinja/syntax`, `jinja/undefined`, `jinja/missing-template`, `jinja/limit` (it runs for too long or makes
+/// too much) and `jinja/error`. `None` after an error.
 pub fn render(
     name: &str,
     text: &str,
@@ -53,19 +70,30 @@ pub fn render(
     sources: &mut Sources,
     d: &mut Diagnostics,
 ) -> Option<Rendered> {
-    let _ = (cx, d);
     let file = sources.add(name, text);
-    Some(Rendered { text: text.to_owned(), map: LineMap::identity(file), file })
+    let source = Source::new(file, name, text);
+    if source.is_plain() {
+        let map = LineMap::shifted(file, source.dropped);
+        return Some(Rendered { text: source.text, map, file });
+    }
+    let out = Engine::new(source, None, cx).run(sources, d)?;
+    Some(Rendered { text: out.text, map: out.map, file })
 }
 
-/// Renders the body of a provider that has no file of its own; everything maps to `place`.
+/// Renders a text that is no file of its own, such as the body of a provider, with `cx.vars` as its
+/// variables. Every place of the result, and of errors in `text` itself, is `place`.
 pub fn render_body(
     text: &str,
-    place: crate::node::Span,
+    place: Span,
     cx: &TemplateCx<'_>,
     sources: &mut Sources,
     d: &mut Diagnostics,
 ) -> Option<Rendered> {
-    let _ = (cx, d, sources);
-    Some(Rendered { text: text.to_owned(), map: LineMap::fixed(place), file: place.file })
+    let name = sources.get(place.file).map(|f| f.name.clone()).unwrap_or_default();
+    let source = Source::new(place.file, &name, text);
+    if source.is_plain() {
+        return Some(Rendered { text: source.text, map: LineMap::fixed(place), file: place.file });
+    }
+    let out = Engine::new(source, Some(place), cx).run(sources, d)?;
+    Some(Rendered { text: out.text, map: out.map, file: place.file })
 }

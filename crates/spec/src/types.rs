@@ -11,6 +11,7 @@ mod tests;
 pub use duration::Duration;
 pub use expression::{Code, Expression, Snippet};
 pub use trigger::Trigger;
+pub(crate) use windowing::parse_text as parse_windowing_text;
 pub use windowing::{Accumulation, WindowFn, Windowing};
 
 use crate::config::Spanned;

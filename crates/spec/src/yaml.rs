@@ -21,7 +21,7 @@ use saphyr_parser::{Parser, ScanError};
 pub fn parse(file: u32, text: &str, map: &LineMap, sources: &Sources, d: &mut Diagnostics) -> Option<Node> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let lines: Vec<&str> = text.lines().collect();
-    let mut builder = build::Builder::new(map, &lines);
+    let mut builder = build::Builder::new(map, &lines, text);
     let mut parser = Parser::new_from_str(text);
     while let Some(next) = parser.next_event() {
         match next {
@@ -61,12 +61,13 @@ fn syntax_error(e: &ScanError, lines: &[&str], map: &LineMap, sources: &Sources)
         };
     }
     let line = lines.get(at.line as usize - 1).copied().unwrap_or_default();
-    if let Some(tab) = tab_in_indentation(lines, at) {
+    if let Some(tab) = tab_in_indentation(lines, at, e.info().contains("tab")) {
         return tab_error(tab, map);
     }
     let span = map.span(at, Position { column: at.column.saturating_add(1), ..at });
     let (why, help) = explain(e.info(), line, at.column);
-    let mut diagnostic = Diagnostic::error("yaml/syntax", span, format!("this is not YAML: {why}")).label(e.info());
+    let mut diagnostic =
+        Diagnostic::error("yaml/syntax", span, format!("this is not YAML: {why}")).label(e.info());
     if let Some(help) = help {
         diagnostic = diagnostic.help(help);
     }
@@ -77,21 +78,28 @@ fn syntax_error(e: &ScanError, lines: &[&str], map: &LineMap, sources: &Sources)
     diagnostic
 }
 
-/// A tab before the first letter of the line at fault or of the line before it.
-fn tab_in_indentation(lines: &[&str], at: Position) -> Option<Position> {
-    [at.line, at.line.saturating_sub(1)].into_iter().find_map(|line| {
-        let text = lines.get((line as usize).checked_sub(1)?)?;
-        let indentation = text.chars().take_while(|c| c.is_whitespace() || *c == '-');
-        let column = indentation.take(text.chars().count()).position(|c| c == '\t')?;
-        Some(Position { line, column: column as u32 + 1 })
-    })
+/// A tab before the first letter of the line at fault or of one beside it, or at the very place.
+fn tab_in_indentation(lines: &[&str], at: Position, about_tabs: bool) -> Option<Position> {
+    let line = |n: u32| lines.get((n as usize).checked_sub(1)?).copied();
+    let next = about_tabs.then_some(at.line + 1);
+    let found = [Some(at.line), Some(at.line.saturating_sub(1)), next].into_iter().flatten().find_map(|n| {
+        let column =
+            line(n)?.chars().take_while(|c| c.is_whitespace() || *c == '-').position(|c| c == '\t')?;
+        Some(Position { line: n, column: column as u32 + 1 })
+    });
+    let is_tab = |p: &Position| {
+        let index = (p.column as usize).checked_sub(1);
+        index.and_then(|i| line(p.line)?.chars().nth(i)) == Some('\t')
+    };
+    let here = || [at, Position { column: at.column.saturating_sub(1), ..at }].into_iter().find(is_tab);
+    found.or_else(here)
 }
 
 fn tab_error(at: Position, map: &LineMap) -> Diagnostic {
     let span = map.span(at, Position { column: at.column + 1, ..at });
-    Diagnostic::error("yaml/tab", span, "a tab is used for indentation")
+    Diagnostic::error("yaml/tab", span, "a tab stands where YAML wants spaces")
         .label("YAML indents with spaces only")
-        .help("replace every tab at the start of a line by spaces")
+        .help("replace tabs outside of text by spaces")
 }
 
 /// What a message of the parser most often means, and what to do.
@@ -102,20 +110,56 @@ fn explain(info: &str, line: &str, column: u32) -> (&'static str, Option<&'stati
             "a second `:` on a line that already has one, or wrong indentation",
             "put quotes around text that contains `: `",
         ),
-        ("unknown anchor", "an alias without its anchor", "define it before with `&name`; text that starts with `*` needs quotes"),
-        ("',' or '}'", "a `{` is not closed, or a comma is missing", "close it with `}`; text with `{`, `}` or `,` needs quotes inside `{…}`"),
-        ("',' or ']'", "a `[` is not closed, or a comma is missing", "close it with `]`; text with `[`, `]` or `,` needs quotes inside `[…]`"),
-        ("misplaced bracket", "a bracket closes something that is not open", "remove it, or put quotes around the text"),
+        (
+            "unknown anchor",
+            "an alias without its anchor",
+            "define it before with `&name`; text that starts with `*` needs quotes",
+        ),
+        (
+            "',' or '}'",
+            "a `{` is not closed, or a comma is missing",
+            "close it with `}`; text with `{`, `}` or `,` needs quotes inside `{…}`",
+        ),
+        (
+            "',' or ']'",
+            "a `[` is not closed, or a comma is missing",
+            "close it with `]`; text with `[`, `]` or `,` needs quotes inside `[…]`",
+        ),
+        (
+            "misplaced bracket",
+            "a bracket closes something that is not open",
+            "remove it, or put quotes around the text",
+        ),
         ("did not find expected key", "wrong indentation", "keys of one mapping start in one column"),
         ("did not find expected '-'", "wrong indentation", "the `-` of one list stand in one column"),
-        ("simple key expect", "a key without `:`", "write `key: value`; text over several lines needs `|` or quotes"),
+        (
+            "simple key expect",
+            "a key without `:`",
+            "write `key: value`; text over several lines needs `|` or quotes",
+        ),
         ("unexpected end of stream", "a quote is not closed", "close it with the same quote"),
-        ("escape", "an unknown escape after `\\` in double quotes", "use single quotes, or double the backslash"),
-        ("block sequence entries are not allowed", "a list starts where none may", "put the `-` on a line of its own, indented"),
+        (
+            "escape",
+            "an unknown escape after `\\` in double quotes",
+            "use single quotes, or double the backslash",
+        ),
+        (
+            "block sequence entries are not allowed",
+            "a list starts where none may",
+            "put the `-` on a line of its own, indented",
+        ),
         ("tag", "a wrong tag", "text that starts with `!` needs quotes"),
         ("unexpected character", "text may not start with this character", "put quotes around it"),
-        ("invalid indentation", "wrong indentation", "indent what belongs together by the same number of spaces"),
-        ("wrongly indented line", "wrong indentation in a block of text", "indent the text by at least as much as its first line"),
+        (
+            "invalid indentation",
+            "wrong indentation",
+            "indent what belongs together by the same number of spaces",
+        ),
+        (
+            "wrongly indented line",
+            "wrong indentation in a block of text",
+            "indent the text by at least as much as its first line",
+        ),
     ];
     if line.contains("{{") || line.contains("{%") {
         return (

@@ -1,1 +1,45 @@
-//! stub
+//! The built-in transforms, one file each.
+//!
+//! [`catalog`] lists them. What other crates need of their parts is exported too: [`schema_guard`] for
+//! `output_schema`, and [`assign_windows`] with [`windowing_from_spec`] for `windowing` on any transform.
+//!
+//! **Invariants.** Everything that can be checked before data flows is checked in `bind`, as diagnostics
+//! with stable codes. Operators account for every row they are given.
+
+mod assert_equal;
+mod common;
+mod create;
+mod errors;
+mod explode;
+mod extract_windowing_info;
+mod flatten;
+mod log_for_testing;
+mod python;
+mod reshuffle;
+mod strip_error_metadata;
+mod unite;
+mod validate_with_schema;
+mod window_into;
+mod windows;
+
+pub use validate_with_schema::schema_guard;
+pub use windows::{assign_windows, windowing_from_spec};
+
+use purlin_api::Entry;
+
+/// All transforms of this crate, in the order of the reference.
+pub fn catalog() -> Vec<Entry> {
+    vec![
+        create::entry(),
+        explode::entry(),
+        flatten::entry(),
+        window_into::entry(),
+        extract_windowing_info::entry(),
+        validate_with_schema::entry(),
+        strip_error_metadata::entry(),
+        assert_equal::entry(),
+        log_for_testing::entry(),
+        reshuffle::entry(),
+        reshuffle::py_entry(),
+    ]
+}

@@ -20,7 +20,10 @@ pub(crate) use exception::{Exception, Raise, Res, is_exception_type, is_subtype,
 pub(crate) use float::{float_digits, float_repr, round_digits};
 pub(crate) use integer::{int_from_float, parse_float, parse_int, to_big};
 pub(crate) use repr::{ascii, repr, repr_str, text};
-pub(crate) use time::{DateTime, Zone, delta_text, timestamp_text, zone_name};
+pub(crate) use time::{
+    DateTime, Zone, date_from_days, date_text, days_from_date, delta_text, offset_text, time_micros, time_text,
+    timestamp_text, zone_name,
+};
 
 use crate::builtins::BuiltinDef;
 use crate::interp::{Closure, Frame, IterState};

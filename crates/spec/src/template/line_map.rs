@@ -67,6 +67,9 @@ impl LineMap {
 
     /// The source span of a stretch of text; `end` is exclusive.
     pub fn span(&self, start: Position, end: Position) -> Span {
+        if let Kind::Fixed(span) = &self.kind {
+            return *span;
+        }
         let (file, from) = self.start(start);
         // The end belongs to the character before it: the next one may come from elsewhere.
         let (end_file, to) = self.end(end);
@@ -104,7 +107,10 @@ impl LineMap {
                 Some(Stretch { from: Origin::Made(span), .. }) => (span.file, span.end),
                 _ => {
                     let (file, p) = self.start(last);
-                    (file, Position { line: p.line, column: p.column.saturating_add(end.column - last.column) })
+                    (
+                        file,
+                        Position { line: p.line, column: p.column.saturating_add(end.column - last.column) },
+                    )
                 }
             },
         }
@@ -119,7 +125,10 @@ fn before(list: &[Stretch], at: Position) -> Option<&Stretch> {
 /// `at` seen from the source, if the text from `text` on was copied from `source` on.
 fn moved(text: Position, source: Position, at: Position) -> Position {
     let lines = at.line.saturating_sub(text.line);
-    let column =
-        if lines == 0 { source.column.saturating_add(at.column).saturating_sub(text.column) } else { at.column };
+    let column = if lines == 0 {
+        source.column.saturating_add(at.column).saturating_sub(text.column)
+    } else {
+        at.column
+    };
     Position { line: source.line.saturating_add(lines), column: column.max(1) }
 }

@@ -42,7 +42,9 @@ impl Duration {
             "" => 1_000_000,
             _ => match UNITS.iter().find(|(u, _)| *u == unit) {
                 Some((_, micros)) => *micros,
-                None => return Err(format!("has the unknown time unit `{unit}`; valid units: ms, s, m, h, d")),
+                None => {
+                    return Err(format!("has the unknown time unit `{unit}`; valid units: ms, s, m, h, d"));
+                }
             },
         };
         decimal(number.trim(), micros).map(Duration)
@@ -50,7 +52,9 @@ impl Duration {
 
     /// True if `text` is written in days, which Beam 2.77 takes as 12 hours.
     pub fn in_days(text: &str) -> bool {
-        text.trim().strip_suffix('d').is_some_and(|n| n.trim_end().ends_with(|c: char| c.is_ascii_digit() || c == '.'))
+        text.trim()
+            .strip_suffix('d')
+            .is_some_and(|n| n.trim_end().ends_with(|c: char| c.is_ascii_digit() || c == '.'))
     }
 }
 
@@ -106,9 +110,13 @@ impl FromNode for Duration {
             Ok(duration) => {
                 if Duration::in_days(&text) {
                     d.push(
-                        Diagnostic::warning("duration/beam-days", node.span, format!("`{text}` is taken as days of 24 hours"))
-                            .label("Beam 2.77 takes a day as 12 hours here")
-                            .help("write hours, so that both agree"),
+                        Diagnostic::warning(
+                            "duration/beam-days",
+                            node.span,
+                            format!("`{text}` is taken as days of 24 hours"),
+                        )
+                        .label("Beam 2.77 takes a day as 12 hours here")
+                        .help("write hours, so that both agree"),
                     );
                 }
                 Some(duration)

@@ -51,14 +51,15 @@ impl Snippet {
         };
         // What stands there must be the code: escapes and folding shift columns.
         let there: String = sources.line(self.span.file, file_line)?.chars().skip(indent).collect();
-        there
-            .starts_with(code_line)
-            .then(|| Position { line: file_line, column: (indent as u32).saturating_add(column).saturating_add(1) })
+        there.starts_with(code_line).then(|| Position {
+            line: file_line,
+            column: (indent as u32).saturating_add(column).saturating_add(1),
+        })
     }
 }
 
 /// How a value is computed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Code {
     /// One expression over the fields of the row.
     Expression(Snippet),
@@ -96,12 +97,17 @@ impl FromNode for Expression {
 
     fn from_node(node: &Node, d: &mut Diagnostics) -> Option<Self> {
         if node.as_map().is_none() {
-            return Some(Expression { code: Code::Expression(snippet(node, d)?), output_type: None, span: node.span });
+            return Some(Expression {
+                code: Code::Expression(snippet(node, d)?),
+                output_type: None,
+                span: node.span,
+            });
         }
         if !check_keys(node, "an expression", KEYS, d) {
             return None;
         }
-        let given: Vec<&str> = ["expression", "callable", "path"].into_iter().filter(|k| node.get(k).is_some()).collect();
+        let given: Vec<&str> =
+            ["expression", "callable", "path"].into_iter().filter(|k| node.get(k).is_some()).collect();
         let one = |what: &str| {
             Diagnostic::error("expression/form", node.span, what.to_owned())
                 .help("give one of: `expression`; `callable`; `path` and `name`")
@@ -114,7 +120,10 @@ impl FromNode for Expression {
                     d.push(one("an expression with `path` needs the `name` of the function in that file"));
                     return None;
                 };
-                Code::File { path: Spanned::from_node(node.get("path")?, d)?, name: Spanned::from_node(name, d)? }
+                Code::File {
+                    path: Spanned::from_node(node.get("path")?, d)?,
+                    name: Spanned::from_node(name, d)?,
+                }
             }
             [] => {
                 d.push(one("this expression has neither `expression` nor `callable` nor `path`"));
@@ -127,8 +136,12 @@ impl FromNode for Expression {
         };
         if let (Some(name), false) = (node.get("name"), matches!(code, Code::File { .. })) {
             d.push(
-                Diagnostic::error("expression/form", name.span, "`name` belongs to `path`, which is not given")
-                    .help("give one of: `expression`; `callable`; `path` and `name`"),
+                Diagnostic::error(
+                    "expression/form",
+                    name.span,
+                    "`name` belongs to `path`, which is not given",
+                )
+                .help("give one of: `expression`; `callable`; `path` and `name`"),
             );
             return None;
         }
@@ -151,8 +164,12 @@ fn snippet(node: &Node, d: &mut Diagnostics) -> Option<Snippet> {
         Value::Float(f) => float_text(*f, node.raw.as_deref()),
         Value::Date(s) => {
             d.push(
-                Diagnostic::error("expression/date", node.span, format!("`{s}` is a date in YAML, not an expression"))
-                    .help(format!("put it in quotes: `'{s}'`")),
+                Diagnostic::error(
+                    "expression/date",
+                    node.span,
+                    format!("`{s}` is a date in YAML, not an expression"),
+                )
+                .help(format!("put it in quotes: `'{s}'`")),
             );
             return None;
         }
@@ -167,7 +184,10 @@ fn snippet(node: &Node, d: &mut Diagnostics) -> Option<Snippet> {
 fn float_text(f: f64, raw: Option<&str>) -> String {
     if let Some(raw) = raw {
         let digits = raw.trim_start_matches('-');
-        if digits.contains('.') && digits.starts_with(|c: char| c.is_ascii_digit()) && digits.bytes().all(|b| b == b'.' || b.is_ascii_digit()) {
+        if digits.contains('.')
+            && digits.starts_with(|c: char| c.is_ascii_digit())
+            && digits.bytes().all(|b| b == b'.' || b.is_ascii_digit())
+        {
             return raw.to_owned();
         }
     }

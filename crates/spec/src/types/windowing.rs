@@ -91,7 +91,7 @@ impl Windowing {
         }
         let window_type = window_type(node, d)?;
         let good = check_keys(node, window_type, beam_compat, d);
-        let window = window_fn(node, window_type, d);
+        let window = window_fn(node, window_type, beam_compat, d);
         let lateness = optional(node, "allowed_lateness", d, |n, d| {
             Duration::from_node(n, d).filter(|x| not_negative(n, "allowed_lateness", *x, d))
         });
@@ -120,8 +120,12 @@ pub(crate) fn parse_text(node: &Node, d: &mut Diagnostics) -> Option<Node> {
         Some(n) if !inner.has_errors() => Some(n),
         _ => {
             d.push(
-                Diagnostic::error("windowing/text", node.span, "this windowing text is not a YAML or JSON mapping")
-                    .help("write a mapping: `windowing: {type: fixed, size: 30s}`"),
+                Diagnostic::error(
+                    "windowing/text",
+                    node.span,
+                    "this windowing text is not a YAML or JSON mapping",
+                )
+                .help("write a mapping: `windowing: {type: fixed, size: 30s}`"),
             );
             None
         }
@@ -148,12 +152,17 @@ fn window_type(node: &Node, d: &mut Diagnostics) -> Option<&'static str> {
     found
 }
 
-fn check_keys(node: &Node, window_type: &str, beam_compat: bool, d: &mut Diagnostics) -> bool {
+fn valid_keys(window_type: &str, beam_compat: bool) -> Vec<&'static str> {
     let mut valid = vec!["type"];
     valid.extend(parameters(window_type));
     if !beam_compat {
         valid.extend(EXTENSIONS);
     }
+    valid
+}
+
+fn check_keys(node: &Node, window_type: &str, beam_compat: bool, d: &mut Diagnostics) -> bool {
+    let valid = valid_keys(window_type, beam_compat);
     let mut good = true;
     for (key, entry) in node.as_map().into_iter().flatten() {
         if key.starts_with("__") || valid.contains(&key.as_str()) {
@@ -175,12 +184,21 @@ fn check_keys(node: &Node, window_type: &str, beam_compat: bool, d: &mut Diagnos
     good
 }
 
-fn window_fn(node: &Node, window_type: &str, d: &mut Diagnostics) -> Option<WindowFn> {
+fn window_fn(node: &Node, window_type: &str, beam_compat: bool, d: &mut Diagnostics) -> Option<WindowFn> {
+    let given = || node.as_map().into_iter().flatten().map(|(k, _)| k.as_str());
+    let valid = valid_keys(window_type, beam_compat);
     let mut needed = |key: &str| {
         let Some(n) = node.get(key) else {
+            if suggest::slipped(key, given(), &valid) {
+                return None;
+            }
             d.push(
-                Diagnostic::error("windowing/missing-parameter", node.span, format!("{window_type} windowing needs `{key}`"))
-                    .help(format!("add for example `{key}: 30s`")),
+                Diagnostic::error(
+                    "windowing/missing-parameter",
+                    node.span,
+                    format!("{window_type} windowing needs `{key}`"),
+                )
+                .help(format!("add for example `{key}: 30s`")),
             );
             return None;
         };
@@ -230,7 +248,11 @@ fn optional<T>(
 fn not_negative(node: &Node, key: &str, duration: Duration, d: &mut Diagnostics) -> bool {
     let good = duration >= Duration::ZERO;
     if !good {
-        d.push(Diagnostic::error("windowing/not-positive", node.span, format!("`{key}` must not be negative")));
+        d.push(Diagnostic::error(
+            "windowing/not-positive",
+            node.span,
+            format!("`{key}` must not be negative"),
+        ));
     }
     good
 }
@@ -244,9 +266,13 @@ fn accumulation(node: &Node, d: &mut Diagnostics) -> Option<Accumulation> {
             const MODES: [&str; 3] = ["discarding", "accumulating", "retracting"];
             let text = other.map_or_else(|| node.kind_name().to_owned(), |t| format!("`{t}`"));
             d.push(
-                Diagnostic::error("windowing/accumulation-mode", node.span, format!("unknown accumulation mode {text}"))
-                    .label(format!("one of: {}", MODES.join(", ")))
-                    .maybe_help(other.and_then(|t| suggest::did_you_mean(t, MODES))),
+                Diagnostic::error(
+                    "windowing/accumulation-mode",
+                    node.span,
+                    format!("unknown accumulation mode {text}"),
+                )
+                .label(format!("one of: {}", MODES.join(", ")))
+                .maybe_help(other.and_then(|t| suggest::did_you_mean(t, MODES))),
             );
             None
         }
@@ -270,8 +296,18 @@ fn fields() -> Vec<FieldDef> {
         field("size", "Length of a window (fixed, sliding).", Kind::Duration, false),
         field("period", "Distance of the starts (sliding).", Kind::Duration, false),
         field("gap", "Rows this far apart start a new session (sessions).", Kind::Duration, false),
-        field("offset", "Shift of the starts from multiples of size or period (fixed, sliding).", Kind::Duration, false),
-        field("allowed_lateness", "How long after its end a window still takes rows. Extension.", Kind::Duration, false),
+        field(
+            "offset",
+            "Shift of the starts from multiples of size or period (fixed, sliding).",
+            Kind::Duration,
+            false,
+        ),
+        field(
+            "allowed_lateness",
+            "How long after its end a window still takes rows. Extension.",
+            Kind::Duration,
+            false,
+        ),
         field("trigger", "When results are given. Extension.", Trigger::kind(), false),
         field(
             "accumulation_mode",

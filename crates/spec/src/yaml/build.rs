@@ -56,6 +56,8 @@ struct Open {
 pub(crate) struct Builder<'a> {
     map: &'a LineMap,
     lines: &'a [&'a str],
+    /// The text does not end with a line end.
+    cut_at_end: bool,
     stack: Vec<Open>,
     anchors: HashMap<usize, Item>,
     nodes: usize,
@@ -66,10 +68,11 @@ pub(crate) struct Builder<'a> {
 
 impl<'a> Builder<'a> {
     /// For the text with these lines.
-    pub(crate) fn new(map: &'a LineMap, lines: &'a [&'a str]) -> Self {
+    pub(crate) fn new(map: &'a LineMap, lines: &'a [&'a str], text: &str) -> Self {
         Builder {
             map,
             lines,
+            cut_at_end: !text.ends_with('\n'),
             stack: Vec::new(),
             anchors: HashMap::new(),
             nodes: 0,
@@ -98,9 +101,13 @@ impl<'a> Builder<'a> {
                 self.documents += 1;
                 if self.documents > 1 {
                     d.push(
-                        Diagnostic::error("yaml/many-documents", self.map.span(start, end), "a second document starts here")
-                            .label("a file holds one document")
-                            .help("remove the `---`, or move what follows to a file of its own"),
+                        Diagnostic::error(
+                            "yaml/many-documents",
+                            self.map.span(start, end),
+                            "a second document starts here",
+                        )
+                        .label("a file holds one document")
+                        .help("remove the `---`, or move what follows to a file of its own"),
                     );
                     return None;
                 }
@@ -108,8 +115,12 @@ impl<'a> Builder<'a> {
             Event::Alias(id) => {
                 let Some(item) = self.anchors.get(&id).cloned() else {
                     d.push(
-                        Diagnostic::error("yaml/recursive-alias", self.map.span(start, end), "an alias inside its own anchor")
-                            .label("this would never end"),
+                        Diagnostic::error(
+                            "yaml/recursive-alias",
+                            self.map.span(start, end),
+                            "an alias inside its own anchor",
+                        )
+                        .label("this would never end"),
                     );
                     return None;
                 };
@@ -121,6 +132,12 @@ impl<'a> Builder<'a> {
             }
             Event::Scalar(text, style, anchor, tag) => {
                 let plain = style == ScalarStyle::Plain;
+                let block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
+                let mut text = text;
+                // The scanner ends the last line of a block even where the text does not.
+                if block && self.cut_at_end && end.line as usize >= self.lines.len() && text.ends_with('\n') {
+                    text.to_mut().pop();
+                }
                 let span = self.map.span(start, end);
                 let node = scalar_node(&text, plain, tag.as_deref(), span, d)?;
                 let merge = plain && tag.is_none() && text == "<<";
@@ -173,7 +190,14 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn open(&mut self, body: Body, anchor: usize, start: Position, end: Position, d: &mut Diagnostics) -> Option<()> {
+    fn open(
+        &mut self,
+        body: Body,
+        anchor: usize,
+        start: Position,
+        end: Position,
+        d: &mut Diagnostics,
+    ) -> Option<()> {
         if self.stack.len() >= DEPTH_MAX {
             too_deep(self.map.span(start, end), d);
             return None;
@@ -214,9 +238,16 @@ impl<'a> Builder<'a> {
         self.nodes = self.nodes.saturating_add(cost);
         if self.nodes > NODES_MAX || self.alias_bytes > ALIAS_BYTES_MAX {
             d.push(
-                Diagnostic::error("yaml/too-large", item.node.span, "the document unfolds to more than it may")
-                    .label(format!("more than {NODES_MAX} values, or {} MiB of repeated text", ALIAS_BYTES_MAX >> 20))
-                    .help("anchors that repeat anchors multiply; write less of them"),
+                Diagnostic::error(
+                    "yaml/too-large",
+                    item.node.span,
+                    "the document unfolds to more than it may",
+                )
+                .label(format!(
+                    "more than {NODES_MAX} values, or {} MiB of repeated text",
+                    ALIAS_BYTES_MAX >> 20
+                ))
+                .help("anchors that repeat anchors multiply; write less of them"),
             );
             return None;
         }
@@ -274,9 +305,13 @@ fn as_key(item: Item, d: &mut Diagnostics) -> Option<Key> {
     };
     let Some(text) = text else {
         d.push(
-            Diagnostic::error("yaml/key", item.node.span, format!("{} cannot be a key", item.node.kind_name()))
-                .label("a key is text")
-                .help("if this was meant as a template variable, put quotes around it: `\"{{ name }}\"`"),
+            Diagnostic::error(
+                "yaml/key",
+                item.node.span,
+                format!("{} cannot be a key", item.node.kind_name()),
+            )
+            .label("a key is text")
+            .help("if this was meant as a template variable, put quotes around it: `\"{{ name }}\"`"),
         );
         return None;
     };
@@ -286,9 +321,13 @@ fn as_key(item: Item, d: &mut Diagnostics) -> Option<Key> {
 fn add(entries: &mut IndexMap<String, Entry>, key: Key, node: Node, d: &mut Diagnostics) {
     if let Some(first) = entries.get(&key.text) {
         d.push(
-            Diagnostic::warning("yaml/duplicate-key", key.span, format!("the key `{}` is given twice", key.text))
-                .label("this one counts")
-                .related(first.key, "this one is dropped"),
+            Diagnostic::warning(
+                "yaml/duplicate-key",
+                key.span,
+                format!("the key `{}` is given twice", key.text),
+            )
+            .label("this one counts")
+            .related(first.key, "this one is dropped"),
         );
     }
     entries.insert(key.text, Entry { key: key.span, node });
@@ -302,12 +341,14 @@ fn merge(node: Node, merged: &mut Vec<(String, Entry)>, d: &mut Diagnostics) -> 
         Value::List(list) => {
             let maps: Vec<_> = list
                 .into_iter()
-                .filter_map(|n| match n.value {
-                    Value::Map(m) => Ok(m),
-                    _ => Err(n.span),
-                }
-                .map_err(|at| bad_merge(at, d))
-                .ok())
+                .filter_map(|n| {
+                    match n.value {
+                        Value::Map(m) => Ok(m),
+                        _ => Err(n.span),
+                    }
+                    .map_err(|at| bad_merge(at, d))
+                    .ok()
+                })
                 .collect();
             maps.into_iter().rev().collect()
         }
@@ -366,14 +407,19 @@ fn scalar_node(text: &str, plain: bool, tag: Option<&Tag>, span: Span, d: &mut D
         None if plain => scalar::resolve(text),
         None => Value::Text(text.to_owned()),
         Some(tag) => {
-            let Some(name @ ("str" | "int" | "float" | "bool" | "null" | "timestamp")) = core_name(tag) else {
+            let Some(name @ ("str" | "int" | "float" | "bool" | "null" | "timestamp")) = core_name(tag)
+            else {
                 unknown_tag(tag, span, d);
                 return None;
             };
             let Some(value) = tagged(name, text) else {
                 d.push(
-                    Diagnostic::error("yaml/tag", span, format!("`{text}` is not what the tag `!!{name}` says"))
-                        .label(format!("not of type {name}")),
+                    Diagnostic::error(
+                        "yaml/tag",
+                        span,
+                        format!("`{text}` is not what the tag `!!{name}` says"),
+                    )
+                    .label(format!("not of type {name}")),
                 );
                 return None;
             };
@@ -382,9 +428,13 @@ fn scalar_node(text: &str, plain: bool, tag: Option<&Tag>, span: Span, d: &mut D
     };
     if matches!(&value, Value::Date(t) if !scalar::is_real_timestamp(t)) {
         d.push(
-            Diagnostic::error("yaml/date", span, format!("`{text}` looks like a date, but there is no such day or time"))
-                .label("YAML reads this as a date")
-                .help("put quotes around it to make it text"),
+            Diagnostic::error(
+                "yaml/date",
+                span,
+                format!("`{text}` looks like a date, but there is no such day or time"),
+            )
+            .label("YAML reads this as a date")
+            .help("put quotes around it to make it text"),
         );
         return None;
     }

@@ -1,0 +1,28 @@
+# Two commands for a fresh machine with Rust: `make demo` and `make test`. The rest is for developers.
+
+.PHONY: demo test lint fuzz bench reference fix install
+
+# Builds, runs the purchases job on the real CSV, shows the result.
+demo:
+	@./testkit/demo.sh
+
+# Everything: format, lints, unit, property, golden and timed tests, a short run of each fuzzer.
+test:
+	@./testkit/test.sh
+
+# Formats, and applies what clippy can mend itself.
+fix:
+	cargo fmt --all
+	cargo clippy --workspace --all-targets --fix --allow-dirty --allow-staged
+
+# Writes the generated pages under docs/reference/ anew.
+reference:
+	cargo run --quiet --package purlin -- reference docs/reference
+
+# Each fuzzer for a minute (make test runs them for a few thousand inputs).
+fuzz:
+	PURLIN_FUZZ_SECONDS=60 cargo test --quiet --package purlin --test fuzz -- --nocapture
+
+# Installs the release build for this user.
+install:
+	cargo install --locked --path crates/app

@@ -1,0 +1,279 @@
+//! What can be written on the command line.
+
+use crate::pipeline::PipelineOptions;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use purlin_api::{Error, ErrorKind, Result};
+use serde_json::{Map, Value};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// Run Apache Beam YAML pipelines natively.
+#[derive(Debug, Parser)]
+#[command(name = "purlin", version, about, max_term_width = 100, after_help = EXAMPLES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Print JSON for machines instead of text for people.
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  purlin run pipeline.yaml
+  purlin run pipeline.yaml --set input=orders.csv --set day=2024-03-05
+  purlin check pipelines/*.yaml
+  purlin test pipelines/
+  purlin explain pipeline.yaml --stages
+
+Exit codes: 0 done, 1 ran and failed, 2 refused (nothing was read or written).";
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a pipeline to its end (a stream until it is stopped).
+    #[command(after_help = "\
+Examples:
+  purlin run pipeline.yaml
+  purlin run pipeline.yaml --jinja_variables='{\"IN\": \"data\", \"OUT\": \"out\"}'
+  purlin run pipeline.yaml --set IN=data --set OUT=out --json
+Other `--name=value` options become pipeline options, as in Beam.")]
+    Run(RunArgs),
+    /// Say everything that is wrong with pipelines, without running them.
+    #[command(after_help = "Example:\n  purlin check pipelines/*.yaml --json")]
+    Check(FilesArgs),
+    /// Show what a pipeline will do: transforms, schemas, windowing, stages.
+    #[command(after_help = "Example:\n  purlin explain pipeline.yaml --stages")]
+    Explain(ExplainArgs),
+    /// Draw a pipeline.
+    #[command(after_help = "Examples:\n  purlin graph pipeline.yaml > pipeline.svg\n  purlin graph pipeline.yaml --format dot | dot -Tpng > p.png")]
+    Graph(GraphArgs),
+    /// Run the tests that stand in pipeline files, in virtual time.
+    #[command(after_help = "\
+Examples:
+  purlin test pipeline.yaml
+  purlin test pipelines/             every file below that has tests
+  purlin test pipeline.yaml --fix    write what the tests gave as what they expect")]
+    Test(TestArgs),
+    /// Print the JSON schema of the language, for editors.
+    #[command(after_help = "Example:\n  purlin schema > beam-yaml.schema.json")]
+    Schema,
+    /// Write the reference pages into a folder.
+    #[command(hide = true)]
+    Reference(ReferenceArgs),
+    /// Print shell completions.
+    #[command(after_help = "Example:\n  purlin completions bash > /etc/bash_completion.d/purlin")]
+    Completions(CompletionsArgs),
+}
+
+/// What every command that loads pipelines takes.
+#[derive(Args, Clone, Debug, Default)]
+pub struct LoadArgs {
+    /// Jinja variables, as a JSON object.
+    #[arg(long = "jinja_variables", alias = "jinja-variables", value_name = "JSON")]
+    pub jinja_variables: Option<String>,
+    /// Names of other options that are Jinja variables too: `a,b` makes `--a=1 --b=2` variables.
+    #[arg(long = "jinja_variable_flags", alias = "jinja-variable-flags", value_name = "NAMES", value_delimiter = ',')]
+    pub jinja_variable_flags: Vec<String>,
+    /// One Jinja variable; the value is text. May be repeated.
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    pub set: Vec<String>,
+    /// Copy Beam's quirks instead of fixing them.
+    #[arg(long = "beam-compat", alias = "beam_compat")]
+    pub beam_compat: bool,
+    /// Lanes of keyed stages (default: one a core).
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub lanes: Option<u16>,
+}
+
+/// `purlin run`.
+#[derive(Args, Debug)]
+pub struct RunArgs {
+    /// The pipeline file.
+    #[arg(value_name = "FILE")]
+    pub file: String,
+    /// How it is loaded.
+    #[command(flatten)]
+    pub load: LoadArgs,
+    /// Run the file's tests instead of the pipeline.
+    #[arg(long)]
+    pub tests: bool,
+    /// Rows of a batch at most.
+    #[arg(long = "batch-rows", value_name = "N", default_value_t = crate::run::BATCH_ROWS as u32, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub batch_rows: u32,
+    /// Print no progress and no summary.
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+/// `purlin check`.
+#[derive(Args, Debug)]
+pub struct FilesArgs {
+    /// Pipeline files.
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<String>,
+    /// How they are loaded.
+    #[command(flatten)]
+    pub load: LoadArgs,
+}
+
+/// `purlin explain`.
+#[derive(Args, Debug)]
+pub struct ExplainArgs {
+    /// The pipeline file.
+    #[arg(value_name = "FILE")]
+    pub file: String,
+    /// How it is loaded.
+    #[command(flatten)]
+    pub load: LoadArgs,
+    /// Show the stages that will run too.
+    #[arg(long)]
+    pub stages: bool,
+}
+
+/// What `purlin graph` prints.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub enum GraphFormat {
+    /// A picture.
+    #[default]
+    Svg,
+    /// Text for Graphviz.
+    Dot,
+    /// Nodes and edges.
+    Json,
+}
+
+/// `purlin graph`.
+#[derive(Args, Debug)]
+pub struct GraphArgs {
+    /// The pipeline file.
+    #[arg(value_name = "FILE")]
+    pub file: String,
+    /// How it is loaded.
+    #[command(flatten)]
+    pub load: LoadArgs,
+    /// What to print.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: GraphFormat,
+}
+
+/// `purlin test`.
+#[derive(Args, Debug)]
+pub struct TestArgs {
+    /// Pipeline files, or folders whose `.yaml` files with tests are run.
+    #[arg(value_name = "FILE|FOLDER", required = true)]
+    pub paths: Vec<String>,
+    /// How they are loaded.
+    #[command(flatten)]
+    pub load: LoadArgs,
+    /// Rewrite the expectations of failing tests to what they gave.
+    #[arg(long)]
+    pub fix: bool,
+    /// Run only tests whose name contains this.
+    #[arg(long, value_name = "TEXT")]
+    pub only: Option<String>,
+}
+
+/// `purlin reference`.
+#[derive(Args, Debug)]
+pub struct ReferenceArgs {
+    /// The folder to write into.
+    pub folder: PathBuf,
+}
+
+/// `purlin completions`.
+#[derive(Args, Debug)]
+pub struct CompletionsArgs {
+    /// The shell.
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+impl LoadArgs {
+    /// The options of loading, with pipeline options that are named as variables.
+    pub fn pipeline_options(&self, options: &Map<String, Value>) -> Result<PipelineOptions> {
+        let refuse = |m: String| Error::new(ErrorKind::Config, m);
+        let mut variables = match &self.jinja_variables {
+            None => Map::new(),
+            Some(text) => match serde_json::from_str(text) {
+                Ok(Value::Object(map)) => map,
+                Ok(other) => {
+                    return Err(refuse(format!("--jinja_variables wants a JSON object such as '{{\"name\": \"value\"}}', found {other}")));
+                }
+                Err(e) => return Err(refuse(format!("--jinja_variables is not JSON: {e}"))),
+            },
+        };
+        for name in &self.jinja_variable_flags {
+            let value = options.get(name).ok_or_else(|| {
+                refuse(format!("--jinja_variable_flags names `{name}`, but there is no option --{name}=VALUE"))
+            })?;
+            variables.insert(name.clone(), value.clone());
+        }
+        for pair in &self.set {
+            let (name, value) = pair
+                .split_once('=')
+                .filter(|(n, _)| !n.is_empty())
+                .ok_or_else(|| refuse(format!("--set wants NAME=VALUE, found `{pair}`")))?;
+            variables.insert(name.to_owned(), Value::String(value.to_owned()));
+        }
+        let lanes = self.lanes.map_or_else(cores, usize::from);
+        Ok(PipelineOptions { variables, beam_compat: self.beam_compat, lanes, rewrite: true })
+    }
+}
+
+/// How many threads the machine runs at once.
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// Takes `--name=value` options that are not ours off the command line: they become pipeline options.
+pub fn split_pipeline_options(args: Vec<OsString>) -> (Vec<OsString>, Map<String, Value>) {
+    let command = Cli::command();
+    let known = |name: &str| {
+        let mut all: Vec<&clap::Arg> = command.get_arguments().collect();
+        all.extend(command.get_subcommands().flat_map(clap::Command::get_arguments));
+        name == "help"
+            || name == "version"
+            || all.iter().any(|a| {
+                a.get_long() == Some(name) || a.get_all_aliases().is_some_and(|l| l.contains(&name))
+            })
+    };
+    let mut options = Map::new();
+    let loads = args.get(1).is_some_and(|a| ["run", "check", "explain", "graph", "test"].iter().any(|c| a == c));
+    let kept = args
+        .into_iter()
+        .filter(|a| {
+            let Some((name, value)) = a.to_str().and_then(|a| a.strip_prefix("--")?.split_once('=')) else {
+                return true;
+            };
+            if !loads || known(name) || name.is_empty() {
+                return true;
+            }
+            options.insert(name.to_owned(), Value::String(value.to_owned()));
+            false
+        })
+        .collect();
+    (kept, options)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_of_the_pipeline_are_taken_off_and_ours_are_not() {
+        let args = ["purlin", "run", "p.yaml", "--runner=DirectRunner", "--set=a=b", "--beam-compat", "--set", "c=d"];
+        let (kept, options) = split_pipeline_options(args.iter().map(OsString::from).collect());
+        assert_eq!(options.get("runner"), Some(&Value::from("DirectRunner")));
+        let Command::Run(run) = Cli::try_parse_from(kept).unwrap().command else { panic!("run") };
+        let options = run.load.pipeline_options(&options).unwrap();
+        assert_eq!(Value::Object(options.variables), serde_json::json!({"a": "b", "c": "d"}));
+        assert!(options.beam_compat);
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,138 @@
+//! `purlin run`.
+
+use super::Exit;
+use super::args::{RunArgs, cores};
+use super::output::Output;
+use crate::pipeline::Pipeline;
+use crate::run::{self, RunOptions};
+use indicatif::{ProgressBar, ProgressStyle};
+use purlin_api::operator::LogLevel;
+use purlin_engine::NodeStats;
+use purlin_spec::Diagnostic;
+use serde_json::{Map, Value};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Options of Beam that change nothing here, and so need no warning.
+const QUIET_OPTIONS: &[&str] =
+    &["streaming", "runner", "temp_location", "yaml_experimental_features", "job_name", "project", "region", "save_main_session"];
+
+pub(crate) fn run(args: RunArgs, options: Map<String, Value>, out: &mut Output) -> Exit {
+    if args.tests {
+        let test = super::args::TestArgs { paths: vec![args.file], load: args.load, fix: false, only: None };
+        return super::test::test(test, options, out);
+    }
+    let opened = args.load.pipeline_options(&options).and_then(|o| Ok((Pipeline::open(&args.file, &o)?, o)));
+    let (mut pipeline, load) = match opened {
+        Ok(p) => p,
+        Err(e) => {
+            out.error(&e);
+            return Exit::Refused;
+        }
+    };
+    let plan = pipeline.plan(&load);
+    warn_of_options(&mut pipeline);
+    out.diagnostics(&pipeline);
+    let Some(plan) = plan else { return out.refusal(&pipeline) };
+    let run_options = RunOptions {
+        batch_rows: args.batch_rows as usize,
+        threads: load.lanes.max(cores()),
+        log: Arc::new(print_log),
+    };
+    let job = match run::job(&plan, &run_options) {
+        Ok(job) => job,
+        Err(e) => {
+            out.error(&e);
+            return Exit::Failed;
+        }
+    };
+    if let Err(e) = run::stop_on_signal(job.stop_handle()) {
+        out.note(&format!("warning: {e}\n"));
+    }
+    let progress = Progress::start(job.stats(), args.quiet || out.json);
+    let summary = run::run(job, &plan, &args.file);
+    progress.finish();
+    if out.json {
+        out.print_json(&summary.to_json());
+    } else if !args.quiet || !summary.is_success() {
+        out.note(&summary.to_text());
+    }
+    if summary.is_success() { Exit::Success } else { Exit::Failed }
+}
+
+fn print_log(label: &str, level: LogLevel, text: &str) {
+    use std::io::Write;
+    let level = match level {
+        LogLevel::Error => "ERROR",
+        LogLevel::Info => "INFO",
+        LogLevel::Debug => "DEBUG",
+    };
+    // A log that nobody reads is no failure.
+    let _gone = writeln!(std::io::stderr().lock(), "{level} {label}: {text}");
+}
+
+/// Warns of pipeline options that have no effect here.
+fn warn_of_options(pipeline: &mut Pipeline) {
+    let Some(options) = pipeline.spec.as_ref().and_then(|s| s.options.clone()) else { return };
+    for (name, entry) in options.as_map().into_iter().flatten() {
+        if !QUIET_OPTIONS.contains(&name.as_str()) {
+            pipeline.diagnostics.push(
+                Diagnostic::warning("options/ignored", entry.key, format!("option `{name}` has no effect here"))
+                    .label("it is an option of Beam's runners"),
+            );
+        }
+    }
+}
+
+/// A line that shows how many rows have been read and written, after the first second.
+struct Progress {
+    done: Arc<AtomicBool>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Progress {
+    #[allow(clippy::disallowed_methods)] // a thread for the terminal: no part of the job
+    fn start(stats: Vec<Arc<NodeStats>>, quiet: bool) -> Self {
+        let done = Arc::new(AtomicBool::new(false));
+        if quiet {
+            return Progress { done, thread: None };
+        }
+        let flag = done.clone();
+        let thread = std::thread::spawn(move || show_progress(&stats, &flag));
+        Progress { done, thread: Some(thread) }
+    }
+
+    fn finish(self) {
+        self.done.store(true, Ordering::SeqCst);
+        if let Some(t) = self.thread {
+            t.thread().unpark();
+            // It only draws; if it broke down there is nothing to save.
+            let _drawn = t.join();
+        }
+    }
+}
+
+fn show_progress(stats: &[Arc<NodeStats>], done: &AtomicBool) {
+    std::thread::park_timeout(Duration::from_secs(1));
+    let bar = ProgressBar::new_spinner();
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed_precise} {msg}") {
+        bar.set_style(style);
+    }
+    while !done.load(Ordering::SeqCst) {
+        let read: u64 = stats.first().map_or(0, |s| s.rows_in());
+        let written: u64 = stats.last().map_or(0, |s| s.rows_in());
+        let dead: u64 = stats.iter().map(|s| s.fates().dead).sum();
+        let late: u64 = stats.iter().map(|s| s.fates().late).sum();
+        bar.set_message(format!(
+            "read {}, written {}, dead letters {}, late {}",
+            crate::report::count(read),
+            crate::report::count(written),
+            crate::report::count(dead),
+            crate::report::count(late)
+        ));
+        bar.tick();
+        std::thread::park_timeout(Duration::from_millis(200));
+    }
+    bar.finish_and_clear();
+}

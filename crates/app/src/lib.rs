@@ -1,0 +1,18 @@
+//! The program: the only crate that knows all the others.
+//!
+//! [`pipeline`] takes a file from text to a plan, [`run`] runs it, [`report`] says what happened;
+//! [`cli`] is the command line around them.
+
+pub mod cli;
+pub mod loader;
+pub mod pipeline;
+pub mod report;
+pub mod run;
+pub mod testing;
+
+use purlin_api::Catalog;
+
+/// Every transform and connector of this build.
+pub fn catalog() -> Catalog {
+    Catalog::new([purlin_transforms::catalog(), purlin_connectors::catalog()])
+}

@@ -1,0 +1,104 @@
+//! From a file on disk to a checked plan.
+
+use crate::loader::FileLoader;
+use purlin_api::{Catalog, Error, ErrorKind, Probe, Result};
+use purlin_connectors::LocalProbe;
+use purlin_engine::clock::{Clock, SystemClock};
+use purlin_plan::{Plan, PlanOptions};
+use purlin_spec::load::{LoadOptions, Loaded, load};
+use purlin_spec::model::Spec;
+use purlin_spec::{Diagnostics, Sources};
+use serde_json::{Map, Value};
+use std::path::Path;
+
+/// The largest pipeline file read, in bytes.
+const FILE_BYTES_MAX: u64 = 16 << 20;
+
+/// How a pipeline is loaded and planned.
+#[derive(Clone, Debug)]
+pub struct PipelineOptions {
+    /// Jinja variables.
+    pub variables: Map<String, Value>,
+    /// Whether Beam's quirks are copied.
+    pub beam_compat: bool,
+    /// Lanes of keyed stages.
+    pub lanes: usize,
+    /// Whether the plan is rewritten.
+    pub rewrite: bool,
+}
+
+/// A file, as far as it could be understood.
+pub struct Pipeline {
+    /// The name it goes by.
+    pub name: String,
+    /// The texts it was made from.
+    pub sources: Sources,
+    /// Everything there is to say about it.
+    pub diagnostics: Diagnostics,
+    /// Its description, if it has one.
+    pub spec: Option<Spec>,
+    /// The transforms it may use.
+    pub catalog: Catalog,
+}
+
+impl Pipeline {
+    /// Reads and normalises a file. `Err` only if the file itself cannot be read.
+    pub fn open(file: &str, options: &PipelineOptions) -> Result<Pipeline> {
+        let text = read(file)?;
+        Ok(Pipeline::from_text(file, &text, options))
+    }
+
+    /// Normalises a text that goes by the name of a file.
+    pub fn from_text(file: &str, text: &str, options: &PipelineOptions) -> Pipeline {
+        let catalog = crate::catalog();
+        let loader = FileLoader::beside(Path::new(file));
+        let Loaded { spec, sources, diagnostics } = load(
+            file,
+            text,
+            &LoadOptions {
+                vars: options.variables.clone(),
+                loader: &loader,
+                vocabulary: &catalog.vocabulary(),
+                now_micros: SystemClock.now().0,
+                beam_compat: options.beam_compat,
+            },
+        );
+        Pipeline { name: file.to_owned(), sources, diagnostics, spec, catalog }
+    }
+
+    /// Plans it: fixes shapes, checks, rewrites, cuts into stages. Adds to the diagnostics.
+    pub fn plan(&mut self, options: &PipelineOptions) -> Option<Plan> {
+        let spec = self.spec.as_ref()?;
+        let plan_options = PlanOptions {
+            beam_compat: options.beam_compat,
+            lanes: options.lanes,
+            rewrite: options.rewrite,
+        };
+        let probe: &dyn Probe = &LocalProbe;
+        let plan = purlin_plan::plan(spec, &self.catalog, probe, &plan_options, &mut self.diagnostics);
+        self.diagnostics.sort();
+        plan.filter(|_| !self.diagnostics.has_errors())
+    }
+}
+
+/// Reads a pipeline file as text, with an error that says what to do.
+pub fn read(file: &str) -> Result<String> {
+    let path = Path::new(file);
+    let refuse = |m: String| Error::new(ErrorKind::Config, m);
+    let meta = std::fs::metadata(path).map_err(|e| Error::io("read the pipeline file", file, e))?;
+    if meta.is_dir() {
+        return Err(refuse(format!("`{file}` is a folder; name a pipeline file, such as `{file}/pipeline.yaml`")));
+    }
+    if meta.len() > FILE_BYTES_MAX {
+        return Err(refuse(format!(
+            "`{file}` has {} bytes; a pipeline file has at most {FILE_BYTES_MAX}. Is it data?",
+            meta.len()
+        )));
+    }
+    let bytes = std::fs::read(path).map_err(|e| Error::io("read the pipeline file", file, e))?;
+    String::from_utf8(bytes).map_err(|e| {
+        let at = e.utf8_error().valid_up_to();
+        let line = e.as_bytes().iter().take(at).filter(|b| **b == b'\n').count() + 1;
+        refuse(format!("`{file}` is not UTF-8: line {line} has an invalid byte (byte {at} of the file); save it as UTF-8"))
+    })
+}

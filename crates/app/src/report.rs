@@ -1,0 +1,228 @@
+//! What a run did, for people and for machines.
+
+use purlin_api::{Error, ErrorKind, Fates, OutputRole};
+use purlin_engine::{NodeStats, Outcome};
+use purlin_plan::Plan;
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// What one transform did.
+#[derive(Clone, Debug)]
+pub struct TransformSummary {
+    /// Its label.
+    pub label: String,
+    /// Its type.
+    pub type_name: String,
+    /// Rows it was given; for a source, units it read.
+    pub rows_in: u64,
+    /// Rows it gave, by output tag.
+    pub rows_out: Vec<(String, u64)>,
+    /// What became of the rows it was given.
+    pub fates: Fates,
+    /// True if it reads from outside.
+    pub is_source: bool,
+    /// True if it writes to outside.
+    pub is_sink: bool,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Summary {
+    /// The pipeline's name.
+    pub name: String,
+    /// `None` if it ran to its end.
+    pub error: Option<Error>,
+    /// True if it was stopped from outside.
+    pub stopped: bool,
+    /// Microseconds from start to end.
+    pub micros: i64,
+    /// Transform by transform, in order.
+    pub transforms: Vec<TransformSummary>,
+    /// What the sinks made.
+    pub made: Vec<String>,
+}
+
+impl Summary {
+    /// From a job's outcome.
+    pub fn new(name: &str, plan: &Plan, outcome: Outcome, micros: i64) -> Self {
+        let transforms =
+            plan.graph.nodes.iter().zip(&outcome.stats).map(|(n, s)| summarise(n, s)).collect();
+        Summary {
+            name: name.to_owned(),
+            error: outcome.result.err(),
+            stopped: outcome.stopped,
+            micros,
+            transforms,
+            made: outcome.made,
+        }
+    }
+
+    /// True if it ran to its end.
+    pub fn is_success(&self) -> bool {
+        self.error.is_none() && !self.stopped
+    }
+
+    /// The ledger of the whole pipeline: units read by its sources, and what became of rows anywhere.
+    pub fn ledger(&self) -> Fates {
+        let mut all = Fates::default();
+        for t in &self.transforms {
+            all.filtered += t.fates.filtered;
+            all.late += t.fates.late;
+            all.dead += t.fates.dead;
+            all.in_state += t.fates.in_state;
+            if t.is_sink {
+                all.passed += t.rows_in;
+            }
+        }
+        all
+    }
+
+    /// As `purlin run` prints it.
+    pub fn to_text(&self) -> String {
+        let mut out = String::new();
+        let seconds = self.micros as f64 / 1e6;
+        let how = match (&self.error, self.stopped) {
+            (Some(_), _) => "failed",
+            (None, true) => "was stopped",
+            (None, false) => "finished",
+        };
+        line(&mut out, format_args!("{} {how} after {seconds:.2} s", self.name));
+        let width = self.transforms.iter().map(|t| t.label.chars().count()).max().unwrap_or(0).clamp(9, 48);
+        line(&mut out, format_args!("  {:width$} {:>12} {:>12}", "transform", "rows in", "rows out"));
+        for t in &self.transforms {
+            let given = if t.is_source && t.rows_in == 0 { String::new() } else { count(t.rows_in) };
+            let gave = if t.is_sink { String::new() } else { count(t.rows_out.first().map_or(0, |o| o.1)) };
+            let text = format!("  {:width$} {given:>12} {gave:>12}  {}", t.label, notes(t));
+            line(&mut out, format_args!("{}", text.trim_end()));
+        }
+        for path in &self.made {
+            line(&mut out, format_args!("  wrote {path}"));
+        }
+        let read: u64 = self.transforms.iter().filter(|t| t.is_source).map(|t| t.rows_in).sum();
+        let all = self.ledger();
+        line(
+            &mut out,
+            format_args!(
+                "  ledger: read {}; written {}, filtered {}, late {}, dead letters {}, in state {}{}",
+                count(read),
+                count(all.passed),
+                count(all.filtered),
+                count(all.late),
+                count(all.dead),
+                count(all.in_state),
+                if self.is_success() { " (every transform balances)" } else { "" }
+            ),
+        );
+        if let Some(e) = &self.error {
+            line(&mut out, format_args!("error: {e}"));
+            if let Some(help) = help_for(e) {
+                line(&mut out, format_args!("  = help: {help}"));
+            }
+        }
+        out
+    }
+
+    /// As `purlin run --json` prints it.
+    pub fn to_json(&self) -> Value {
+        let fates = |f: &Fates| {
+            json!({"passed": f.passed, "filtered": f.filtered, "late": f.late,
+                   "dead_lettered": f.dead, "in_state": f.in_state})
+        };
+        let transforms: Vec<Value> = self
+            .transforms
+            .iter()
+            .map(|t| {
+                json!({
+                    "name": t.label, "type": t.type_name, "rows_in": t.rows_in,
+                    "rows_out": t.rows_out.iter().map(|(k, v)| (k.clone(), json!(v))).collect::<serde_json::Map<_, _>>(),
+                    "ledger": fates(&t.fates),
+                })
+            })
+            .collect();
+        let ledger = self.ledger();
+        json!({
+            "pipeline": self.name,
+            "status": match (&self.error, self.stopped) {
+                (Some(_), _) => "failed", (None, true) => "stopped", (None, false) => "finished" },
+            "seconds": self.micros as f64 / 1e6,
+            "error": self.error.as_ref().map(error_json),
+            "transforms": transforms,
+            "made": self.made,
+            "read": self.transforms.iter().filter(|t| t.is_source).map(|t| t.rows_in).sum::<u64>(),
+            "ledger": {"written": ledger.passed, "filtered": ledger.filtered, "late": ledger.late,
+                       "dead_lettered": ledger.dead, "in_state": ledger.in_state},
+        })
+    }
+}
+
+/// An error for machines.
+pub fn error_json(e: &Error) -> Value {
+    json!({"kind": format!("{:?}", e.kind()).to_lowercase(), "message": e.message(), "transform": e.place()})
+}
+
+/// What to do about an error, by its kind.
+pub fn help_for(e: &Error) -> Option<&'static str> {
+    match e.kind() {
+        ErrorKind::Data if !e.message().contains("error_handling") => {
+            Some("mend the rows, or give the transform `error_handling: {output: NAME}` and consume `NAME`")
+        }
+        ErrorKind::Unavailable => Some("try again; nothing was made visible"),
+        ErrorKind::Exhausted => Some("free space or memory, then run again; nothing was made visible"),
+        _ => None,
+    }
+}
+
+fn summarise(node: &purlin_plan::GraphNode, stats: &Arc<NodeStats>) -> TransformSummary {
+    let outputs = node.node.outputs();
+    let rows_out = outputs
+        .iter()
+        .zip(&stats.rows_out)
+        .map(|(o, n)| (o.tag.clone(), n.load(Ordering::Relaxed)))
+        .collect();
+    TransformSummary {
+        label: stats.label.clone(),
+        type_name: stats.type_name.clone(),
+        rows_in: stats.rows_in(),
+        rows_out,
+        fates: stats.fates(),
+        is_source: node.inputs.is_empty(),
+        is_sink: !outputs.iter().any(|o| o.role == OutputRole::Main),
+    }
+}
+
+fn notes(t: &TransformSummary) -> String {
+    let mut notes = Vec::new();
+    for (tag, n) in t.rows_out.iter().skip(1).filter(|(_, n)| *n > 0) {
+        notes.push(format!("{tag}: {}", count(*n)));
+    }
+    let parts = [
+        ("filtered", t.fates.filtered),
+        ("late", t.fates.late),
+        ("dead letters", t.fates.dead),
+        ("in state", t.fates.in_state),
+    ];
+    notes.extend(parts.iter().filter(|(_, n)| *n > 0).map(|(what, n)| format!("{} {what}", count(*n))));
+    notes.join(", ")
+}
+
+/// Digits in groups of three.
+pub fn count(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (i, c) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(c);
+    }
+    out
+}
+
+fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
+    // Writing to a String cannot fail.
+    if out.write_fmt(text).is_ok() {
+        out.push('\n');
+    }
+}

@@ -1,0 +1,56 @@
+//! Runs a plan on this machine.
+
+use crate::report::Summary;
+use purlin_engine::channel::Bounds;
+use purlin_engine::clock::SystemClock;
+use purlin_engine::job::LogSink;
+use purlin_engine::{Job, JobOptions, Stop};
+use purlin_plan::Plan;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Rows of a batch unless told otherwise: large enough for columns to pay, small enough for caches.
+pub const BATCH_ROWS: usize = 8192;
+
+/// How a job runs.
+#[derive(Clone)]
+pub struct RunOptions {
+    /// Rows of a batch at most.
+    pub batch_rows: usize,
+    /// Threads.
+    pub threads: usize,
+    /// Where log lines go.
+    pub log: LogSink,
+}
+
+/// Builds a job from a plan.
+pub fn job(plan: &Plan, options: &RunOptions) -> purlin_api::Result<Job> {
+    Job::new(
+        plan,
+        JobOptions {
+            rows_max: options.batch_rows,
+            bounds: Bounds::default(),
+            threads: options.threads,
+            clock: Arc::new(SystemClock),
+            log: options.log.clone(),
+            stall_after: Duration::from_secs(5),
+        },
+    )
+}
+
+/// Runs a job to its end and says what happened.
+pub fn run(job: Job, plan: &Plan, name: &str) -> Summary {
+    let started = clock_micros();
+    let outcome = job.run();
+    Summary::new(name, plan, outcome, clock_micros().saturating_sub(started))
+}
+
+/// Stops a job when the user presses Ctrl-C or the process is told to end.
+pub fn stop_on_signal(stop: Stop) -> std::result::Result<(), String> {
+    ctrlc::set_handler(move || stop.stop()).map_err(|e| format!("cannot listen for signals: {e}"))
+}
+
+fn clock_micros() -> i64 {
+    use purlin_engine::clock::Clock;
+    SystemClock.now().0
+}

@@ -1,0 +1,84 @@
+//! Rewrites expectations in the text of a file.
+
+use super::Edit;
+use purlin_spec::Sources;
+use serde_json::Value;
+
+/// Rows as a YAML list in flow style, one row a line when they do not fit one line.
+pub(crate) fn elements(rows: &[Value]) -> String {
+    let rows: Vec<String> = rows.iter().map(flow).collect();
+    format!("[{}]", rows.join(", "))
+}
+
+/// A value as YAML in flow style. Text is quoted whenever a reader could take it for something else.
+pub(crate) fn flow(v: &Value) -> String {
+    match v {
+        Value::Object(m) => {
+            let pairs: Vec<String> = m.iter().map(|(k, v)| format!("{}: {}", text(k), flow(v))).collect();
+            format!("{{{}}}", pairs.join(", "))
+        }
+        Value::Array(l) => format!("[{}]", l.iter().map(flow).collect::<Vec<_>>().join(", ")),
+        Value::String(s) => text(s),
+        // YAML 1.1 floats need a dot and a signed exponent.
+        Value::Number(n) if n.is_f64() => {
+            let s = n.to_string();
+            match s.split_once('e') {
+                Some((m, e)) => {
+                    let m = if m.contains('.') { m.to_owned() } else { format!("{m}.0") };
+                    let e = if e.starts_with('-') { e.to_owned() } else { format!("+{}", e.trim_start_matches('+')) };
+                    format!("{m}e{e}")
+                }
+                None => s,
+            }
+        }
+        other => other.to_string(),
+    }
+}
+
+fn text(s: &str) -> String {
+    const WORDS: [&str; 9] = ["y", "n", "yes", "no", "on", "off", "true", "false", "null"];
+    let plain = s.chars().next().is_some_and(|c| c.is_ascii_alphabetic())
+        && s.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+        && !WORDS.contains(&s.to_ascii_lowercase().as_str());
+    if plain { s.to_owned() } else { Value::String(s.to_owned()).to_string() }
+}
+
+/// Applies edits to the first file they are in. `None` if an edit has no place in it.
+pub(crate) fn apply(sources: &Sources, mut edits: Vec<Edit>) -> Option<String> {
+    let file = edits.first()?.span.file;
+    let source = &sources.get(file)?.text;
+    let mut text = source.clone();
+    // From the end, so that earlier places stay where they are.
+    edits.retain(|e| e.span.file == file);
+    edits.sort_by_key(|e| std::cmp::Reverse(e.span.start));
+    for edit in edits {
+        let (from, to) = (offset(source, edit.span.start)?, offset(source, edit.span.end)?);
+        let old = source.get(from..to)?;
+        let kept = old.len() - old.trim_end().len();
+        let block = source.get(..from)?.rsplit('\n').next()?.trim().is_empty();
+        // A list in block style starts on a line of its own, below its key: the new one goes there too.
+        let new = if block { edit.text.clone() } else { edit.text };
+        text.replace_range(from..to - kept, &new);
+    }
+    Some(text)
+}
+
+fn offset(text: &str, at: purlin_spec::Position) -> Option<usize> {
+    let line = (at.line as usize).checked_sub(1)?;
+    let start: usize = text.split_inclusive('\n').take(line).map(str::len).sum();
+    let rest = text.get(start..)?;
+    let column = (at.column as usize).checked_sub(1)?;
+    let inside = rest.char_indices().nth(column).map_or(rest.len(), |(i, _)| i);
+    Some(start + inside)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_read_back_as_what_they_are() {
+        let v = serde_json::json!({"a": "yes", "b": "x y", "c": 1.5e300, "d": [1, null, true], "e f": "plain"});
+        assert_eq!(flow(&v), r#"{a: "yes", b: "x y", c: 1.5e+300, d: [1, null, true], "e f": plain}"#);
+    }
+}

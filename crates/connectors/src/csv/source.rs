@@ -1,0 +1,305 @@
+//! `ReadFromCsv`.
+
+use super::config::{Dtype, Header, OnBadLines, ReadFromCsv, SkipRows};
+use crate::format::csv::cell::{CellType, Nulls};
+use crate::format::csv::decode::{Csv, CsvColumn};
+use crate::format::csv::{Layout, SkipLines, infer};
+use crate::format::schema::from_json_schema;
+use crate::shared::bind;
+use crate::shared::read::{OnBad, ReadNode};
+use arrow_schema::{DataType, Field, Schema, TimeUnit};
+use purlin_api::shape::is_any;
+use purlin_api::{BindCx, Entry, FileInfo, InputShape, PlanNode, Transform};
+use purlin_spec::config::Spanned;
+use purlin_spec::vocabulary::{Inputs, TransformDef};
+use purlin_spec::{Config, Diagnostic, Diagnostics, FromNode, Node, suggest};
+use std::collections::HashSet;
+use std::sync::Arc;
+
+/// How many rows types are sampled from, and how many Beam looks at.
+const SAMPLE_ROWS: usize = 1000;
+const BEAM_SAMPLE_ROWS: usize = 100;
+
+/// Its catalogue entry.
+pub(crate) fn entry() -> Entry {
+    Entry {
+        def: TransformDef {
+            name: "ReadFromCsv",
+            doc: ReadFromCsv::doc(),
+            inputs: Inputs::None,
+            error_handling: true,
+            fields: ReadFromCsv::fields,
+        },
+        decode: |node, d| decode(node, d).map(|c| Arc::new(c) as Arc<dyn Transform>),
+    }
+}
+
+fn decode(node: &Node, d: &mut Diagnostics) -> Option<ReadFromCsv> {
+    let mut config = ReadFromCsv::from_node(node, d)?;
+    // An explicit null is an answer here, not a missing one.
+    if node.get("header").is_some_and(Node::is_null) {
+        config.header = Some(Header::None);
+    }
+    Some(config)
+}
+
+/// The columns to read.
+struct Columns {
+    specs: Vec<CsvColumn>,
+    fields: Vec<Field>,
+    /// All names of the sampled file, unless the author gave a schema.
+    all: Option<Arc<[String]>>,
+    sampled: usize,
+}
+
+impl Transform for ReadFromCsv {
+    fn bind(&self, _: &[InputShape], cx: &mut BindCx<'_>) -> Option<Arc<dyn PlanNode>> {
+        let errors = self.error_handling.as_ref();
+        let limits = bind::limits(cx, errors, self.max_line_bytes.as_ref());
+        bind::check_encoding(self.encoding.as_ref(), cx.diagnostics);
+        let layout = self.layout(cx);
+        let files = bind::files(cx, &self.path)?;
+        let ((on_bad, record_bytes_max), layout) = (limits?, layout?);
+        let on_bad = match self.on_bad_lines {
+            Some(OnBadLines::Skip) => OnBad::Skip,
+            _ => on_bad,
+        };
+        let mut columns = match &self.schema {
+            Some(s) => declared(&s.0, cx)?,
+            None => self.sampled(cx, &files, &layout)?,
+        };
+        self.check_names(&columns, cx);
+        if let Some(name) = &self.filename_column {
+            if columns.fields.iter().any(|f| *f.name() == name.value) {
+                let what = format!("the files already have a column `{}`", name.value);
+                cx.diagnostics.push(Diagnostic::error("schema/duplicate-field", name.span, what));
+            }
+            columns.specs.push(CsvColumn { name: None, cell_type: CellType::Text, declared: true });
+            columns.fields.push(Field::new(&name.value, DataType::Utf8, false));
+        }
+        if cx.diagnostics.has_errors() {
+            return None;
+        }
+        let csv = Csv {
+            layout: Arc::new(layout),
+            columns: columns.specs.into(),
+            all: columns.all,
+            sampled: columns.sampled,
+        };
+        Some(Arc::new(ReadNode {
+            format: Arc::new(csv),
+            files,
+            needed: vec![true; columns.fields.len()],
+            outputs: bind::outputs(Arc::new(Schema::new(columns.fields)), errors),
+            on_bad,
+            record_bytes_max,
+        }))
+    }
+}
+
+impl ReadFromCsv {
+    fn layout(&self, cx: &mut BindCx<'_>) -> Option<Layout> {
+        let (beam_compat, d) = (cx.beam_compat, &mut *cx.diagnostics);
+        let mut byte = |what: &str, value: &Option<Spanned<String>>| match value {
+            None => Some(None),
+            Some(v) => bind::one_byte(what, v, d).map(Some),
+        };
+        let delimiter = byte("delimiter", if self.delimiter.is_some() { &self.delimiter } else { &self.sep });
+        let comment = byte("comment", &self.comment);
+        let quote = byte("quotechar", &self.quotechar);
+        let skip = self.skip_lines(d)?;
+        let header = self.header.unwrap_or(match self.names {
+            Some(_) => Header::None,
+            None => Header::FirstRow,
+        });
+        Some(Layout {
+            delimiter: delimiter?.unwrap_or(b','),
+            quote: if self.quoting == Some(3) { None } else { Some(quote?.unwrap_or(b'"')) },
+            comment: comment?,
+            header: header == Header::FirstRow,
+            names: self.names.clone(),
+            skip,
+            skip_blank: self.skip_blank_lines,
+            skip_space: self.skipinitialspace,
+            nulls: Nulls {
+                pandas: self.keep_default_na,
+                more: self.na_values.iter().flat_map(|n| n.0.iter().cloned()).collect(),
+            },
+            beam_compat,
+        })
+    }
+
+    fn skip_lines(&self, d: &mut Diagnostics) -> Option<SkipLines> {
+        let mut count = |line: &Spanned<i64>| {
+            let n = u64::try_from(line.value).ok();
+            if n.is_none() {
+                let what = "`skiprows` counts lines from 0; it cannot be negative";
+                d.push(Diagnostic::error("config/out-of-range", line.span, what));
+            }
+            n
+        };
+        match &self.skiprows {
+            None => Some(SkipLines::None),
+            Some(SkipRows::First(n)) => count(n).map(SkipLines::First),
+            Some(SkipRows::These(lines)) => {
+                lines.iter().map(count).collect::<Option<HashSet<_>>>().map(SkipLines::These)
+            }
+        }
+    }
+
+    /// Names and types from the beginning of the first file.
+    fn sampled(&self, cx: &mut BindCx<'_>, files: &[FileInfo], layout: &Layout) -> Option<Columns> {
+        let rows_max = if cx.beam_compat { BEAM_SAMPLE_ROWS } else { SAMPLE_ROWS };
+        let sample = bind::sampled(cx.probe, files, |head, whole| {
+            let sample = infer::sample(head, whole, layout, rows_max)?;
+            let enough = sample.as_ref().is_some_and(|s| !s.wants_more);
+            Ok((sample, enough))
+        });
+        let sample = match sample {
+            Ok(sample) => sample.flatten().filter(|s| !s.columns.is_empty()),
+            Err(e) => {
+                cx.diagnostics.push(Diagnostic::error("file/cannot-read", self.path.span, e.message()));
+                return None;
+            }
+        };
+        let Some(sample) = sample else {
+            cx.diagnostics.push(
+                Diagnostic::error("file/empty", self.path.span, format!("`{}` is empty: it has no header", self.path.value))
+                    .help("give a `schema` with the columns if empty files are to be read"),
+            );
+            return None;
+        };
+        let all: Arc<[String]> = sample.columns.iter().map(|(n, _)| n.clone()).collect();
+        let mut specs: Vec<CsvColumn> = sample
+            .columns
+            .into_iter()
+            .map(|(n, t)| CsvColumn { name: Some(n), cell_type: t, declared: false })
+            .collect();
+        self.set_types(&mut specs, cx.diagnostics);
+        self.choose(&mut specs, &all, cx.diagnostics);
+        let fields = specs.iter().map(|c| {
+            let name = c.name.as_deref().unwrap_or_default();
+            Field::new(name, arrow_type(c.cell_type), true)
+        });
+        let fields = fields.collect();
+        Some(Columns { specs, fields, all: Some(all), sampled: sample.rows })
+    }
+
+    /// `dtype`.
+    fn set_types(&self, specs: &mut [CsvColumn], d: &mut Diagnostics) {
+        match &self.dtype {
+            None => {}
+            Some(Dtype::All(word)) => {
+                if let Some(t) = dtype(word, d) {
+                    for spec in specs {
+                        (spec.cell_type, spec.declared) = (t, true);
+                    }
+                }
+            }
+            Some(Dtype::ByName(types)) => {
+                for (name, word) in &types.0 {
+                    let t = dtype(word, d);
+                    let spec = specs.iter_mut().find(|s| s.name.as_ref() == Some(&name.value));
+                    match (spec, t) {
+                        (Some(spec), Some(t)) => (spec.cell_type, spec.declared) = (t, true),
+                        (None, _) => unknown_column(name, specs, d),
+                        (Some(_), None) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// `usecols`, by name or by place.
+    fn choose(&self, specs: &mut Vec<CsvColumn>, all: &[String], d: &mut Diagnostics) {
+        let Some(wanted) = &self.usecols else { return };
+        let mut chosen = HashSet::new();
+        for w in wanted {
+            let by_place = || w.value.parse::<usize>().ok().and_then(|i| all.get(i));
+            match all.iter().find(|n| **n == w.value).or_else(by_place) {
+                Some(name) => {
+                    chosen.insert(name.clone());
+                }
+                None => unknown_column(w, specs, d),
+            }
+        }
+        specs.retain(|s| s.name.as_ref().is_some_and(|n| chosen.contains(n)));
+    }
+
+    /// Beam takes only names that could be Python's.
+    fn check_names(&self, columns: &Columns, cx: &mut BindCx<'_>) {
+        if !cx.beam_compat {
+            return;
+        }
+        let identifier = |n: &str| {
+            !n.starts_with(|c: char| c.is_ascii_digit()) && n.chars().all(|c| c == '_' || c.is_alphanumeric())
+        };
+        if let Some(bad) = columns.fields.iter().find(|f| !identifier(f.name())) {
+            let what = format!("Beam cannot read a column called `{}`: it is no identifier", bad.name());
+            cx.diagnostics.push(Diagnostic::error("schema/field-name", self.path.span, what));
+        }
+    }
+}
+
+fn unknown_column(name: &Spanned<String>, specs: &[CsvColumn], d: &mut Diagnostics) {
+    let names = || specs.iter().filter_map(|s| s.name.as_deref());
+    d.push(
+        Diagnostic::error("name/unknown-field", name.span, format!("the file has no column `{}`", name.value))
+            .label(format!("its columns: {}", suggest::listed(names())))
+            .maybe_help(suggest::did_you_mean(&name.value, names())),
+    );
+}
+
+fn dtype(word: &Spanned<String>, d: &mut Diagnostics) -> Option<CellType> {
+    match word.value.as_str() {
+        "str" | "string" | "object" => Some(CellType::Text),
+        "int" | "int64" | "Int64" | "integer" => Some(CellType::Int),
+        "float" | "float64" | "Float64" | "number" => Some(CellType::Float),
+        "bool" | "boolean" => Some(CellType::Bool),
+        other => {
+            d.push(
+                Diagnostic::error("schema/unknown-type", word.span, format!("`{other}` is not a type of column"))
+                    .label("valid types: str, int, float, bool"),
+            );
+            None
+        }
+    }
+}
+
+/// The columns of a JSON schema.
+fn declared(schema: &Node, cx: &mut BindCx<'_>) -> Option<Columns> {
+    let schema_span = schema.span;
+    let schema = from_json_schema(schema, cx.diagnostics)?;
+    let mut specs = Vec::new();
+    for f in schema.fields() {
+        let cell_type = match f.data_type() {
+            DataType::Utf8 if !is_any(f) => CellType::Text,
+            DataType::Int64 => CellType::Int,
+            DataType::Float64 => CellType::Float,
+            DataType::Boolean => CellType::Bool,
+            DataType::Timestamp(..) => CellType::Time,
+            _ => {
+                let what = format!(
+                    "column `{}` cannot be {} in a CSV file",
+                    f.name(),
+                    purlin_api::shape::type_name(f)
+                );
+                cx.diagnostics.push(Diagnostic::error("schema/unknown-type", schema_span, what));
+                continue;
+            }
+        };
+        specs.push(CsvColumn { name: Some(f.name().clone()), cell_type, declared: true });
+    }
+    let fields = schema.fields().iter().map(|f| f.as_ref().clone()).collect();
+    Some(Columns { specs, fields, all: None, sampled: 0 })
+}
+
+fn arrow_type(t: CellType) -> DataType {
+    match t {
+        CellType::Bool => DataType::Boolean,
+        CellType::Int => DataType::Int64,
+        CellType::Float => DataType::Float64,
+        CellType::Text => DataType::Utf8,
+        CellType::Time => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+    }
+}

@@ -1,0 +1,386 @@
+//! Columns that are being filled row by row and can take a row back.
+
+use arrow_array::{
+    ArrayRef, BinaryArray, BooleanArray, Float64Array, Int64Array, ListArray, NullArray, StringArray,
+    StructArray, TimestampMicrosecondArray,
+};
+use arrow_buffer::{BooleanBufferBuilder, Buffer, NullBufferBuilder, OffsetBuffer, ScalarBuffer};
+use arrow_schema::{DataType, Field, FieldRef, Fields, TimeUnit};
+use purlin_api::shape::is_any;
+use purlin_api::{Error, Result};
+use std::sync::Arc;
+
+/// A column that is being filled.
+///
+/// The `push_*` methods of another type than the column's push null: decoders check types first.
+#[derive(Debug)]
+pub(crate) enum Column {
+    /// A column that nobody reads, or whose values are all null; of any type.
+    Null(DataType, usize),
+    /// `bool`.
+    Bool(BooleanBufferBuilder, NullBufferBuilder),
+    /// `int`.
+    Int(Vec<i64>, NullBufferBuilder),
+    /// `float`.
+    Float(Vec<f64>, NullBufferBuilder),
+    /// `str`.
+    Text(Bytes),
+    /// JSON text of values without a common type.
+    Any(Bytes),
+    /// `bytes`.
+    Binary(Bytes),
+    /// `timestamp` in microseconds, with its zone.
+    Time(Vec<i64>, NullBufferBuilder, Option<Arc<str>>),
+    /// `list`.
+    List(Box<ListColumn>),
+    /// A nested row.
+    Struct(StructColumn),
+}
+
+/// Values of different lengths.
+#[derive(Debug)]
+pub(crate) struct Bytes {
+    offsets: Vec<i32>,
+    bytes: Vec<u8>,
+    valid: NullBufferBuilder,
+}
+
+/// Lists and the column of all their items.
+#[derive(Debug)]
+pub(crate) struct ListColumn {
+    field: FieldRef,
+    offsets: Vec<i32>,
+    items: Column,
+    valid: NullBufferBuilder,
+}
+
+/// Nested rows.
+#[derive(Debug)]
+pub(crate) struct StructColumn {
+    fields: Fields,
+    columns: Vec<Column>,
+    valid: NullBufferBuilder,
+}
+
+impl Column {
+    /// An empty column for a field.
+    pub(crate) fn new(field: &Field) -> Self {
+        let valid = NullBufferBuilder::new(0);
+        match field.data_type() {
+            DataType::Boolean => Column::Bool(BooleanBufferBuilder::new(0), valid),
+            DataType::Int64 => Column::Int(Vec::new(), valid),
+            DataType::Float64 => Column::Float(Vec::new(), valid),
+            DataType::Utf8 if is_any(field) => Column::Any(Bytes::new()),
+            DataType::Utf8 => Column::Text(Bytes::new()),
+            DataType::Binary => Column::Binary(Bytes::new()),
+            DataType::Timestamp(TimeUnit::Microsecond, zone) => Column::Time(Vec::new(), valid, zone.clone()),
+            DataType::List(item) => Column::List(Box::new(ListColumn {
+                field: item.clone(),
+                offsets: vec![0],
+                items: Column::new(item),
+                valid,
+            })),
+            DataType::Struct(fields) => Column::Struct(StructColumn {
+                columns: fields.iter().map(|f| Column::new(f)).collect(),
+                fields: fields.clone(),
+                valid,
+            }),
+            other => Column::Null(other.clone(), 0),
+        }
+    }
+
+    /// A column of nulls for a field that nobody reads.
+    pub(crate) fn unread(field: &Field) -> Self {
+        Column::Null(field.data_type().clone(), 0)
+    }
+
+    /// How many values it has.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Column::Null(_, n) => *n,
+            Column::Bool(v, _) => v.len(),
+            Column::Int(v, _) | Column::Time(v, _, _) => v.len(),
+            Column::Float(v, _) => v.len(),
+            Column::Text(b) | Column::Any(b) | Column::Binary(b) => b.len(),
+            Column::List(l) => l.offsets.len() - 1,
+            Column::Struct(s) => s.valid.len(),
+        }
+    }
+
+    /// Takes the values from `len` on back.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        if self.len() <= len {
+            return;
+        }
+        match self {
+            Column::Null(_, n) => *n = len,
+            Column::Bool(v, valid) => {
+                v.truncate(len);
+                valid.truncate(len);
+            }
+            Column::Int(v, valid) | Column::Time(v, valid, _) => {
+                v.truncate(len);
+                valid.truncate(len);
+            }
+            Column::Float(v, valid) => {
+                v.truncate(len);
+                valid.truncate(len);
+            }
+            Column::Text(b) | Column::Any(b) | Column::Binary(b) => b.truncate(len),
+            Column::List(l) => {
+                l.offsets.truncate(len + 1);
+                l.valid.truncate(len);
+                l.items.truncate(l.offsets.last().map_or(0, |o| *o as usize));
+            }
+            Column::Struct(s) => {
+                s.valid.truncate(len);
+                s.columns.iter_mut().for_each(|c| c.truncate(len));
+            }
+        }
+    }
+
+    /// Appends null.
+    pub(crate) fn push_null(&mut self) {
+        match self {
+            Column::Null(_, n) => *n += 1,
+            Column::Bool(v, valid) => {
+                v.append(false);
+                valid.append_null();
+            }
+            Column::Int(v, valid) | Column::Time(v, valid, _) => {
+                v.push(0);
+                valid.append_null();
+            }
+            Column::Float(v, valid) => {
+                v.push(0.0);
+                valid.append_null();
+            }
+            Column::Text(b) | Column::Any(b) | Column::Binary(b) => b.push_null(),
+            Column::List(l) => {
+                // What an unfinished list left behind would belong to this one.
+                l.items.truncate(l.offsets.last().map_or(0, |o| *o as usize));
+                l.offsets.push(l.offsets.last().copied().unwrap_or(0));
+                l.valid.append_null();
+            }
+            Column::Struct(s) => {
+                let len = s.valid.len();
+                for c in &mut s.columns {
+                    c.truncate(len);
+                    c.push_null();
+                }
+                s.valid.append_null();
+            }
+        }
+    }
+
+    /// Appends a truth value.
+    pub(crate) fn push_bool(&mut self, value: bool) {
+        match self {
+            Column::Bool(v, valid) => {
+                v.append(value);
+                valid.append_non_null();
+            }
+            other => other.push_null(),
+        }
+    }
+
+    /// Appends an integer (to a float column: as a float).
+    pub(crate) fn push_int(&mut self, value: i64) {
+        match self {
+            Column::Int(v, valid) | Column::Time(v, valid, _) => {
+                v.push(value);
+                valid.append_non_null();
+            }
+            Column::Float(..) => self.push_float(value as f64),
+            other => other.push_null(),
+        }
+    }
+
+    /// Appends a float.
+    pub(crate) fn push_float(&mut self, value: f64) {
+        match self {
+            Column::Float(v, valid) => {
+                v.push(value);
+                valid.append_non_null();
+            }
+            other => other.push_null(),
+        }
+    }
+
+    /// Appends text (to an `any` column: JSON text).
+    pub(crate) fn push_text(&mut self, value: &str) {
+        match self {
+            Column::Text(b) | Column::Any(b) | Column::Binary(b) => b.push(value.as_bytes()),
+            other => other.push_null(),
+        }
+    }
+
+    /// The Arrow array of all values.
+    ///
+    /// # Errors
+    /// Text columns of more than 2 GiB.
+    pub(crate) fn finish(self) -> Result<ArrayRef> {
+        Ok(match self {
+            Column::Null(DataType::Null, n) => Arc::new(NullArray::new(n)),
+            Column::Null(t, n) => arrow_array::new_null_array(&t, n),
+            Column::Bool(mut v, valid) => Arc::new(BooleanArray::new(v.finish(), valid.build())),
+            Column::Int(v, valid) => Arc::new(Int64Array::try_new(v.into(), valid.build())?),
+            Column::Float(v, valid) => Arc::new(Float64Array::try_new(v.into(), valid.build())?),
+            Column::Time(v, valid, zone) => {
+                let array = TimestampMicrosecondArray::try_new(v.into(), valid.build())?;
+                Arc::new(array.with_timezone_opt(zone))
+            }
+            Column::Text(b) | Column::Any(b) => {
+                let (offsets, bytes, valid) = b.finish()?;
+                Arc::new(StringArray::try_new(offsets, bytes, valid)?)
+            }
+            Column::Binary(b) => {
+                let (offsets, bytes, valid) = b.finish()?;
+                Arc::new(BinaryArray::try_new(offsets, bytes, valid)?)
+            }
+            Column::List(l) => {
+                let offsets = offsets(l.offsets)?;
+                Arc::new(ListArray::try_new(l.field, offsets, l.items.finish()?, l.valid.build())?)
+            }
+            Column::Struct(s) => {
+                let len = s.valid.len();
+                let columns = s.columns.into_iter().map(Column::finish).collect::<Result<Vec<_>>>()?;
+                Arc::new(StructArray::try_new_with_length(s.fields, columns, s.valid.build(), len)?)
+            }
+        })
+    }
+}
+
+impl Bytes {
+    fn new() -> Self {
+        Bytes { offsets: vec![0], bytes: Vec::new(), valid: NullBufferBuilder::new(0) }
+    }
+
+    fn len(&self) -> usize {
+        self.offsets.len() - 1
+    }
+
+    fn truncate(&mut self, len: usize) {
+        self.offsets.truncate(len + 1);
+        self.bytes.truncate(self.offsets.last().map_or(0, |o| *o as usize));
+        self.valid.truncate(len);
+    }
+
+    fn push(&mut self, value: &[u8]) {
+        self.bytes.extend_from_slice(value);
+        self.end();
+        self.valid.append_non_null();
+    }
+
+    fn push_null(&mut self) {
+        self.end();
+        self.valid.append_null();
+    }
+
+    fn end(&mut self) {
+        // An offset that does not fit is found by `finish`.
+        self.offsets.push(i32::try_from(self.bytes.len()).unwrap_or(i32::MIN));
+    }
+
+    fn finish(self) -> Result<(OffsetBuffer<i32>, Buffer, Option<arrow_buffer::NullBuffer>)> {
+        Ok((offsets(self.offsets)?, Buffer::from_vec(self.bytes), self.valid.build()))
+    }
+}
+
+fn offsets(offsets: Vec<i32>) -> Result<OffsetBuffer<i32>> {
+    if offsets.iter().any(|o| *o < 0) {
+        return Err(Error::new(
+            purlin_api::ErrorKind::Exhausted,
+            "a batch has more than 2 GiB of text in one column; lower `max_line_bytes`",
+        ));
+    }
+    Ok(OffsetBuffer::new(ScalarBuffer::from(offsets)))
+}
+
+impl ListColumn {
+    /// The column to push the items of the next list to.
+    pub(crate) fn items_mut(&mut self) -> &mut Column {
+        &mut self.items
+    }
+
+    /// Ends a list: all items pushed since the last one are its.
+    pub(crate) fn push_valid(&mut self) {
+        self.offsets.push(i32::try_from(self.items.len()).unwrap_or(i32::MIN));
+        self.valid.append_non_null();
+    }
+}
+
+impl StructColumn {
+    /// The columns of the fields; each must get one value before [`StructColumn::push_valid`].
+    pub(crate) fn columns_mut(&mut self) -> &mut [Column] {
+        &mut self.columns
+    }
+
+    /// The fields.
+    pub(crate) fn fields(&self) -> &Fields {
+        &self.fields
+    }
+
+    /// Columns and fields at once.
+    pub(crate) fn parts_mut(&mut self) -> (&Fields, &mut [Column], usize) {
+        (&self.fields, &mut self.columns, self.valid.len())
+    }
+
+    /// Ends a row.
+    pub(crate) fn push_valid(&mut self) {
+        self.valid.append_non_null();
+        let len = self.valid.len();
+        // A field that got no value is null.
+        for c in self.columns.iter_mut().filter(|c| c.len() < len) {
+            c.push_null();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow_array::{Array, RecordBatch};
+    use arrow_schema::Schema;
+    use purlin_api::json::row_to_json;
+
+    #[test]
+    fn rows_taken_back_leave_no_trace() {
+        let inner = Fields::from(vec![
+            Field::new("t", DataType::Utf8, true),
+            Field::new("l", DataType::List(Arc::new(Field::new("item", DataType::Int64, true))), true),
+        ]);
+        let field = Field::new("s", DataType::Struct(inner), true);
+        let mut column = Column::new(&field);
+        let push = |column: &mut Column, text: &str, items: &[i64]| {
+            let Column::Struct(s) = column else { panic!() };
+            let [t, Column::List(l)] = s.columns_mut() else { panic!() };
+            t.push_text(text);
+            items.iter().for_each(|i| l.items_mut().push_int(*i));
+            l.push_valid();
+            s.push_valid();
+        };
+        push(&mut column, "a", &[1, 2]);
+        push(&mut column, "bad", &[3]);
+        column.truncate(1);
+        column.push_null();
+        push(&mut column, "c", &[]);
+        let array = column.finish().unwrap();
+        assert_eq!(array.len(), 3);
+        let batch = RecordBatch::try_new(Arc::new(Schema::new(vec![field])), vec![array]).unwrap();
+        let rows: Vec<String> = (0..3).map(|i| row_to_json(&batch, i).to_string()).collect();
+        assert_eq!(rows, [r#"{"s":{"t":"a","l":[1,2]}}"#, r#"{"s":null}"#, r#"{"s":{"t":"c","l":[]}}"#]);
+    }
+
+    #[test]
+    fn types_nobody_reads_are_null() {
+        for t in [DataType::Utf8, DataType::Null, DataType::Date32] {
+            let mut c = Column::unread(&Field::new("x", t.clone(), true));
+            c.push_text("x");
+            c.push_null();
+            c.truncate(1);
+            let array = c.finish().unwrap();
+            assert_eq!((array.len(), array.logical_null_count(), array.data_type()), (1, 1, &t));
+        }
+    }
+}

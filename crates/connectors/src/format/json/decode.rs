@@ -1,0 +1,135 @@
+//! JSON records into columns. The parser behind is serde_json; only `visit` knows that.
+
+use super::visit::{Index, MARK, Row, Rules};
+use crate::format::columns::Column;
+use crate::format::text::utf8;
+use crate::shared::read::{Decoder, Fate, Format, RowError, Stop, batch_of};
+use crate::shared::records::Record;
+use crate::shared::scan::Framing;
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
+use purlin_api::Result;
+use serde::de::DeserializeSeed;
+
+/// JSON objects, one a line or in one array.
+#[derive(Clone, Debug)]
+pub(crate) struct Json {
+    /// One object a line; otherwise one array, or objects one after the other.
+    pub(crate) lines: bool,
+    /// Nested values become the text that Python prints of them, as in Beam.
+    pub(crate) python_text: bool,
+    /// True if the author gave the schema: keys it lacks are passed over.
+    pub(crate) declared: bool,
+    /// How many rows the schema was sampled from.
+    pub(crate) sampled: usize,
+}
+
+impl Format for Json {
+    fn framing(&self) -> Framing {
+        if self.lines { Framing::Lines } else { Framing::JsonArray }
+    }
+
+    fn decoder(&self, schema: &SchemaRef, needed: &[bool]) -> Box<dyn Decoder> {
+        Box::new(JsonDecoder {
+            json: self.clone(),
+            index: Index::of(schema.fields()),
+            schema: schema.clone(),
+            needed: needed.to_vec(),
+            columns: Vec::new(),
+            rows: 0,
+        })
+    }
+
+    fn describe(&self) -> String {
+        if self.lines { "json lines" } else { "json array" }.to_owned()
+    }
+}
+
+struct JsonDecoder {
+    json: Json,
+    index: Index,
+    schema: SchemaRef,
+    needed: Vec<bool>,
+    columns: Vec<Column>,
+    rows: usize,
+}
+
+impl JsonDecoder {
+    fn begin_batch(&mut self) {
+        let fields = self.schema.fields().iter().zip(&self.needed);
+        self.columns =
+            fields.map(|(f, needed)| if *needed { Column::new(f) } else { Column::unread(f) }).collect();
+    }
+
+    fn parse(&mut self, text: &str) -> Result<(), serde_json::Error> {
+        let rules = Rules { python_text: self.json.python_text, extra_keys: self.json.declared };
+        let mut parser = serde_json::Deserializer::from_str(text);
+        Row {
+            fields: self.schema.fields(),
+            index: &self.index,
+            columns: &mut self.columns,
+            rows: self.rows,
+            rules,
+            path: "",
+        }
+        .deserialize(&mut parser)?;
+        parser.end()
+    }
+}
+
+impl Decoder for JsonDecoder {
+    fn open(&mut self, _: &str) -> Result<()> {
+        Ok(())
+    }
+
+    fn record(&mut self, record: &Record<'_>) -> Result<Fate, Stop> {
+        let text = utf8(record.bytes)?;
+        if text.trim_ascii().is_empty() {
+            return Ok(Fate::Skipped);
+        }
+        if self.rows == 0 && self.columns.is_empty() {
+            self.begin_batch();
+        }
+        if let Err(e) = self.parse(text) {
+            let rows = self.rows;
+            self.columns.iter_mut().for_each(|c| c.truncate(rows));
+            return Err(problem(&e, record.line, &self.json).into());
+        }
+        self.rows += 1;
+        Ok(Fate::Row)
+    }
+
+    fn rows(&self) -> usize {
+        self.rows
+    }
+
+    fn finish(&mut self) -> Result<RecordBatch> {
+        let rows = std::mem::take(&mut self.rows);
+        let columns = std::mem::take(&mut self.columns);
+        batch_of(&self.schema, columns.into_iter().map(Column::finish), rows)
+    }
+}
+
+/// A parse error as a row error: the place in the file, not in the record.
+fn problem(e: &serde_json::Error, line: u64, json: &Json) -> RowError {
+    let text = e.to_string();
+    // serde_json appends the place to its messages.
+    let (text, ours) = match text.strip_prefix(MARK) {
+        Some(t) => (t, true),
+        None => (text.as_str(), false),
+    };
+    let reason = text.rfind(" at line ").and_then(|i| text.get(..i)).unwrap_or(text);
+    let error = RowError {
+        line: Some(line + (e.line() as u64).saturating_sub(1)),
+        column: (e.column() > 0).then(|| e.column() as u64),
+        reason: if ours { reason.to_owned() } else { format!("invalid JSON: {reason}") },
+        help: None,
+    };
+    if !ours || json.declared {
+        return error;
+    }
+    error.help(format!(
+        "the fields were sampled from the first {} rows; if they mislead, give a `schema`",
+        json.sampled
+    ))
+}

@@ -1,0 +1,356 @@
+//! One JSON value appended to a column while it is parsed: nothing is built in between.
+
+use crate::format::columns::{Column, StructColumn};
+use crate::format::python_text::json_repr;
+use arrow_schema::Fields;
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use std::collections::HashMap;
+use std::fmt;
+
+/// Deepest nesting of values kept as JSON text; typed values are held by the parser's own limit of 128.
+const ANY_DEPTH_MAX: usize = 120;
+/// Objects with more fields than this find them by hash, smaller ones by looking through.
+const SCAN_FIELDS_MAX: usize = 16;
+
+/// What to do with nested values in text columns, and with keys that the schema does not have.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rules {
+    /// Nested values become the text that Python prints of them.
+    pub(super) python_text: bool,
+    /// Unknown keys are passed over; otherwise the row is bad.
+    pub(super) extra_keys: bool,
+}
+
+/// The fields of an object, found by name.
+#[derive(Debug, Default)]
+pub(super) struct Index(HashMap<String, usize>);
+
+impl Index {
+    /// Of these fields.
+    pub(super) fn of(fields: &Fields) -> Self {
+        if fields.len() <= SCAN_FIELDS_MAX {
+            return Index::default();
+        }
+        Index(fields.iter().enumerate().map(|(i, f)| (f.name().clone(), i)).collect())
+    }
+
+    /// Most objects have their keys in one order: `guess` is the field after the last one found.
+    fn find(&self, fields: &Fields, key: &str, guess: usize) -> Option<usize> {
+        if fields.get(guess).is_some_and(|f| f.name() == key) {
+            return Some(guess);
+        }
+        if fields.len() <= SCAN_FIELDS_MAX {
+            return fields.iter().position(|f| f.name() == key);
+        }
+        self.0.get(key).copied()
+    }
+}
+
+/// Appends the object that a row is.
+pub(super) struct Row<'a> {
+    pub(super) fields: &'a Fields,
+    pub(super) index: &'a Index,
+    pub(super) columns: &'a mut [Column],
+    /// Rows in the columns before this one.
+    pub(super) rows: usize,
+    pub(super) rules: Rules,
+    /// What to call this object in messages: nothing for the row, else its path with a dot.
+    pub(super) path: &'a str,
+}
+
+impl<'de> DeserializeSeed<'de> for Row<'_> {
+    type Value = ();
+    fn deserialize<D: Deserializer<'de>>(self, d: D) -> Result<(), D::Error> {
+        d.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Row<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut guess = 0;
+        while let Some(found) = map.next_key_seed(Key { fields: self.fields, index: self.index, guess })? {
+            let i = match found {
+                Ok(i) => i,
+                Err(_) if self.rules.extra_keys => {
+                    map.next_value::<IgnoredAny>()?;
+                    continue;
+                }
+                Err(key) => {
+                    return Err(A::Error::custom(Problem::unknown(&format!("{}{key}", self.path))));
+                }
+            };
+            guess = i + 1;
+            let (Some(column), Some(field)) = (self.columns.get_mut(i), self.fields.get(i)) else {
+                continue;
+            };
+            // Of two equal keys the last wins.
+            column.truncate(self.rows);
+            map.next_value_seed(Cell { column, name: field.name(), path: self.path, rules: self.rules })?;
+        }
+        for column in self.columns.iter_mut().filter(|c| c.len() <= self.rows) {
+            column.push_null();
+        }
+        Ok(())
+    }
+}
+
+/// Which field a key names, or the key itself.
+struct Key<'a> {
+    fields: &'a Fields,
+    index: &'a Index,
+    guess: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for Key<'_> {
+    type Value = Result<usize, String>;
+    fn deserialize<D: Deserializer<'de>>(self, d: D) -> Result<Self::Value, D::Error> {
+        d.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Key<'_> {
+    type Value = Result<usize, String>;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+    fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
+        Ok(self.index.find(self.fields, key, self.guess).ok_or_else(|| key.to_owned()))
+    }
+}
+
+/// Appends one value.
+struct Cell<'a> {
+    column: &'a mut Column,
+    name: &'a str,
+    path: &'a str,
+    rules: Rules,
+}
+
+impl Cell<'_> {
+    fn misfit<E: serde::de::Error>(&self, what: &str) -> E {
+        let wanted = match &self.column {
+            Column::Null(..) => "null",
+            Column::Bool(..) => "bool",
+            Column::Int(..) => "int",
+            Column::Float(..) => "float",
+            Column::Text(_) => "str",
+            Column::Any(_) => "any",
+            Column::Binary(_) => "bytes",
+            Column::Time(..) => "timestamp",
+            Column::List(_) => "list",
+            Column::Struct(_) => "row",
+        };
+        E::custom(Problem::misfit(what, wanted, &format!("{}{}", self.path, self.name)))
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Cell<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, d: D) -> Result<(), D::Error> {
+        match &*self.column {
+            // Null-typed columns still say what does not fit.
+            Column::Null(t, _) if !t.is_null() => {
+                serde::Deserialize::deserialize(d).map(|IgnoredAny| self.column.push_null())
+            }
+            Column::Any(_) => {
+                let raw: &RawValue = serde::Deserialize::deserialize(d)?;
+                if depth(raw.get()) > ANY_DEPTH_MAX {
+                    return Err(D::Error::custom(Problem::too_deep(&format!("{}{}", self.path, self.name))));
+                }
+                if raw.get() == "null" {
+                    self.column.push_null();
+                } else {
+                    self.column.push_text(raw.get());
+                }
+                Ok(())
+            }
+            _ => d.deserialize_any(self),
+        }
+    }
+}
+
+impl<'de> Visitor<'de> for Cell<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        self.column.push_null();
+        Ok(())
+    }
+
+    fn visit_bool<E: serde::de::Error>(self, v: bool) -> Result<(), E> {
+        if !matches!(self.column, Column::Bool(..)) {
+            return Err(self.misfit(if v { "true" } else { "false" }));
+        }
+        self.column.push_bool(v);
+        Ok(())
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, v: i64) -> Result<(), E> {
+        if !matches!(self.column, Column::Int(..) | Column::Float(..)) {
+            return Err(self.misfit(&v.to_string()));
+        }
+        self.column.push_int(v);
+        Ok(())
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, v: u64) -> Result<(), E> {
+        match (i64::try_from(v), &self.column) {
+            (Ok(v), _) => self.visit_i64(v),
+            (Err(_), Column::Float(..)) => {
+                self.column.push_float(v as f64);
+                Ok(())
+            }
+            (Err(_), _) => Err(self.misfit(&format!("{v} (more than 64 bits)"))),
+        }
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, v: f64) -> Result<(), E> {
+        /// Up to here every integer is a float of its own.
+        const EXACT: f64 = 9_007_199_254_740_992.0;
+        match self.column {
+            Column::Float(..) => self.column.push_float(v),
+            Column::Int(..) if v.fract() == 0.0 && v.abs() <= EXACT => self.column.push_int(v as i64),
+            _ => return Err(self.misfit(&v.to_string())),
+        }
+        Ok(())
+    }
+
+    fn visit_str<E: serde::de::Error>(self, v: &str) -> Result<(), E> {
+        match self.column {
+            Column::Text(_) | Column::Binary(_) => self.column.push_text(v),
+            Column::Time(..) => match v.parse::<jiff::Timestamp>() {
+                Ok(t) => self.column.push_int(t.as_microsecond()),
+                Err(_) => return Err(self.misfit(&quoted(v))),
+            },
+            _ => return Err(self.misfit(&quoted(v))),
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        if let Some(text) = self.as_python(|| whole_list(&mut seq))? {
+            self.column.push_text(&text);
+            return Ok(());
+        }
+        let Column::List(list) = &mut *self.column else { return Err(self.misfit("a list")) };
+        let path = format!("{}{}[]", self.path, self.name);
+        loop {
+            let column = list.items_mut();
+            let cell = Cell { column, name: "", path: &path, rules: self.rules };
+            if seq.next_element_seed(cell)?.is_none() {
+                break;
+            }
+        }
+        list.push_valid();
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        if let Some(text) = self.as_python(|| whole_object(&mut map))? {
+            self.column.push_text(&text);
+            return Ok(());
+        }
+        let Column::Struct(row) = &mut *self.column else { return Err(self.misfit("an object")) };
+        let path = format!("{}{}.", self.path, self.name);
+        nested(row, map, &path, self.rules)
+    }
+}
+
+impl Cell<'_> {
+    /// The Python text of a nested value, if it is wanted.
+    fn as_python<E>(&self, value: impl FnOnce() -> Result<Value, E>) -> Result<Option<String>, E> {
+        if !(self.rules.python_text && matches!(self.column, Column::Text(_))) {
+            return Ok(None);
+        }
+        let mut text = String::new();
+        json_repr(&value()?, &mut text);
+        Ok(Some(text))
+    }
+}
+
+fn nested<'de, A: MapAccess<'de>>(
+    row: &mut StructColumn,
+    map: A,
+    path: &str,
+    rules: Rules,
+) -> Result<(), A::Error> {
+    let index = Index::of(row.fields());
+    let (fields, columns, rows) = row.parts_mut();
+    Row { fields, index: &index, columns, rows, rules, path }.visit_map(map)?;
+    row.push_valid();
+    Ok(())
+}
+
+/// The rest of a sequence as a value.
+fn whole_list<'de, A: SeqAccess<'de>>(seq: &mut A) -> Result<Value, A::Error> {
+    let mut items = Vec::new();
+    while let Some(item) = seq.next_element()? {
+        items.push(item);
+    }
+    Ok(Value::Array(items))
+}
+
+/// The rest of a map as a value.
+fn whole_object<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Value, A::Error> {
+    let mut members = serde_json::Map::new();
+    while let Some((key, value)) = map.next_entry()? {
+        members.insert(key, value);
+    }
+    Ok(Value::Object(members))
+}
+
+/// Texts of problems; a mark tells them from the parser's own.
+pub(super) struct Problem;
+
+/// Stands before messages of ours, so that they are told from the parser's.
+pub(super) const MARK: char = '\u{1}';
+
+impl Problem {
+    fn unknown(key: &str) -> String {
+        format!("{MARK}unknown field `{key}`")
+    }
+
+    fn misfit(what: &str, wanted: &str, name: &str) -> String {
+        format!("{MARK}cannot read {what} as {wanted} in field `{name}`")
+    }
+
+    fn too_deep(name: &str) -> String {
+        format!("{MARK}field `{name}` is nested deeper than {ANY_DEPTH_MAX} levels")
+    }
+}
+
+fn quoted(text: &str) -> String {
+    format!("{:?}", purlin_api::json::shortened(text.to_owned(), 60))
+}
+
+/// How deeply a JSON text nests.
+fn depth(json: &str) -> usize {
+    let (mut depth, mut deepest, mut in_text, mut escaped) = (0usize, 0, false, false);
+    for b in json.bytes() {
+        match b {
+            _ if escaped => escaped = false,
+            b'\\' if in_text => escaped = true,
+            b'"' => in_text = !in_text,
+            b'{' | b'[' if !in_text => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' if !in_text => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}

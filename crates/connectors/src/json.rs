@@ -1,0 +1,8 @@
+//! JSON files, one row an object.
+
+pub mod config;
+pub(crate) mod sink;
+pub(crate) mod source;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,14 @@
+//! What all file readers and writers have in common.
+
+pub(crate) mod bind;
+pub(crate) mod compression;
+pub(crate) mod naming;
+pub(crate) mod path;
+pub(crate) mod probe;
+pub(crate) mod read;
+pub(crate) mod records;
+pub(crate) mod scan;
+pub(crate) mod write;
+
+#[cfg(test)]
+pub(crate) mod testing;

@@ -1,0 +1,81 @@
+//! The sink that writes files, whatever their format.
+//!
+//! Rows go to hidden files `.NAME.tmp-PID-N` beside their place; `finish` (or, in streams, the commit
+//! after a window has ended) syncs them and gives them their names, so that no half file is ever seen.
+
+mod part;
+mod sink;
+
+pub(crate) use sink::FilesSink;
+
+use super::compression::Compression;
+use arrow_array::RecordBatch;
+use arrow_schema::Schema;
+use purlin_api::transform::{BuildCx, Distribution};
+use purlin_api::{Output, PlanNode, Result, Running, Windowing};
+use std::sync::Arc;
+
+/// A file format to write.
+pub(crate) trait Encoder: std::fmt::Debug + Send + Sync {
+    /// What a file begins with.
+    fn prologue(&self, schema: &Schema, out: &mut Vec<u8>);
+    /// A writer of the rows of one batch.
+    fn rows<'a>(&'a self, batch: &'a RecordBatch) -> Box<dyn RowEncoder + 'a>;
+    /// What a file ends with.
+    fn epilogue(&self, out: &mut Vec<u8>) {
+        let _ = out;
+    }
+    /// For `explain`.
+    fn describe(&self) -> String;
+}
+
+/// Writes rows of one batch.
+pub(crate) trait RowEncoder {
+    /// Appends a row; `first` in its file or not.
+    fn write(&mut self, row: usize, first: bool, out: &mut Vec<u8>) -> Result<()>;
+}
+
+/// Where and how files are written.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    /// The local path that all names begin with.
+    pub(crate) prefix: String,
+    /// How many files a window is spread over at most.
+    pub(crate) shards: usize,
+    pub(crate) compression: Compression,
+    /// One set of files a window; otherwise windows are disregarded.
+    pub(crate) windowed: bool,
+    /// Whether the input ends.
+    pub(crate) bounded: bool,
+    /// Write one empty file if there is no row.
+    pub(crate) file_if_empty: bool,
+    pub(crate) beam_compat: bool,
+}
+
+/// A bound file writer.
+#[derive(Clone, Debug)]
+pub(crate) struct WriteNode {
+    pub(crate) encoder: Arc<dyn Encoder>,
+    pub(crate) target: Target,
+    pub(crate) windowing: Arc<Windowing>,
+}
+
+impl PlanNode for WriteNode {
+    fn outputs(&self) -> &[Output] {
+        &[]
+    }
+
+    fn explain(&self) -> String {
+        let per = if self.target.windowed { ", per window" } else { "" };
+        format!("{}; {}-*{per}", self.encoder.describe(), self.target.prefix)
+    }
+
+    fn distribution(&self, _: usize) -> Distribution {
+        // The numbers of shards are counted in one place.
+        Distribution::Single
+    }
+
+    fn build(&self, _: &BuildCx) -> Result<Running> {
+        Ok(Running::Sink(Box::new(FilesSink::new(self.clone()))))
+    }
+}

@@ -1,0 +1,8 @@
+//! Text files, one row a line.
+
+pub mod config;
+pub(crate) mod sink;
+pub(crate) mod source;
+
+#[cfg(test)]
+mod tests;

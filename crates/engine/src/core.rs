@@ -1,0 +1,503 @@
+//! One lane of one stage as a synchronous state machine.
+//!
+//! Fused transforms hand rows to each other here; what leaves the stage is put into an outbox that the
+//! driver (asynchronous in `job`, single-stepped in `step`) carries on. The core owns the loop around
+//! operators: order of delivery, watermarks, timers, ends, the ledger. No operator repeats any of it.
+//!
+//! Work is a stack, deepest first: what a call emits is delivered, with all that follows from it,
+//! before the call is resumed or its watermark is passed on. So each edge keeps its order.
+
+use crate::message::Message;
+use crate::stats::NodeStats;
+use crate::watermark::{WatermarkMerge, output_watermark};
+use purlin_api::{Batch, Error, EventTime, More, OpCx, Operator, OutPort, Port, Result, TimerId};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Where an output goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Route {
+    /// To a transform of the same stage.
+    Local { node: usize, slot: usize },
+    /// Out of the stage, by edge number of the wiring.
+    Remote { edge: usize },
+}
+
+/// What a cell is.
+pub(crate) enum Kind {
+    /// Gives rows when the driver pulls it.
+    Source,
+    /// Works on rows.
+    Operator(Box<dyn Operator>),
+    /// Takes rows through the driver, as writing may wait.
+    Sink,
+}
+
+/// What the driver must do for a sink.
+#[derive(Debug)]
+pub(crate) enum SinkCall {
+    /// Write rows.
+    Write(Batch),
+    /// Tell it the watermark.
+    Watermark(EventTime),
+    /// All inputs have ended.
+    End,
+}
+
+/// What a step did.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// Nothing is left to do.
+    Quiet,
+    /// Something; the outbox may hold messages.
+    Worked,
+    /// The driver must do this for the sink of this node before it steps on.
+    Sink { node: usize, call: SinkCall },
+}
+
+/// Timers in processing time of one operator.
+#[derive(Debug, Default)]
+struct Timers {
+    by_id: BTreeMap<TimerId, EventTime>,
+    by_time: BTreeSet<(EventTime, TimerId)>,
+}
+
+impl Timers {
+    fn change(&mut self, id: TimerId, at: Option<EventTime>) {
+        if let Some(old) = self.by_id.remove(&id) {
+            self.by_time.remove(&(old, id));
+        }
+        if let Some(at) = at {
+            self.by_id.insert(id, at);
+            self.by_time.insert((at, id));
+        }
+    }
+
+    fn next(&self) -> Option<EventTime> {
+        self.by_time.first().map(|(t, _)| *t)
+    }
+
+    fn pop_due(&mut self, now: EventTime) -> Option<TimerId> {
+        let (at, id) = *self.by_time.first()?;
+        if at > now {
+            return None;
+        }
+        self.by_time.pop_first();
+        self.by_id.remove(&id);
+        Some(id)
+    }
+}
+
+/// One transform of the stage, in this lane.
+pub(crate) struct Cell {
+    pub(crate) label: Arc<str>,
+    kind: Kind,
+    cx: OpCx,
+    /// The port of each input slot.
+    ports: Vec<Port>,
+    merge: WatermarkMerge,
+    routes: Vec<Vec<Route>>,
+    timers: Timers,
+    told: EventTime,
+    told_idle: bool,
+    rows_in: u64,
+    ended: bool,
+    stats: Arc<NodeStats>,
+    /// What came out since it was last looked at, by output that is being watched.
+    taps: BTreeMap<OutPort, Vec<Batch>>,
+}
+
+impl Cell {
+    /// `ports` gives the port of each input slot, `routes` where each output goes.
+    pub(crate) fn new(
+        label: &str,
+        kind: Kind,
+        ports: Vec<Port>,
+        routes: Vec<Vec<Route>>,
+        rows_max: usize,
+        stats: Arc<NodeStats>,
+    ) -> Self {
+        Cell {
+            label: Arc::from(label),
+            kind,
+            cx: OpCx::new(rows_max),
+            merge: WatermarkMerge::new(ports.len()),
+            ports,
+            routes,
+            timers: Timers::default(),
+            told: EventTime::MIN,
+            told_idle: false,
+            rows_in: 0,
+            ended: false,
+            stats,
+            taps: BTreeMap::new(),
+        }
+    }
+}
+
+enum Work {
+    Deliver { node: usize, slot: usize, message: Message },
+    Resume { node: usize },
+    Watermark { node: usize },
+    OnEnd { node: usize },
+    /// Passes the output watermark on, as far as holds let it.
+    Forward { node: usize },
+    /// Passes the end on.
+    ForwardEnd { node: usize },
+    Timer { node: usize, id: TimerId },
+    /// Leaves the stage.
+    Depart { edge: usize, message: Message },
+}
+
+/// One lane of a stage.
+pub(crate) struct Core {
+    cells: Vec<Cell>,
+    stack: Vec<Work>,
+    /// Messages that leave the stage, by edge, in order.
+    pub(crate) outbox: Vec<(usize, Message)>,
+    now: EventTime,
+    /// What operators log, by label; the driver prints it.
+    pub(crate) log: Vec<(Arc<str>, purlin_api::operator::LogLevel, String)>,
+}
+
+impl Core {
+    pub(crate) fn new(cells: Vec<Cell>) -> Self {
+        Core { cells, stack: Vec::new(), outbox: Vec::new(), now: EventTime::MIN, log: Vec::new() }
+    }
+
+    /// Tells the present processing time.
+    pub(crate) fn set_now(&mut self, now: EventTime) {
+        self.now = self.now.max(now);
+    }
+
+    /// Hands in a message from outside the stage. Step until quiet before the next one.
+    pub(crate) fn deliver(&mut self, node: usize, slot: usize, message: Message) {
+        debug_assert!(self.stack.is_empty(), "deliver while work is left");
+        self.stack.push(Work::Deliver { node, slot, message });
+    }
+
+    /// Hands in what a source gave: rows, then its watermark.
+    pub(crate) fn deliver_pull(
+        &mut self,
+        node: usize,
+        batches: Vec<(OutPort, Batch)>,
+        watermark: EventTime,
+        idle: bool,
+        done: bool,
+    ) -> Result<()> {
+        let cell = self.cells.get_mut(node).ok_or_else(no_cell)?;
+        if idle && !cell.told_idle {
+            cell.told_idle = true;
+        } else if !idle {
+            cell.told_idle = false;
+        }
+        let tell_idle = idle && cell.told_idle;
+        let told = cell.told;
+        let routes = cell.routes.len();
+        if done {
+            self.stack.push(Work::ForwardEnd { node });
+        } else if tell_idle {
+            for port in (0..routes).rev() {
+                self.push_routes(node, port, &Message::Idle);
+            }
+        }
+        if watermark > told {
+            if let Some(cell) = self.cells.get_mut(node) {
+                cell.told = watermark;
+                cell.stats.watermark.store(watermark.0, Ordering::Relaxed);
+            }
+            for port in (0..routes).rev() {
+                self.push_routes(node, port, &Message::Watermark(watermark));
+            }
+        }
+        self.push_outputs(node, batches);
+        Ok(())
+    }
+
+    /// Makes due timers fire.
+    pub(crate) fn fire_timers(&mut self, now: EventTime) {
+        self.set_now(now);
+        for node in (0..self.cells.len()).rev() {
+            let Some(cell) = self.cells.get_mut(node) else { continue };
+            let mut due = Vec::new();
+            while let Some(id) = cell.timers.pop_due(now) {
+                due.push(id);
+            }
+            self.stack.extend(due.into_iter().rev().map(|id| Work::Timer { node, id }));
+        }
+    }
+
+    /// The earliest timer.
+    pub(crate) fn next_timer(&self) -> Option<EventTime> {
+        self.cells.iter().filter_map(|c| c.timers.next()).min()
+    }
+
+    /// True once every transform of the lane has ended.
+    pub(crate) fn all_ended(&self) -> bool {
+        self.cells.iter().all(|c| c.ended)
+    }
+
+    /// Says for each transform that has not ended what it waits for: for the stall report.
+    pub(crate) fn describe_waiting(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for c in self.cells.iter().filter(|c| !c.ended) {
+            let mut line = format!("`{}`: watermark {}", c.label, c.merge.current());
+            let held: Vec<String> = c.merge.held_by().map(|(s, _)| format!("input {}", c.port(s))).collect();
+            if !held.is_empty() && !held.iter().all(|h| h.is_empty()) {
+                line.push_str(&format!(", waits for {}", held.join(" and ")));
+            }
+            for (at, owner, n) in c.cx.holds.iter().take(3) {
+                line.push_str(&format!(", held at {at} by {owner} ({n} times)"));
+            }
+            if c.cx.fates.in_state > 0 {
+                line.push_str(&format!(", {} rows in state", c.cx.fates.in_state));
+            }
+            lines.push(line);
+        }
+        lines
+    }
+
+    /// Does one piece of work.
+    pub(crate) fn step(&mut self) -> Result<Step> {
+        let Some(work) = self.stack.pop() else { return Ok(Step::Quiet) };
+        match work {
+            Work::Deliver { node, slot, message } => self.on_message(node, slot, message),
+            Work::Resume { node } => self.call(node, |op, cx| op.resume(cx)),
+            Work::Watermark { node } => self.on_watermark(node),
+            Work::OnEnd { node } => self.on_end(node),
+            Work::Timer { node, id } => self.call(node, |op, cx| op.on_timer(id, cx)),
+            Work::Forward { node } => {
+                self.forward(node);
+                Ok(Step::Worked)
+            }
+            Work::ForwardEnd { node } => self.forward_end(node),
+            Work::Depart { edge, message } => {
+                self.outbox.push((edge, message));
+                Ok(Step::Worked)
+            }
+        }
+    }
+
+    fn on_message(&mut self, node: usize, slot: usize, message: Message) -> Result<Step> {
+        let cell = self.cells.get_mut(node).ok_or_else(no_cell)?;
+        match message {
+            Message::Batch(batch) => {
+                cell.merge.touch(slot);
+                cell.told_idle = false;
+                let rows = batch.len() as u64;
+                cell.rows_in += rows;
+                cell.stats.rows_in.fetch_add(rows, Ordering::Relaxed);
+                let port = cell.port(slot);
+                match cell.kind {
+                    Kind::Sink => Ok(Step::Sink { node, call: SinkCall::Write(batch) }),
+                    _ => self.call(node, |op, cx| op.on_batch(port, batch, cx)),
+                }
+            }
+            Message::Watermark(to) => {
+                cell.told_idle = false;
+                if cell.merge.advance(slot, to).is_some() {
+                    self.stack.push(Work::Watermark { node });
+                }
+                Ok(Step::Worked)
+            }
+            Message::Idle => {
+                let grew = cell.merge.idle(slot).is_some();
+                if cell.merge.all_idle() && !cell.told_idle {
+                    cell.told_idle = true;
+                    for port in (0..cell.routes.len()).rev() {
+                        self.push_routes(node, port, &Message::Idle);
+                    }
+                }
+                if grew {
+                    self.stack.push(Work::Watermark { node });
+                }
+                Ok(Step::Worked)
+            }
+            // Aligned by the driver: inside a stage everything before it has been worked off.
+            Message::Barrier(_) => Err(Error::internal("a barrier reached a transform")),
+            Message::End => {
+                let grew = cell.merge.end(slot).is_some();
+                if cell.merge.all_ended() {
+                    self.stack.push(Work::OnEnd { node });
+                }
+                if grew {
+                    self.stack.push(Work::Watermark { node });
+                }
+                Ok(Step::Worked)
+            }
+        }
+    }
+
+    fn on_watermark(&mut self, node: usize) -> Result<Step> {
+        let cell = self.cells.get_mut(node).ok_or_else(no_cell)?;
+        cell.cx.watermark = cell.merge.current();
+        match cell.kind {
+            Kind::Operator(_) => self.call(node, |op, cx| op.on_watermark(cx)),
+            Kind::Sink => {
+                let to = cell.cx.watermark;
+                cell.stats.watermark.store(to.0, Ordering::Relaxed);
+                Ok(Step::Sink { node, call: SinkCall::Watermark(to) })
+            }
+            Kind::Source => Err(Error::internal("a source was given a watermark")),
+        }
+    }
+
+    fn on_end(&mut self, node: usize) -> Result<Step> {
+        self.stack.push(Work::ForwardEnd { node });
+        let cell = self.cells.get_mut(node).ok_or_else(no_cell)?;
+        match cell.kind {
+            Kind::Operator(_) => self.call(node, |op, cx| op.on_end(cx)),
+            Kind::Sink => Ok(Step::Sink { node, call: SinkCall::End }),
+            Kind::Source => Ok(Step::Worked),
+        }
+    }
+
+    fn forward_end(&mut self, node: usize) -> Result<Step> {
+        let cell = self.cells.get_mut(node).ok_or_else(no_cell)?;
+        if let Some((at, owner, _)) = cell.cx.holds.iter().next() {
+            let message = format!("ended while {owner} still holds the watermark at {at}");
+            return Err(Error::internal(message).in_place(&cell.label));
+        }
+        if cell.cx.fates.in_state != 0 {
+            let message = format!("ended with {} rows in state", cell.cx.fates.in_state);
+            return Err(Error::internal(message).in_place(&cell.label));
+        }
+        cell.ended = true;
+        cell.timers = Timers::default();
+        for port in (0..cell.routes.len()).rev() {
+            self.push_routes(node, port, &Message::End);
+        }
+        Ok(Step::Worked)
+    }
+
+    /// Calls an operator, checks its ledger, and lines up what follows from the call.
+    fn call(
+        &mut self,
+        node: usize,
+        f: impl FnOnce(&mut dyn Operator, &mut OpCx) -> Result<More>,
+    ) -> Result<Step> {
+        let cell = self.cells.get_mut(node).ok_or_else(no_cell)?;
+        let Kind::Operator(op) = &mut cell.kind else {
+            return Err(Error::internal("a call to something that is no operator").in_place(&cell.label));
+        };
+        cell.cx.now = self.now;
+        let before = cell.cx.fates;
+        let more = f(op.as_mut(), &mut cell.cx).map_err(|e| e.in_place(&cell.label))?;
+        cell.stats.add_fates(&before, &cell.cx.fates);
+        if cell.cx.fates.total() != cell.rows_in {
+            let message = format!(
+                "the ledger does not balance: {} rows in, but {:?} accounts for {}",
+                cell.rows_in,
+                cell.cx.fates,
+                cell.cx.fates.total()
+            );
+            return Err(Error::internal(message).in_place(&cell.label));
+        }
+        for (id, at) in std::mem::take(&mut cell.cx.timers) {
+            cell.timers.change(id, at);
+        }
+        let label = &cell.label;
+        self.log.extend(std::mem::take(&mut cell.cx.log).into_iter().map(|(l, t)| (label.clone(), l, t)));
+        let outputs = std::mem::take(&mut cell.cx.outputs);
+        self.stack.push(if more == More::Yes { Work::Resume { node } } else { Work::Forward { node } });
+        self.push_outputs(node, outputs);
+        Ok(Step::Worked)
+    }
+
+    fn forward(&mut self, node: usize) {
+        let Some(cell) = self.cells.get_mut(node) else { return };
+        let to = output_watermark(cell.merge.current(), cell.cx.holds.min());
+        if to <= cell.told {
+            return;
+        }
+        cell.told = to;
+        cell.stats.watermark.store(to.0, Ordering::Relaxed);
+        for port in (0..cell.routes.len()).rev() {
+            self.push_routes(node, port, &Message::Watermark(to));
+        }
+    }
+
+    fn push_outputs(&mut self, node: usize, outputs: Vec<(OutPort, Batch)>) {
+        if let Some(cell) = self.cells.get_mut(node) {
+            for (port, batch) in &outputs {
+                if let Some(out) = cell.stats.rows_out.get(*port) {
+                    out.fetch_add(batch.len() as u64, Ordering::Relaxed);
+                }
+                if let Some(tap) = cell.taps.get_mut(port) {
+                    tap.push(batch.clone());
+                }
+            }
+        }
+        for (port, batch) in outputs.into_iter().rev() {
+            self.push_routes(node, port, &Message::Batch(batch));
+        }
+    }
+
+    /// Lines a message up for everyone who reads an output. Local deliveries and departures go through
+    /// the stack alike, so that their order is that of emission.
+    fn push_routes(&mut self, node: usize, port: OutPort, message: &Message) {
+        let Core { cells, stack, .. } = self;
+        let Some(routes) = cells.get(node).and_then(|c| c.routes.get(port)) else { return };
+        for route in routes.iter().rev() {
+            stack.push(match *route {
+                Route::Local { node, slot } => Work::Deliver { node, slot, message: message.clone() },
+                Route::Remote { edge } => Work::Depart { edge, message: message.clone() },
+            });
+        }
+    }
+}
+
+impl Core {
+    /// Steps until a sink needs the driver, the outbox holds something, or nothing is left.
+    pub(crate) fn run(&mut self) -> Result<Step> {
+        loop {
+            match self.step()? {
+                Step::Worked if self.outbox.is_empty() => continue,
+                other => return Ok(other),
+            }
+        }
+    }
+
+    /// What a sink accounts for: rows it was given.
+    pub(crate) fn sink_wrote(&mut self, node: usize, rows: u64) {
+        if let Some(cell) = self.cells.get_mut(node) {
+            let before = cell.cx.fates;
+            cell.cx.fates.passed += rows;
+            cell.stats.add_fates(&before, &cell.cx.fates);
+        }
+    }
+
+    /// Watches an output of a node.
+    pub(crate) fn tap(&mut self, node: usize, port: OutPort) {
+        if let Some(cell) = self.cells.get_mut(node) {
+            cell.taps.entry(port).or_default();
+        }
+    }
+
+    /// What a watched output gave since the last call.
+    pub(crate) fn take_tap(&mut self, node: usize, port: OutPort) -> Vec<Batch> {
+        let tap = self.cells.get_mut(node).and_then(|c| c.taps.get_mut(&port));
+        tap.map(std::mem::take).unwrap_or_default()
+    }
+
+    /// The figures of a node.
+    pub(crate) fn stats(&self, node: usize) -> Option<&NodeStats> {
+        self.cells.get(node).map(|c| c.stats.as_ref())
+    }
+
+    /// The label of a node, for errors of its source or sink.
+    pub(crate) fn label(&self, node: usize) -> &str {
+        self.cells.get(node).map_or("", |c| &c.label)
+    }
+}
+
+impl Cell {
+    fn port(&self, slot: usize) -> Port {
+        self.ports.get(slot).copied().unwrap_or(0)
+    }
+}
+
+fn no_cell() -> Error {
+    Error::internal("a message for a transform that is not in this stage")
+}

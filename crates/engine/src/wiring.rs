@@ -1,0 +1,237 @@
+//! From a plan to running parts: every lane of every stage with its transforms built, its routes laid
+//! and its inbox slots numbered.
+
+use crate::core::{Cell, Core, Kind, Route};
+use crate::exchange::Spreader;
+use crate::stats::NodeStats;
+use arrow_schema::DataType;
+use purlin_api::{BuildCx, Error, OutPort, Port, Result, Running, Sink, Source};
+use purlin_plan::{Exchange, NodeId, Plan};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// An edge between stages.
+#[derive(Clone, Debug)]
+pub(crate) struct RemoteEdge {
+    pub(crate) from: (NodeId, OutPort),
+    pub(crate) to: (NodeId, Port),
+    pub(crate) to_stage: usize,
+    pub(crate) exchange: Exchange,
+    pub(crate) types: Vec<DataType>,
+}
+
+/// Where an inbox slot of a stage lane leads.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Inlet {
+    /// The transform, as index into the stage.
+    pub(crate) node: usize,
+    /// Its input slot.
+    pub(crate) slot: usize,
+}
+
+/// One lane of a stage, ready to run.
+pub(crate) struct LaneParts {
+    pub(crate) stage: usize,
+    pub(crate) lane: usize,
+    pub(crate) core: Core,
+    pub(crate) sources: Vec<(usize, Box<dyn Source>)>,
+    pub(crate) sinks: BTreeMap<usize, Box<dyn Sink>>,
+    /// By inbox slot.
+    pub(crate) inlets: Vec<Inlet>,
+    /// For each remote edge that leaves this lane: where its messages go.
+    pub(crate) outlets: BTreeMap<usize, Outlet>,
+}
+
+/// How one remote edge leaves one lane.
+pub(crate) struct Outlet {
+    pub(crate) to_stage: usize,
+    pub(crate) spreader: Spreader,
+    /// The inbox slot in the receiving lane, by receiving lane (the same number in each it reaches).
+    pub(crate) slots: Vec<usize>,
+}
+
+/// A whole job, wired and built.
+pub(crate) struct Wiring {
+    pub(crate) lanes: Vec<LaneParts>,
+    pub(crate) stats: Vec<Arc<NodeStats>>,
+}
+
+/// Builds every transform of a plan and lays the edges. Nothing runs yet; sources and sinks may open
+/// what they read, and must not show anything outside.
+pub(crate) fn wire(plan: &Plan, rows_max: usize) -> Result<Wiring> {
+    let stage_of = stage_of(plan)?;
+    let edges = remote_edges(plan, &stage_of);
+    let stats: Vec<Arc<NodeStats>> = plan
+        .graph
+        .nodes
+        .iter()
+        .map(|n| Arc::new(NodeStats::new(&n.label, &n.type_name, n.node.outputs().len())))
+        .collect();
+    let inlet_slots = number_inlets(plan, &edges);
+    let mut lanes = Vec::new();
+    for stage in &plan.stages.stages {
+        for lane in 0..stage.lanes {
+            lanes.push(build_lane(plan, stage.id, lane, &stage_of, &edges, &inlet_slots, &stats, rows_max)?);
+        }
+    }
+    Ok(Wiring { lanes, stats })
+}
+
+fn stage_of(plan: &Plan) -> Result<Vec<usize>> {
+    let mut of = vec![usize::MAX; plan.graph.nodes.len()];
+    for (i, stage) in plan.stages.stages.iter().enumerate() {
+        if stage.id != i {
+            return Err(Error::internal("stages are not numbered in order"));
+        }
+        for n in &stage.nodes {
+            *of.get_mut(*n).ok_or_else(|| Error::internal("a stage names an unknown node"))? = i;
+        }
+    }
+    if of.contains(&usize::MAX) {
+        return Err(Error::internal("a node is in no stage"));
+    }
+    Ok(of)
+}
+
+fn remote_edges(plan: &Plan, stage_of: &[usize]) -> Vec<RemoteEdge> {
+    let mut edges = Vec::new();
+    for node in &plan.graph.nodes {
+        for (port, input) in node.inputs.iter().enumerate() {
+            for from in &input.from {
+                if stage_of.get(from.0) == stage_of.get(node.id) {
+                    continue;
+                }
+                let exchange = plan
+                    .stages
+                    .edges
+                    .iter()
+                    .find(|e| e.from == *from && e.to == (node.id, port))
+                    .map_or(Exchange::Gather, |e| e.exchange.clone());
+                let types = input.shape.schema.fields().iter().map(|f| f.data_type().clone()).collect();
+                let to_stage = stage_of.get(node.id).copied().unwrap_or_default();
+                edges.push(RemoteEdge { from: *from, to: (node.id, port), to_stage, exchange, types });
+            }
+        }
+    }
+    edges
+}
+
+fn lanes_of(plan: &Plan, stage: usize) -> usize {
+    plan.stages.stages.get(stage).map_or(1, |s| s.lanes)
+}
+
+/// The producing lanes of an edge that reach a given lane.
+fn producers(plan: &Plan, edge: &RemoteEdge, from_stage: usize, lane: usize) -> Vec<usize> {
+    let all = lanes_of(plan, from_stage);
+    match edge.exchange {
+        Exchange::Forward => vec![lane],
+        Exchange::Gather if lane > 0 => Vec::new(),
+        Exchange::Gather | Exchange::Shuffle(_) | Exchange::Spread => (0..all).collect(),
+    }
+}
+
+/// For every (stage, lane): the (edge, producing lane) behind each inbox slot, in order.
+type InletSlots = BTreeMap<(usize, usize), Vec<(usize, usize)>>;
+
+fn number_inlets(plan: &Plan, edges: &[RemoteEdge]) -> InletSlots {
+    let stage_of_node = |n: NodeId| {
+        plan.stages.stages.iter().find(|s| s.nodes.contains(&n)).map_or(0, |s| s.id)
+    };
+    let mut slots = InletSlots::new();
+    for (e, edge) in edges.iter().enumerate() {
+        let from_stage = stage_of_node(edge.from.0);
+        for lane in 0..lanes_of(plan, edge.to_stage) {
+            let of = slots.entry((edge.to_stage, lane)).or_default();
+            of.extend(producers(plan, edge, from_stage, lane).into_iter().map(|p| (e, p)));
+        }
+    }
+    slots
+}
+
+#[allow(clippy::too_many_arguments)] // one call, in the loop above
+fn build_lane(
+    plan: &Plan,
+    stage_id: usize,
+    lane: usize,
+    stage_of: &[usize],
+    edges: &[RemoteEdge],
+    inlet_slots: &InletSlots,
+    stats: &[Arc<NodeStats>],
+    rows_max: usize,
+) -> Result<LaneParts> {
+    let unknown = || Error::internal("an edge names an unknown node");
+    let stage = plan.stages.stages.get(stage_id).ok_or_else(unknown)?;
+    let local = |n: NodeId| stage.nodes.iter().position(|m| *m == n);
+    let empty = Vec::new();
+    let my_slots = inlet_slots.get(&(stage_id, lane)).unwrap_or(&empty);
+    let mut inlets: Vec<Option<Inlet>> = vec![None; my_slots.len()];
+
+    // Input slots of each node: fused edges first come as they are listed, then remote ones by producer.
+    let mut ports: Vec<Vec<Port>> = vec![Vec::new(); stage.nodes.len()];
+    let mut routes: Vec<Vec<Vec<Route>>> = Vec::new();
+    for n in &stage.nodes {
+        let node = plan.graph.nodes.get(*n).ok_or_else(unknown)?;
+        routes.push(vec![Vec::new(); node.node.outputs().len()]);
+    }
+    for (at, n) in stage.nodes.iter().enumerate() {
+        let node = plan.graph.nodes.get(*n).ok_or_else(unknown)?;
+        for (port, input) in node.inputs.iter().enumerate() {
+            for (from, out) in &input.from {
+                if stage_of.get(*from) != Some(&stage_id) {
+                    continue;
+                }
+                let slot = ports.get(at).map_or(0, Vec::len);
+                ports.get_mut(at).ok_or_else(unknown)?.push(port);
+                let producer = local(*from).ok_or_else(unknown)?;
+                let outs = routes.get_mut(producer).and_then(|r| r.get_mut(*out)).ok_or_else(unknown)?;
+                outs.push(Route::Local { node: at, slot });
+            }
+        }
+    }
+    for (i, (e, _)) in my_slots.iter().enumerate() {
+        let edge = edges.get(*e).ok_or_else(unknown)?;
+        let at = local(edge.to.0).ok_or_else(unknown)?;
+        let node_ports = ports.get_mut(at).ok_or_else(unknown)?;
+        if let Some(inlet) = inlets.get_mut(i) {
+            *inlet = Some(Inlet { node: at, slot: node_ports.len() });
+        }
+        node_ports.push(edge.to.1);
+    }
+
+    let mut outlets = BTreeMap::new();
+    for (e, edge) in edges.iter().enumerate() {
+        let Some(at) = local(edge.from.0) else { continue };
+        let lanes = lanes_of(plan, edge.to_stage);
+        let slots = (0..lanes)
+            .map(|l| {
+                let of = inlet_slots.get(&(edge.to_stage, l));
+                of.and_then(|s| s.iter().position(|p| *p == (e, lane))).unwrap_or(usize::MAX)
+            })
+            .collect();
+        let spreader = Spreader::new(&edge.exchange, lane, lanes, &edge.types)?;
+        outlets.insert(e, Outlet { to_stage: edge.to_stage, spreader, slots });
+        let outs = routes.get_mut(at).and_then(|r| r.get_mut(edge.from.1)).ok_or_else(unknown)?;
+        outs.push(Route::Remote { edge: e });
+    }
+
+    let (mut cells, mut sources, mut sinks) = (Vec::new(), Vec::new(), BTreeMap::new());
+    for (at, ((n, ports), routes)) in stage.nodes.iter().zip(ports).zip(routes).enumerate() {
+        let node = plan.graph.nodes.get(*n).ok_or_else(unknown)?;
+        let cx = BuildCx { label: node.label.clone(), lane, lanes: stage.lanes, rows_max };
+        let kind = match node.node.build(&cx).map_err(|e| e.in_place(&node.label))? {
+            Running::Operator(op) => Kind::Operator(op),
+            Running::Source(source) => {
+                sources.push((at, source));
+                Kind::Source
+            }
+            Running::Sink(sink) => {
+                sinks.insert(at, sink);
+                Kind::Sink
+            }
+        };
+        let stats = stats.get(*n).ok_or_else(unknown)?.clone();
+        cells.push(Cell::new(&node.label, kind, ports, routes, rows_max, stats));
+    }
+    let inlets = inlets.into_iter().collect::<Option<Vec<_>>>().ok_or_else(unknown)?;
+    Ok(LaneParts { stage: stage_id, lane, core: Core::new(cells), sources, sinks, inlets, outlets })
+}

@@ -1,0 +1,181 @@
+//! Which aggregate functions there are, for which types, and what they give.
+
+use super::count::CountAccumulator;
+use super::extreme::{KeyExtreme, PrimitiveExtreme, Side};
+use super::list::{Element, ListAccumulator, item_of};
+use super::nothing::NothingAccumulator;
+use super::sum::{FloatSumAccumulator, IntSumAccumulator, Moment, float_state, int_state};
+use super::truth::{Quantifier, TruthAccumulator};
+use super::{Accumulator, NullRule};
+use arrow_array::types::{Float64Type, Int64Type, TimestampMicrosecondType};
+use arrow_schema::{DataType, Field};
+use purlin_api::key::encodes;
+use purlin_api::shape::{is_any, nullable, nullable_type, type_name};
+use purlin_api::{Error, Result};
+use std::sync::Arc;
+
+/// The built-in functions, in the order that messages list them.
+pub const NAMES: [&str; 9] = ["sum", "max", "min", "all", "any", "mean", "count", "group", "concat"];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Sum,
+    Mean,
+    Extreme(Side),
+    Truth(Quantifier),
+    Count,
+    Group,
+    Concat,
+}
+
+/// An aggregate function for values of one type.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AggregateFn {
+    kind: Kind,
+    input: Field,
+    output: DataType,
+    nulls: bool,
+    null_fails: bool,
+}
+
+impl AggregateFn {
+    /// The built-in function of this name for a column. `Err` is a message for the author: there is no
+    /// such function, or it does not take values of this type.
+    pub fn resolve(name: &str, input: &Field) -> Result<Self, String> {
+        let kind = match name {
+            "sum" => Kind::Sum,
+            "mean" => Kind::Mean,
+            "max" => Kind::Extreme(Side::Max),
+            "min" => Kind::Extreme(Side::Min),
+            "all" => Kind::Truth(Quantifier::All),
+            "any" => Kind::Truth(Quantifier::Any),
+            "count" => Kind::Count,
+            "group" => Kind::Group,
+            "concat" => Kind::Concat,
+            _ => return Err(format!("unknown CombineFn \"{name}\"; there are {}", NAMES.join(", "))),
+        };
+        let refuse = |needs: &str| Err(format!("`{name}` needs {needs}, not {}", type_name(input)));
+        let number = matches!(input.data_type(), DataType::Boolean | DataType::Int64 | DataType::Float64);
+        let null = input.data_type() == &DataType::Null;
+        let output = match kind {
+            Kind::Sum | Kind::Mean if !number && !null => return refuse("numbers"),
+            Kind::Extreme(_) if is_any(input) || !encodes(input.data_type()) => {
+                return refuse("values of one type");
+            }
+            Kind::Concat if !null && item_of(input.data_type()).is_none() => return refuse("lists"),
+            Kind::Sum if input.data_type() == &DataType::Boolean => DataType::Int64,
+            Kind::Sum | Kind::Extreme(_) | Kind::Concat => nullable_type(input.data_type()),
+            Kind::Mean => DataType::Float64,
+            Kind::Truth(_) => DataType::Boolean,
+            Kind::Count => DataType::Int64,
+            Kind::Group => {
+                let item = nullable(input).with_name("item");
+                DataType::List(Arc::new(item))
+            }
+        };
+        let nulls = match kind {
+            Kind::Sum | Kind::Mean | Kind::Extreme(_) => input.is_nullable() || null,
+            Kind::Concat => null,
+            Kind::Truth(_) | Kind::Count | Kind::Group => false,
+        };
+        Ok(AggregateFn { kind, input: input.clone(), output, nulls, null_fails: false })
+    }
+
+    /// Whether a null in `sum`, `mean`, `max`, `min` and `concat` fails the run, as in Beam, rather than
+    /// being skipped.
+    #[must_use]
+    pub fn failing_on_null(mut self, fails: bool) -> Self {
+        self.null_fails = fails;
+        self
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &'static str {
+        match self.kind {
+            Kind::Sum => "sum",
+            Kind::Mean => "mean",
+            Kind::Extreme(Side::Max) => "max",
+            Kind::Extreme(Side::Min) => "min",
+            Kind::Truth(Quantifier::All) => "all",
+            Kind::Truth(Quantifier::Any) => "any",
+            Kind::Count => "count",
+            Kind::Group => "group",
+            Kind::Concat => "concat",
+        }
+    }
+
+    /// The field of its result. It may be null where the input may: a group may hold nothing else.
+    pub fn output_field(&self, name: &str) -> Field {
+        Field::new(name, self.output.clone(), self.nulls)
+    }
+
+    /// The fields of its state, for partial aggregation; named after `name`.
+    pub fn state_fields(&self, name: &str) -> Vec<Field> {
+        let null = self.input.data_type() == &DataType::Null;
+        let types = match self.kind {
+            Kind::Sum | Kind::Mean | Kind::Extreme(_) | Kind::Concat if null => Vec::new(),
+            Kind::Sum | Kind::Mean if self.input.data_type() == &DataType::Float64 => float_state(),
+            Kind::Sum | Kind::Mean => int_state(),
+            _ => vec![self.output.clone()],
+        };
+        let field = |(i, t)| Field::new(format!("{name}__state{i}"), t, true);
+        types.into_iter().enumerate().map(field).collect()
+    }
+
+    /// True if the state of a group stays small whatever the number of its rows.
+    pub fn shrinks(&self) -> bool {
+        !matches!(self.kind, Kind::Group | Kind::Concat)
+    }
+
+    /// Fresh state without groups.
+    pub fn accumulator(&self) -> Result<Box<dyn Accumulator>> {
+        let nulls = self.null_rule();
+        if self.input.data_type() == &DataType::Null
+            && matches!(self.kind, Kind::Sum | Kind::Mean | Kind::Extreme(_) | Kind::Concat)
+        {
+            return Ok(Box::new(NothingAccumulator::new(self.output.clone(), nulls)));
+        }
+        Ok(match self.kind {
+            Kind::Sum => self.moment(Moment::Sum, nulls),
+            Kind::Mean => self.moment(Moment::Mean, nulls),
+            Kind::Extreme(side) => match &self.output {
+                t @ DataType::Int64 => Box::new(PrimitiveExtreme::<Int64Type>::new(side, nulls, t.clone())),
+                t @ DataType::Float64 => Box::new(PrimitiveExtreme::<Float64Type>::new(side, nulls, t.clone())),
+                t @ DataType::Timestamp(..) => {
+                    Box::new(PrimitiveExtreme::<TimestampMicrosecondType>::new(side, nulls, t.clone()))
+                }
+                t => Box::new(KeyExtreme::new(side, nulls, t)?),
+            },
+            Kind::Truth(quantifier) => Box::new(TruthAccumulator::new(quantifier, is_any(&self.input))),
+            Kind::Count => Box::new(CountAccumulator::new()),
+            Kind::Group => self.list(Element::Item, nulls)?,
+            Kind::Concat => self.list(Element::List, nulls)?,
+        })
+    }
+
+    fn moment(&self, moment: Moment, nulls: NullRule) -> Box<dyn Accumulator> {
+        if self.input.data_type() == &DataType::Float64 {
+            Box::new(FloatSumAccumulator::new(moment, nulls))
+        } else {
+            Box::new(IntSumAccumulator::new(moment, nulls))
+        }
+    }
+
+    fn list(&self, element: Element, nulls: NullRule) -> Result<Box<dyn Accumulator>> {
+        let item = item_of(&self.output).ok_or_else(|| Error::internal("a list aggregate without a list"))?;
+        Ok(Box::new(ListAccumulator::new(element, item, nulls)))
+    }
+
+    fn null_rule(&self) -> NullRule {
+        if !self.null_fails {
+            return NullRule::Skip;
+        }
+        NullRule::Fail(match self.kind {
+            Kind::Sum | Kind::Mean => "TypeError: unsupported operand type(s) for +: a number and 'NoneType'",
+            Kind::Extreme(Side::Max) => "TypeError: '>' not supported between a value and 'NoneType'",
+            Kind::Extreme(Side::Min) => "TypeError: '<' not supported between a value and 'NoneType'",
+            Kind::Concat => "TypeError: 'NoneType' object is not iterable",
+            Kind::Truth(_) | Kind::Count | Kind::Group => return NullRule::Skip,
+        })
+    }
+}

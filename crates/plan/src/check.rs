@@ -1,0 +1,73 @@
+//! What can be seen to go wrong before any data is read.
+
+use crate::graph::{Graph, GraphNode};
+use purlin_api::{Shape, Trigger, WindowFn};
+use purlin_spec::{Diagnostic, Diagnostics};
+
+/// Types that write files, each of which must end.
+const FILE_SINKS: [&str; 6] =
+    ["WriteToText", "WriteToCsv", "WriteToJson", "WriteToParquet", "WriteToAvro", "WriteToTFRecord"];
+
+/// Types that give nothing before a window ends.
+const AGGREGATIONS: [&str; 2] = ["Combine", "AssertEqual"];
+
+/// Pushes what is wrong with a graph as a whole.
+pub(crate) fn check(graph: &Graph, d: &mut Diagnostics) {
+    for node in &graph.nodes {
+        if node.inputs.iter().any(|i| never_fires(&i.shape)) {
+            check_ends(graph, node, d);
+        }
+    }
+}
+
+/// True for a collection without end in a window without end that nothing but its end would fire.
+fn never_fires(shape: &Shape) -> bool {
+    let w = &shape.windowing;
+    !shape.bounded && w.window_fn == WindowFn::Global && w.trigger == Trigger::Default
+}
+
+fn check_ends(graph: &Graph, node: &GraphNode, d: &mut Diagnostics) {
+    let source = unbounded_source(graph, node);
+    let name = &node.label;
+    let diagnostic = if FILE_SINKS.contains(&node.type_name.as_str()) {
+        Diagnostic::error(
+            "window/unbounded-file",
+            node.span,
+            format!("`{name}` would never finish a file: its input has no end and is in the global window"),
+        )
+        .label("a file ends when its window does")
+    } else if AGGREGATIONS.contains(&node.type_name.as_str()) {
+        Diagnostic::error(
+            "window/unbounded-global",
+            node.span,
+            format!("`{name}` would never give a result: its input has no end and is in the global window"),
+        )
+        .label("it fires when its window ends")
+    } else {
+        return;
+    };
+    let diagnostic =
+        diagnostic.help("put `windowing: {type: fixed, size: 60s}` on it, or a `trigger` into its windowing");
+    d.push(match source {
+        Some(source) => diagnostic.related(source.span, format!("`{}` reads without end", source.label)),
+        None => diagnostic,
+    });
+}
+
+/// The first source upstream that has no end.
+fn unbounded_source<'g>(graph: &'g Graph, node: &'g GraphNode) -> Option<&'g GraphNode> {
+    let mut at = node;
+    loop {
+        let from = at.inputs.iter().filter(|i| !i.shape.bounded).flat_map(|i| &i.from);
+        let next = from.filter_map(|(id, port)| {
+            let n = graph.get(*id)?;
+            let unbounded = n.node.outputs().get(*port).is_some_and(|o| !o.shape.bounded);
+            // Ids fall on the way up, so this ends.
+            (unbounded && n.id < at.id).then_some(n)
+        });
+        match next.into_iter().next() {
+            Some(n) => at = n,
+            None => return at.is_source().then_some(at),
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! The graph: bound transforms, and what flows between them.
+
+use purlin_api::{OutPort, PlanNode, Port, Shape};
+use purlin_spec::Span;
+use purlin_spec::model::LeafId;
+use std::sync::Arc;
+
+/// The place of a node in [`Graph::nodes`].
+pub type NodeId = usize;
+
+/// All transforms of a pipeline, each after those it reads.
+#[derive(Clone, Debug, Default)]
+pub struct Graph {
+    /// In topological order; a node's id is its place.
+    pub nodes: Vec<GraphNode>,
+}
+
+/// One transform, bound.
+#[derive(Clone, Debug)]
+pub struct GraphNode {
+    /// Its place in [`Graph::nodes`].
+    pub id: NodeId,
+    /// The transform of the file that it is, or belongs to.
+    pub leaf: Option<LeafId>,
+    /// Its name for people and for state: unique in the graph.
+    pub label: String,
+    /// Its type, such as `Combine`.
+    pub type_name: String,
+    /// What it does.
+    pub node: Arc<dyn PlanNode>,
+    /// What it reads; the index is the port.
+    pub inputs: Vec<GraphInput>,
+    /// Where its transform stands in the file.
+    pub span: Span,
+    /// True for what the author left implicit: flattening, windowing, schema checks, partial steps.
+    pub implicit: bool,
+}
+
+/// One input of a node.
+#[derive(Clone, Debug)]
+pub struct GraphInput {
+    /// Its tag: `input`, or the author's name for it.
+    pub tag: String,
+    /// What it reads. Several are merged: they have the same columns.
+    pub from: Vec<(NodeId, OutPort)>,
+    /// What comes in.
+    pub shape: Shape,
+}
+
+/// One edge of the graph: an output that an input reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Edge {
+    /// The output.
+    pub from: (NodeId, OutPort),
+    /// The input.
+    pub to: (NodeId, Port),
+}
+
+impl GraphNode {
+    /// True if nothing flows in: it reads from outside.
+    pub fn is_source(&self) -> bool {
+        self.inputs.is_empty()
+    }
+
+    /// True if nothing flows out: it writes to outside.
+    pub fn is_sink(&self) -> bool {
+        !self.inputs.is_empty() && self.node.outputs().is_empty()
+    }
+}
+
+impl Graph {
+    /// A node.
+    pub fn get(&self, id: NodeId) -> Option<&GraphNode> {
+        self.nodes.get(id)
+    }
+
+    /// All edges, by reader, port, and order of merging.
+    pub fn edges(&self) -> impl Iterator<Item = Edge> + '_ {
+        self.nodes.iter().flat_map(|n| {
+            n.inputs.iter().enumerate().flat_map(move |(port, i)| {
+                i.from.iter().map(move |from| Edge { from: *from, to: (n.id, port) })
+            })
+        })
+    }
+
+    /// Who reads an output.
+    pub fn readers(&self, from: (NodeId, OutPort)) -> impl Iterator<Item = (NodeId, Port)> + '_ {
+        self.edges().filter(move |e| e.from == from).map(|e| e.to)
+    }
+
+    /// The label of a node, and of its output if it has several: `Partition.big`.
+    pub fn output_name(&self, (id, port): (NodeId, OutPort)) -> String {
+        let Some(node) = self.nodes.get(id) else { return format!("#{id}") };
+        match node.node.outputs().get(port) {
+            Some(o) if node.node.outputs().len() > 1 => format!("{}.{}", node.label, o.tag),
+            _ => node.label.clone(),
+        }
+    }
+}

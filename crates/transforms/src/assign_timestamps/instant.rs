@@ -1,0 +1,135 @@
+//! Instants from values of many types.
+
+use crate::errors::Failure;
+use crate::expressions::Compiled;
+use crate::python::repr;
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float64Type, Int64Type, TimestampMicrosecondType};
+use arrow_array::{Array, ArrayRef};
+use arrow_schema::{DataType, TimeUnit};
+use purlin_api::{Error, EventTime, Result};
+use serde_json::Value;
+
+/// Whether values of this type may be instants.
+pub(super) fn fits(values: &Compiled) -> bool {
+    values.is_any()
+        || matches!(
+            values.data_type(),
+            DataType::Int64
+                | DataType::Float64
+                | DataType::Boolean
+                | DataType::Utf8
+                | DataType::Null
+                | DataType::Timestamp(TimeUnit::Microsecond, _)
+        )
+}
+
+/// Why a value is not an instant: the kind and text of a Python exception.
+type Refusal = (&'static str, String);
+
+/// The instant of each row in microseconds since 1970; what is none is pushed to `failures`.
+pub(super) fn times(
+    values: &ArrayRef,
+    is_any: bool,
+    beam_compat: bool,
+    failures: &mut Vec<Failure>,
+) -> Result<Vec<i64>> {
+    let failed: std::collections::BTreeSet<usize> = failures.iter().map(|f| f.row).collect();
+    let one = instant(values, is_any, beam_compat)?;
+    let mut times = Vec::with_capacity(values.len());
+    for row in 0..values.len() {
+        if failed.contains(&row) {
+            times.push(0);
+            continue;
+        }
+        match one(row) {
+            Ok(t) => times.push(t),
+            Err((kind, text)) => {
+                failures.push(Failure::raised(row, kind, &text));
+                times.push(0);
+            }
+        }
+    }
+    Ok(times)
+}
+
+type Instant<'a> = Box<dyn Fn(usize) -> std::result::Result<i64, Refusal> + 'a>;
+
+fn instant<'a>(values: &'a ArrayRef, is_any: bool, beam_compat: bool) -> Result<Instant<'a>> {
+    let missing = move |row: usize| values.is_null(row);
+    let null = || ("TypeError", "Cannot interpret None NoneType as a timestamp".to_owned());
+    let guard = move |f: Box<dyn Fn(usize) -> std::result::Result<i64, Refusal> + 'a>| -> Instant<'a> {
+        Box::new(move |row| if missing(row) { Err(null()) } else { f(row) })
+    };
+    Ok(match values.data_type() {
+        DataType::Int64 => {
+            let a = values.as_primitive::<Int64Type>();
+            guard(Box::new(move |row| seconds(a.value(row))))
+        }
+        DataType::Float64 => {
+            let a = values.as_primitive::<Float64Type>();
+            guard(Box::new(move |row| fraction(a.value(row))))
+        }
+        DataType::Boolean => {
+            let a = values.as_boolean();
+            guard(Box::new(move |row| seconds(i64::from(a.value(row)))))
+        }
+        DataType::Timestamp(TimeUnit::Microsecond, _) => {
+            let a = values.as_primitive::<TimestampMicrosecondType>();
+            guard(Box::new(move |row| in_range(a.value(row))))
+        }
+        DataType::Utf8 => {
+            let a = values.as_string::<i32>();
+            guard(Box::new(move |row| match is_any {
+                true => untyped(a.value(row), beam_compat),
+                false => text(a.value(row), beam_compat),
+            }))
+        }
+        DataType::Null => Box::new(move |_| Err(null())),
+        other => return Err(Error::internal(format!("no instants in {other}"))),
+    })
+}
+
+fn in_range(micros: i64) -> std::result::Result<i64, Refusal> {
+    let range = EventTime::MIN.0..=EventTime::MAX.0;
+    let out = || ("ValueError", format!("timestamp of {micros} microseconds is out of range"));
+    if range.contains(&micros) { Ok(micros) } else { Err(out()) }
+}
+
+fn seconds(seconds: i64) -> std::result::Result<i64, Refusal> {
+    let out = || ("ValueError", format!("timestamp of {seconds} seconds is out of range"));
+    seconds.checked_mul(1_000_000).ok_or_else(out).and_then(in_range)
+}
+
+fn fraction(seconds: f64) -> std::result::Result<i64, Refusal> {
+    let micros = (seconds * 1e6).round();
+    // The bounds are below 2^63, so that the cast is exact enough and never saturates.
+    if micros.abs() < 9.223e18 {
+        return in_range(micros as i64);
+    }
+    Err(("ValueError", format!("timestamp of {} seconds is out of range", crate::python::float(seconds))))
+}
+
+fn text(text: &str, beam_compat: bool) -> std::result::Result<i64, Refusal> {
+    if beam_compat {
+        return Err(("TypeError", format!("Cannot interpret {} {} as a timestamp", text, "<class 'str'>")));
+    }
+    text.trim().parse::<jiff::Timestamp>().map(|t| t.as_microsecond()).map_err(|_| {
+        let way = "write RFC 3339 with an offset, such as 2024-01-02T03:04:05Z";
+        ("ValueError", format!("{} is not a timestamp: {way}", repr(text)))
+    })
+}
+
+fn untyped(json: &str, beam_compat: bool) -> std::result::Result<i64, Refusal> {
+    let wrong = || ("TypeError", format!("Cannot interpret {json} as a timestamp"));
+    match serde_json::from_str::<Value>(json) {
+        Ok(Value::String(s)) => text(&s, beam_compat),
+        Ok(Value::Number(n)) => match (n.as_i64(), n.as_f64()) {
+            (Some(i), _) => seconds(i),
+            (None, Some(f)) => fraction(f),
+            (None, None) => Err(wrong()),
+        },
+        Ok(Value::Bool(b)) => seconds(i64::from(b)),
+        _ => Err(wrong()),
+    }
+}

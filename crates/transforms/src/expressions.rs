@@ -1,0 +1,211 @@
+//! From expressions in a config to columns.
+
+use crate::common::find;
+use crate::errors::Failure;
+use crate::unite::fit;
+use arrow_array::{ArrayRef, RecordBatch};
+use arrow_schema::{DataType, Field, Schema};
+use purlin_api::shape::{any_field, nullable_type};
+use purlin_api::{BindCx, Error, Result};
+use purlin_expr::{Language, Options, Problem, Program, RowContext};
+use purlin_spec::config::Spanned;
+use purlin_spec::types::{Code, Expression, Snippet};
+use purlin_spec::{Diagnostic, Position, Span};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// The language that a transform's expressions are in; a diagnostic for one that is not run here.
+pub(crate) fn language(given: Option<&Spanned<String>>, cx: &mut BindCx<'_>) -> Option<Language> {
+    let Some(given) = given else { return Some(Language::Generic) };
+    match given.value.as_str() {
+        "generic" => Some(Language::Generic),
+        "python" => Some(Language::Python),
+        other => {
+            cx.diagnostics.push(
+                Diagnostic::error("language/unsupported", given.span, format!("language `{other}` is not supported yet"))
+                    .label("supported: generic, python")
+                    .help("write the expression in `language: python`, whose fields and operators are much the same"),
+            );
+            None
+        }
+    }
+}
+
+/// An expression bound to the schema of its input.
+#[derive(Clone, Debug)]
+pub(crate) struct Compiled {
+    from: Origin,
+    data_type: DataType,
+    nullable: bool,
+    is_any: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Origin {
+    /// A field of the input as it is.
+    Column(usize),
+    Program(Arc<Program>),
+}
+
+impl Compiled {
+    /// A field of the input as it is.
+    pub(crate) fn column(at: usize, field: &Field) -> Self {
+        Compiled {
+            from: Origin::Column(at),
+            data_type: field.data_type().clone(),
+            nullable: field.is_nullable(),
+            is_any: purlin_api::shape::is_any(field),
+        }
+    }
+
+    /// The field of its values.
+    pub(crate) fn field(&self, name: &str) -> Field {
+        match self.is_any {
+            true => any_field(name).with_nullable(self.nullable),
+            false => Field::new(name, self.data_type.clone(), self.nullable),
+        }
+    }
+
+    /// The type of its values.
+    pub(crate) fn data_type(&self) -> &DataType {
+        &self.data_type
+    }
+
+    /// True if its values have no common type.
+    pub(crate) fn is_any(&self) -> bool {
+        self.is_any
+    }
+
+    /// The column it merely moves, if it does no more.
+    pub(crate) fn as_column(&self) -> Option<usize> {
+        match self.from {
+            Origin::Column(at) => Some(at),
+            Origin::Program(_) => None,
+        }
+    }
+
+    /// The columns of the input it reads.
+    pub(crate) fn columns(&self) -> Vec<usize> {
+        match &self.from {
+            Origin::Column(at) => vec![*at],
+            Origin::Program(program) => program.columns(),
+        }
+    }
+
+    /// For `explain`.
+    pub(crate) fn describe(&self, input: &Schema) -> String {
+        match &self.from {
+            Origin::Column(at) => input.fields().get(*at).map_or_else(String::new, |f| f.name().clone()),
+            Origin::Program(program) => program.describe(),
+        }
+    }
+
+    /// Its value for each row; rows that raise are pushed to `failures`, and null in the result.
+    pub(crate) fn eval(&self, rows: &RecordBatch, failures: &mut Vec<Failure>) -> Result<ArrayRef> {
+        match &self.from {
+            Origin::Column(at) => {
+                rows.columns().get(*at).cloned().ok_or_else(|| Error::internal(format!("column {at} is missing")))
+            }
+            Origin::Program(program) => {
+                let evaluated = program.eval(rows, &RowContext::default());
+                let raised = evaluated.errors.into_iter();
+                failures.extend(raised.map(|e| Failure { row: e.row, message: e.message, stack: e.stack }));
+                fit(&evaluated.values, &nullable_type(&self.data_type))
+            }
+        }
+    }
+}
+
+/// Compiles an expression, or pushes what is wrong with it. The bare name of a field, whatever characters
+/// it has, is that field in every language.
+pub(crate) fn compile(
+    expression: &Expression,
+    language: Language,
+    input: &Schema,
+    cx: &mut BindCx<'_>,
+) -> Option<Compiled> {
+    if let (Code::Expression(snippet), None) = (&expression.code, &expression.output_type)
+        && let Some(at) = find(input, &snippet.text)
+    {
+        return Some(Compiled::column(at, input.field(at)));
+    }
+    let text;
+    let (code, snippet) = match &expression.code {
+        Code::Expression(s) => (purlin_expr::Code::Expression(&s.text), Some(s)),
+        Code::Callable(s) => (purlin_expr::Code::Callable(&s.text), Some(s)),
+        Code::File { path, name } => {
+            text = match cx.probe.text(&path.value) {
+                Ok(text) => text,
+                Err(e) => {
+                    cx.diagnostics.push(Diagnostic::error("expression/file", path.span, e.to_string()));
+                    return None;
+                }
+            };
+            (purlin_expr::Code::File { text: &text, name: &name.value }, None)
+        }
+    };
+    let output_type = expression.output_type.as_ref().map(|t| t.to_json());
+    let options = Options { beam_compat: cx.beam_compat, ..Options::default() };
+    match purlin_expr::compile(language, code, input, output_type.as_ref(), &options) {
+        Ok(program) => {
+            if let Some(at) = program.as_plain_field()
+                && let Some(field) = input.fields().get(at)
+            {
+                return Some(Compiled::column(at, field));
+            }
+            let (data_type, nullable) = program.field_type();
+            let is_any = program.is_any();
+            Some(Compiled { from: Origin::Program(Arc::new(program)), data_type, nullable, is_any })
+        }
+        Err(problems) => {
+            for problem in problems {
+                cx.diagnostics.push(diagnostic(problem, snippet, expression.span));
+            }
+            None
+        }
+    }
+}
+
+fn diagnostic(problem: Problem, snippet: Option<&Snippet>, whole: Span) -> Diagnostic {
+    let span = match (snippet, problem.range) {
+        (Some(snippet), Some(range)) => place(snippet, range),
+        (Some(snippet), None) => snippet.span,
+        (None, _) => whole,
+    };
+    let mut d = Diagnostic::error(problem.code, span, problem.message);
+    d.help = problem.help;
+    d
+}
+
+/// Where in the file a stretch of a one-line snippet stands; else all of the snippet. Quotes and escapes
+/// show in that the span is wider than the text: only plain quotes can be told from escapes.
+fn place(snippet: &Snippet, range: Range<usize>) -> Span {
+    let span = snippet.span;
+    let chars = snippet.text.chars().count() as u32;
+    let width = span.end.column.saturating_sub(span.start.column);
+    let quotes = width.saturating_sub(chars);
+    let one_line = span.start.line == span.end.line && width >= chars && (quotes == 0 || quotes == 2);
+    let before = |at: usize| snippet.text.get(..at).map(|s| s.chars().count() as u32);
+    match (before(range.start), before(range.end)) {
+        (Some(from), Some(to)) if one_line => {
+            let column = |n: u32| span.start.column + quotes / 2 + n;
+            let end = Position { line: span.start.line, column: column(to.max(from + 1)) };
+            Span { start: Position { line: span.start.line, column: column(from) }, end, ..span }
+        }
+        _ => span,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn problems_point_into_plain_and_quoted_text() {
+        let at = |column, width| Span::at(0, 4, column, width);
+        let snippet = |text: &str, span| Snippet { text: text.to_owned(), span };
+        assert_eq!(place(&snippet("a + zz", at(10, 6)), 4..6), at(14, 2));
+        assert_eq!(place(&snippet("é + zz", at(10, 8)), 5..7), at(15, 2));
+        assert_eq!(place(&snippet("a + zz", at(10, 9)), 4..6), at(10, 9));
+    }
+}

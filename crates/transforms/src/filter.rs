@@ -1,0 +1,192 @@
+//! `Filter`: some of the rows.
+
+use crate::common::{need, only_input, read_columns};
+use crate::errors::{Errors, Policy};
+use crate::expressions::{Compiled, compile, language};
+use arrow_array::{ArrayRef, BooleanArray, cast::AsArray};
+use arrow_schema::SchemaRef;
+use purlin_api::{
+    Batch, BindCx, BuildCx, Distribution, Entry, InputShape, More, OpCx, Operator, Output, PlanNode, Port, Result,
+    Running, Shape, Transform,
+};
+use purlin_spec::config::Spanned;
+use purlin_spec::types::{ErrorHandling, Expression};
+use purlin_spec::vocabulary::{Inputs, TransformDef};
+use purlin_spec::{Config, FromNode};
+use std::sync::Arc;
+
+purlin_spec::config! {
+    /// Keeps the rows for which an expression is true.
+    ///
+    /// True is what Python takes for true: not `0`, `""`, `[]`, null or `False`. Expressions are written as
+    /// in `MapToFields`.
+    ///
+    /// ```yaml
+    /// - type: Filter
+    ///   input: Orders
+    ///   config:
+    ///     language: python
+    ///     keep: amount > 100 and country in ('NO', 'SE')
+    /// ```
+    pub struct Filter {
+        /// The expression, or a mapping with `expression`, `callable`, or `path` and `name`.
+        pub keep: Expression,
+        /// The language of the expression: `generic` (the default) or `python`.
+        pub language: Option<Spanned<String>>,
+        /// Where rows go for which the expression fails.
+        pub error_handling: Option<ErrorHandling>,
+    }
+}
+
+/// What the catalogue knows of it.
+pub(crate) fn entry() -> Entry {
+    Entry {
+        def: TransformDef {
+            name: "Filter",
+            doc: Filter::doc(),
+            inputs: Inputs::One,
+            error_handling: true,
+            fields: Filter::fields,
+        },
+        decode: |node, d| Filter::from_node(node, d).map(|t| Arc::new(t) as Arc<dyn Transform>),
+    }
+}
+
+impl Transform for Filter {
+    fn bind(&self, inputs: &[InputShape], cx: &mut BindCx<'_>) -> Option<Arc<dyn PlanNode>> {
+        let input = only_input(inputs, cx)?;
+        let language = language(self.language.as_ref(), cx)?;
+        let keep = compile(&self.keep, language, &input.shape.schema, cx);
+        let policy = Policy::bind(self.error_handling.as_ref(), &input.shape, cx)?;
+        let outputs = policy.outputs(input.shape.clone());
+        Some(Arc::new(FilterNode { outputs, input: input.shape.schema.clone(), keep: keep?, policy }))
+    }
+}
+
+#[derive(Debug)]
+struct FilterNode {
+    outputs: Vec<Output>,
+    input: SchemaRef,
+    keep: Compiled,
+    policy: Policy,
+}
+
+impl PlanNode for FilterNode {
+    fn outputs(&self) -> &[Output] {
+        &self.outputs
+    }
+
+    fn explain(&self) -> String {
+        format!("{}{}", self.keep.describe(&self.input), self.policy.explain())
+    }
+
+    fn distribution(&self, _: usize) -> Distribution {
+        self.policy.distribution()
+    }
+
+    fn columns_needed(&self, outputs: &[Vec<bool>], inputs: &[Shape]) -> Vec<Vec<bool>> {
+        if self.policy.is_read(outputs, 1) {
+            return vec![crate::common::all_columns(inputs.first())];
+        }
+        let mut columns = read_columns(outputs, 0, self.input.fields().len());
+        self.keep.columns().into_iter().for_each(|c| need(&mut columns, c));
+        vec![columns]
+    }
+
+    fn build(&self, cx: &BuildCx) -> Result<Running> {
+        let errors = self.policy.start(1, &cx.label);
+        Ok(Running::Operator(Box::new(FilterOperator { keep: self.keep.clone(), errors })))
+    }
+}
+
+#[derive(Debug)]
+struct FilterOperator {
+    keep: Compiled,
+    errors: Errors,
+}
+
+/// Which values Python takes for true. Values without a type are read as the JSON they are.
+fn truth(values: &ArrayRef, is_any: bool) -> BooleanArray {
+    match values.as_string_opt::<i32>() {
+        Some(texts) if is_any => {
+            let falsy = ["null", "false", "0", "0.0", "-0.0", "\"\"", "[]", "{}"];
+            texts.iter().map(|t| Some(t.is_some_and(|t| !falsy.contains(&t)))).collect()
+        }
+        _ => purlin_expr::truthy(values),
+    }
+}
+
+impl Operator for FilterOperator {
+    fn on_batch(&mut self, _: Port, batch: Batch, cx: &mut OpCx) -> Result<More> {
+        let mut failures = Vec::new();
+        let values = self.keep.eval(&batch.rows, &mut failures)?;
+        let failed = failures.iter().map(|f| f.row).collect::<std::collections::BTreeSet<_>>().len();
+        let mut keep = truth(&values, self.keep.is_any());
+        if let Some(good) = self.errors.split(&batch, failures, cx)? {
+            keep = keep.iter().zip(good.iter()).map(|(k, g)| Some(k == Some(true) && g == Some(true))).collect();
+        }
+        let rows = batch.len();
+        let kept = batch.filter(&keep)?;
+        cx.fates.passed += kept.len() as u64;
+        cx.fates.filtered += rows.saturating_sub(kept.len() + failed) as u64;
+        cx.emit(0, kept);
+        Ok(More::No)
+    }
+
+    fn on_watermark(&mut self, cx: &mut OpCx) -> Result<More> {
+        self.errors.on_watermark(cx)?;
+        Ok(More::No)
+    }
+
+    fn on_end(&mut self, _: &mut OpCx) -> Result<More> {
+        self.errors.on_end()?;
+        Ok(More::No)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{expression, handling, spanned};
+    use purlin_api::testing;
+
+    fn filter(language: &str, keep: &str, errors: Option<&str>) -> Filter {
+        Filter { keep: expression(keep), language: Some(spanned(language)), error_handling: handling(errors, None) }
+    }
+
+    #[test]
+    fn rows_that_compare_stay() {
+        let rows = r#"[{"a": 1, "b": 3}, {"a": 4, "b": 3}]"#;
+        let (_, driver) = testing::run(&filter("generic", "a > b", None), &[rows], false).unwrap();
+        assert_eq!(driver.rows(0), [r#"{"a":4,"b":3}"#]);
+        assert_eq!((driver.cx.fates.passed, driver.cx.fates.filtered), (1, 1));
+        let (_, driver) = testing::run(&filter("generic", "a >= 1", None), &[rows], false).unwrap();
+        assert_eq!(driver.rows(0).len(), 2);
+    }
+
+    #[test]
+    fn truth_is_pythons() {
+        let kept = |rows: &str| testing::run(&filter("generic", "v", None), &[rows], false).unwrap().1.rows(0).len();
+        assert_eq!(kept(r#"[{"v": 0}, {"v": 2}, {"v": null}]"#), 1);
+        assert_eq!(kept(r#"[{"v": ""}, {"v": "0"}]"#), 1);
+        assert_eq!(kept(r#"[{"v": []}, {"v": [0]}]"#), 1);
+        assert_eq!(kept(r#"[{"v": 0}, {"v": "0"}, {"v": "x"}, {"v": false}, {"v": []}, {"v": null}]"#), 2);
+    }
+
+    #[test]
+    fn rows_that_raise_go_to_the_error_output() {
+        let rows = r#"[{"a": 1}, {"a": 0}, {"a": -1}]"#;
+        let (_, driver) = testing::run(&filter("python", "1 / a > 0", Some("bad")), &[rows], false).unwrap();
+        assert_eq!(driver.rows(0), [r#"{"a":1}"#]);
+        assert!(driver.rows(1)[0].contains(r#"ZeroDivisionError('division by zero')"#), "{:?}", driver.rows(1));
+        assert_eq!(driver.cx.fates.filtered, 1);
+        let e = testing::run(&filter("python", "1 / a > 0", None), &[rows], false).unwrap_err();
+        assert!(e.contains(r#"{"a":0}"#), "{e}");
+    }
+
+    #[test]
+    fn other_languages_are_refused_with_a_way_out() {
+        let e = testing::run(&filter("sql", "a > 0", None), &[r#"[{"a": 1}]"#], false).unwrap_err();
+        assert!(e.contains("language/unsupported") && e.contains("language: python"), "{e}");
+    }
+}

@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# The whole gate. Prints one line a part; the output of a part is shown when it fails.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# Beam's own trigger transcripts, read from the pinned wheel and never copied into this repository.
+PURLIN_BEAM_DATA="${PURLIN_BEAM_DATA:-${CARGO_TARGET_DIR:-$PWD/target}/beam-data}"
+export PURLIN_BEAM_DATA
+export RUSTFLAGS="${RUSTFLAGS:--D warnings}"
+
+part() {
+  local name="$1"
+  shift
+  local start=$SECONDS log
+  log="$(mktemp)"
+  if "$@" >"$log" 2>&1; then
+    grep -E '^(test result|[0-9]+ of [0-9]+ )' "$log" | grep -v ' 0 passed; 0 failed; 0 ignored' || true
+    printf 'ok    %-44s %4d s\n' "$name" $((SECONDS - start))
+    rm -f "$log"
+  else
+    local status=$?
+    cat "$log"
+    printf 'FAILED %-43s %4d s\n' "$name" $((SECONDS - start))
+    rm -f "$log"
+    exit "$status"
+  fi
+}
+
+part "Beam's trigger transcripts fetched" ./testkit/fetch-beam-data.sh "$PURLIN_BEAM_DATA"
+part "format" cargo fmt --all --check
+part "lints" cargo clippy --workspace --all-targets --quiet
+part "tests" cargo test --workspace --no-fail-fast
+part "doc tests and documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+part "the pipelines' own tests" cargo run --quiet --package purlin -- test pipelines
