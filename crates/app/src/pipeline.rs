@@ -52,7 +52,7 @@ impl Pipeline {
     pub fn from_text(file: &str, text: &str, options: &PipelineOptions) -> Pipeline {
         let catalog = crate::catalog();
         let loader = FileLoader::beside(Path::new(file));
-        let Loaded { spec, sources, diagnostics } = load(
+        let Loaded { spec, partial, sources, mut diagnostics } = load(
             file,
             text,
             &LoadOptions {
@@ -63,6 +63,13 @@ impl Pipeline {
                 beam_compat: options.beam_compat,
             },
         );
+        // The structure is wrong: say what is wrong with the configs too, all at once.
+        for leaf in partial.iter().flat_map(|s| &s.leaves) {
+            if let Some(entry) = catalog.get(&leaf.type_name.value) {
+                let _for_its_problems = (entry.decode)(&leaf.config, &mut diagnostics);
+            }
+        }
+        diagnostics.sort();
         Pipeline { name: file.to_owned(), sources, diagnostics, spec, catalog }
     }
 

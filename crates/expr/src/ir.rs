@@ -272,3 +272,191 @@ pub(crate) enum Entry {
     /// Module code run once, then `callee` called with the row.
     Callable { module: Vec<Stmt>, slots: usize, callee: Expr },
 }
+
+/// What a program reads of its input.
+pub(crate) struct Uses {
+    /// Ascending.
+    pub(crate) columns: Vec<usize>,
+    /// The row itself is handed on, so all columns count.
+    pub(crate) whole_row: bool,
+}
+
+pub(crate) fn uses(entry: &Entry, fields: usize) -> Uses {
+    let mut walk = Walk::default();
+    let whole_row = match entry {
+        Entry::Expression { body, .. } => {
+            walk.expr(body);
+            false
+        }
+        Entry::Callable { module, callee, .. } => {
+            walk.block(module);
+            walk.expr(callee);
+            // The parameter counts wherever its name is read: shadowing only makes this cautious.
+            match row_parameter(module, callee) {
+                Some(name) => walk.names.contains(&name),
+                None => true,
+            }
+        }
+    };
+    let mut columns = if whole_row { (0..fields).collect() } else { walk.columns };
+    columns.sort_unstable();
+    columns.dedup();
+    Uses { columns, whole_row }
+}
+
+/// The name of the first parameter of the function that is called for each row.
+fn row_parameter(module: &[Stmt], callee: &Expr) -> Option<Arc<str>> {
+    let function = match &callee.kind {
+        ExprKind::Lambda(function) => function,
+        ExprKind::Var(var) => module.iter().rev().find_map(|s| match &s.kind {
+            StmtKind::Def(defined, function) if defined == var => Some(function),
+            _ => None,
+        })?,
+        _ => return None,
+    };
+    let first = function.params.first()?;
+    matches!(first.kind, ParamKind::Normal | ParamKind::PositionalOnly).then(|| Arc::clone(&first.name))
+}
+
+#[derive(Default)]
+struct Walk {
+    columns: Vec<usize>,
+    names: Vec<Arc<str>>,
+}
+
+impl Walk {
+    fn all<'e>(&mut self, exprs: impl IntoIterator<Item = &'e Expr>) {
+        exprs.into_iter().for_each(|e| self.expr(e));
+    }
+
+    fn args(&mut self, args: &Arguments) {
+        self.all(&args.positional);
+        self.all(args.keywords.iter().map(|(_, e)| e));
+    }
+
+    fn clauses(&mut self, clauses: &[Clause]) {
+        for clause in clauses {
+            self.expr(&clause.iter);
+            self.target(&clause.target);
+            self.all(&clause.conditions);
+        }
+    }
+
+    fn function(&mut self, function: &Function) {
+        self.all(function.params.iter().filter_map(|p| p.default.as_ref()));
+        self.block(&function.body);
+    }
+
+    fn text(&mut self, parts: &[TextPart]) {
+        for part in parts {
+            if let TextPart::Value { value, spec, .. } = part {
+                self.expr(value);
+                self.text(spec);
+            }
+        }
+    }
+
+    fn expr(&mut self, expr: &Expr) {
+        match &expr.kind {
+            ExprKind::Const(_) | ExprKind::Unknown(_) => {}
+            ExprKind::Column(index) => self.columns.push(*index),
+            ExprKind::Var(var) => self.names.push(Arc::clone(&var.name)),
+            ExprKind::Unary(_, e) | ExprKind::Attribute(e, _) | ExprKind::Starred(e) | ExprKind::Named(_, e) => {
+                self.expr(e);
+            }
+            ExprKind::Binary(_, a, b) | ExprKind::Subscript(a, b) => self.all([&**a, &**b]),
+            ExprKind::And(es) | ExprKind::Or(es) | ExprKind::List(es) | ExprKind::Tuple(es) | ExprKind::Set(es) => {
+                self.all(es);
+            }
+            ExprKind::Compare(a, rest) => {
+                self.expr(a);
+                self.all(rest.iter().map(|(_, e)| e));
+            }
+            ExprKind::If { test, then, otherwise } => self.all([&**test, &**then, &**otherwise]),
+            ExprKind::Slice(a, b, c) => self.all([a, b, c].into_iter().filter_map(|e| e.as_deref())),
+            ExprKind::Call { function, args } => {
+                self.expr(function);
+                self.args(args);
+            }
+            ExprKind::MethodCall { object, args, .. } => {
+                self.expr(object);
+                self.args(args);
+            }
+            ExprKind::Dict(pairs) => {
+                self.all(pairs.iter().filter_map(|(k, _)| k.as_ref()));
+                self.all(pairs.iter().map(|(_, v)| v));
+            }
+            ExprKind::Comprehension(_, c) => {
+                self.clauses(&c.clauses);
+                self.expr(&c.element);
+                self.all(&c.value);
+            }
+            ExprKind::Generator(g) => {
+                self.expr(&g.first);
+                self.clauses(&g.clauses);
+                self.expr(&g.element);
+            }
+            ExprKind::Text(parts) => self.text(parts),
+            ExprKind::Lambda(function) => self.function(function),
+        }
+    }
+
+    fn target(&mut self, target: &Target) {
+        match target {
+            Target::Var(_) => {}
+            Target::Subscript(object, index) => self.all([object, index]),
+            Target::Unpack(targets, _) => targets.iter().for_each(|t| self.target(t)),
+        }
+    }
+
+    fn block(&mut self, stmts: &[Stmt]) {
+        for stmt in stmts {
+            self.stmt(stmt);
+        }
+    }
+
+    fn stmt(&mut self, stmt: &Stmt) {
+        match &stmt.kind {
+            StmtKind::Expr(e) => self.expr(e),
+            StmtKind::Assign(targets, e) => {
+                targets.iter().for_each(|t| self.target(t));
+                self.expr(e);
+            }
+            StmtKind::Augment(target, _, e) => {
+                if let Target::Var(var) = target {
+                    self.names.push(Arc::clone(&var.name));
+                }
+                self.target(target);
+                self.expr(e);
+            }
+            StmtKind::Def(_, function) => self.function(function),
+            StmtKind::If(test, a, b) | StmtKind::While(test, a, b) => {
+                self.expr(test);
+                self.block(a);
+                self.block(b);
+            }
+            StmtKind::For { target, iter, body, otherwise } => {
+                self.target(target);
+                self.expr(iter);
+                self.block(body);
+                self.block(otherwise);
+            }
+            StmtKind::Break | StmtKind::Continue => {}
+            StmtKind::Return(e) | StmtKind::Raise(e) => self.all(e),
+            StmtKind::Assert(test, message) => {
+                self.expr(test);
+                self.all(message);
+            }
+            StmtKind::Try { body, handlers, otherwise, finally } => {
+                self.block(body);
+                for handler in handlers {
+                    self.all(&handler.class);
+                    self.block(&handler.body);
+                }
+                self.block(otherwise);
+                self.block(finally);
+            }
+            StmtKind::Delete(targets) => targets.iter().for_each(|t| self.target(t)),
+        }
+    }
+}

@@ -53,17 +53,33 @@ pub struct TriggerMachine {
 enum Node {
     Default,
     /// `flag` is 1 once the on-time pane fired.
-    Watermark { flag: usize, early: Option<Box<Node>>, late: Option<Box<Node>> },
+    Watermark {
+        flag: usize,
+        early: Option<Box<Node>>,
+        late: Option<Box<Node>>,
+    },
     /// `due` is the deadline or [`UNSET`].
-    Delay { due: usize, delay: Micros },
+    Delay {
+        due: usize,
+        delay: Micros,
+    },
     /// `seen` counts rows.
-    Count { seen: usize, rows: i64 },
+    Count {
+        seen: usize,
+        rows: i64,
+    },
     Repeatedly(Box<Node>),
     Any(Vec<Node>),
     /// `done + i` is 1 once member `i` has finished.
-    All { done: usize, members: Vec<Node> },
+    All {
+        done: usize,
+        members: Vec<Node>,
+    },
     /// `turn` is the member that is running.
-    Each { turn: usize, members: Vec<Node> },
+    Each {
+        turn: usize,
+        members: Vec<Node>,
+    },
 }
 
 impl TriggerMachine {
@@ -241,7 +257,9 @@ impl Node {
             }
             Node::Any(members) => {
                 // Every member that is due fires, so no short cut.
-                members.iter().fold(false, |finished, t| (t.should_fire(s, at) && t.on_fire(s, fresh, at)) || finished)
+                members
+                    .iter()
+                    .fold(false, |finished, t| (t.should_fire(s, at) && t.on_fire(s, fresh, at)) || finished)
             }
             Node::All { done, members } => {
                 for (i, t) in members.iter().enumerate() {
@@ -264,7 +282,8 @@ impl Node {
     }
 
     fn on_merge(&self, into: &mut [i64], from: &[i64]) {
-        let join = |into: &mut [i64], i: usize, f: fn(i64, i64) -> i64| set(into, i, f(get(into, i), get(from, i)));
+        let join =
+            |into: &mut [i64], i: usize, f: fn(i64, i64) -> i64| set(into, i, f(get(into, i), get(from, i)));
         match self {
             Node::Default => {}
             Node::Watermark { flag, early, late } => {

@@ -28,6 +28,8 @@ pub struct LoadOptions<'a> {
 pub struct Loaded {
     /// The description; `None` if there is any error.
     pub spec: Option<Spec>,
+    /// What could be made of a file with errors: good enough to look for more problems in its configs.
+    pub partial: Option<Spec>,
     /// The texts that places refer to.
     pub sources: Sources,
     /// All problems, in the order of their places.
@@ -40,8 +42,8 @@ pub fn load(name: &str, text: &str, options: &LoadOptions<'_>) -> Loaded {
     let spec = loading.file(name, text);
     let Loading { sources, mut diagnostics, .. } = loading;
     diagnostics.sort();
-    let spec = spec.filter(|_| !diagnostics.has_errors());
-    Loaded { spec, sources, diagnostics }
+    let (spec, partial) = if diagnostics.has_errors() { (None, spec) } else { (spec, None) };
+    Loaded { spec, partial, sources, diagnostics }
 }
 
 struct Loading<'a> {

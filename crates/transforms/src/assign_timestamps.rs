@@ -8,8 +8,8 @@ use crate::expressions::{Compiled, compile, language};
 use crate::windows::assign;
 use purlin_api::shape::type_name;
 use purlin_api::{
-    Batch, BindCx, BuildCx, Distribution, Entry, InputShape, More, OpCx, Operator, Output, PlanNode, Port, Result,
-    Running, Shape, Times, Transform, WindowFn,
+    Batch, BindCx, BuildCx, Distribution, Entry, InputShape, More, OpCx, Operator, Output, PlanNode, Port,
+    Result, Running, Shape, Times, Transform, WindowFn,
 };
 use purlin_spec::config::Spanned;
 use purlin_spec::types::{ErrorHandling, Expression};
@@ -70,7 +70,13 @@ impl Transform for AssignTimestamps {
             return None;
         }
         let outputs = policy.outputs(input.shape.clone());
-        Some(Arc::new(AssignNode { outputs, input: input.shape.clone(), timestamp, policy, beam_compat: cx.beam_compat }))
+        Some(Arc::new(AssignNode {
+            outputs,
+            input: input.shape.clone(),
+            timestamp,
+            policy,
+            beam_compat: cx.beam_compat,
+        }))
     }
 }
 
@@ -114,7 +120,6 @@ impl PlanNode for AssignNode {
         })))
     }
 }
-
 
 #[derive(Debug)]
 struct AssignOperator {

@@ -103,9 +103,11 @@ impl Compiled {
     /// Its value for each row; rows that raise are pushed to `failures`, and null in the result.
     pub(crate) fn eval(&self, rows: &RecordBatch, failures: &mut Vec<Failure>) -> Result<ArrayRef> {
         match &self.from {
-            Origin::Column(at) => {
-                rows.columns().get(*at).cloned().ok_or_else(|| Error::internal(format!("column {at} is missing")))
-            }
+            Origin::Column(at) => rows
+                .columns()
+                .get(*at)
+                .cloned()
+                .ok_or_else(|| Error::internal(format!("column {at} is missing"))),
             Origin::Program(program) => {
                 let evaluated = program.eval(rows, &RowContext::default());
                 let raised = evaluated.errors.into_iter();

@@ -6,8 +6,8 @@ use crate::expressions::{Compiled, compile, language};
 use arrow_array::{ArrayRef, BooleanArray, cast::AsArray};
 use arrow_schema::SchemaRef;
 use purlin_api::{
-    Batch, BindCx, BuildCx, Distribution, Entry, InputShape, More, OpCx, Operator, Output, PlanNode, Port, Result,
-    Running, Shape, Transform,
+    Batch, BindCx, BuildCx, Distribution, Entry, InputShape, More, OpCx, Operator, Output, PlanNode, Port,
+    Result, Running, Shape, Transform,
 };
 use purlin_spec::config::Spanned;
 use purlin_spec::types::{ErrorHandling, Expression};
@@ -123,7 +123,8 @@ impl Operator for FilterOperator {
         let failed = failures.iter().map(|f| f.row).collect::<std::collections::BTreeSet<_>>().len();
         let mut keep = truth(&values, self.keep.is_any());
         if let Some(good) = self.errors.split(&batch, failures, cx)? {
-            keep = keep.iter().zip(good.iter()).map(|(k, g)| Some(k == Some(true) && g == Some(true))).collect();
+            keep =
+                keep.iter().zip(good.iter()).map(|(k, g)| Some(k == Some(true) && g == Some(true))).collect();
         }
         let rows = batch.len();
         let kept = batch.filter(&keep)?;
@@ -151,7 +152,11 @@ mod tests {
     use purlin_api::testing;
 
     fn filter(language: &str, keep: &str, errors: Option<&str>) -> Filter {
-        Filter { keep: expression(keep), language: Some(spanned(language)), error_handling: handling(errors, None) }
+        Filter {
+            keep: expression(keep),
+            language: Some(spanned(language)),
+            error_handling: handling(errors, None),
+        }
     }
 
     #[test]
@@ -166,7 +171,8 @@ mod tests {
 
     #[test]
     fn truth_is_pythons() {
-        let kept = |rows: &str| testing::run(&filter("generic", "v", None), &[rows], false).unwrap().1.rows(0).len();
+        let kept =
+            |rows: &str| testing::run(&filter("generic", "v", None), &[rows], false).unwrap().1.rows(0).len();
         assert_eq!(kept(r#"[{"v": 0}, {"v": 2}, {"v": null}]"#), 1);
         assert_eq!(kept(r#"[{"v": ""}, {"v": "0"}]"#), 1);
         assert_eq!(kept(r#"[{"v": []}, {"v": [0]}]"#), 1);
@@ -178,7 +184,11 @@ mod tests {
         let rows = r#"[{"a": 1}, {"a": 0}, {"a": -1}]"#;
         let (_, driver) = testing::run(&filter("python", "1 / a > 0", Some("bad")), &[rows], false).unwrap();
         assert_eq!(driver.rows(0), [r#"{"a":1}"#]);
-        assert!(driver.rows(1)[0].contains(r#"ZeroDivisionError('division by zero')"#), "{:?}", driver.rows(1));
+        assert!(
+            driver.rows(1)[0].contains(r#"ZeroDivisionError('division by zero')"#),
+            "{:?}",
+            driver.rows(1)
+        );
         assert_eq!(driver.cx.fates.filtered, 1);
         let e = testing::run(&filter("python", "1 / a > 0", None), &[rows], false).unwrap_err();
         assert!(e.contains(r#"{"a":0}"#), "{e}");

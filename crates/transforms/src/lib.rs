@@ -7,16 +7,24 @@
 //! with stable codes. Operators account for every row they are given.
 
 mod assert_equal;
+mod assign_timestamps;
+mod combine;
 mod common;
 mod create;
 mod errors;
 mod explode;
+mod expressions;
 mod extract_windowing_info;
+mod filter;
 mod flatten;
 mod log_for_testing;
+mod map_to_fields;
+mod partition;
 mod python;
 mod reshuffle;
 mod strip_error_metadata;
+#[cfg(test)]
+mod testing;
 mod unite;
 mod validate_with_schema;
 mod window_into;
@@ -31,9 +39,14 @@ use purlin_api::Entry;
 pub fn catalog() -> Vec<Entry> {
     vec![
         create::entry(),
+        map_to_fields::entry(),
+        filter::entry(),
         explode::entry(),
+        combine::entry(),
         flatten::entry(),
+        partition::entry(),
         window_into::entry(),
+        assign_timestamps::entry(),
         extract_windowing_info::entry(),
         validate_with_schema::entry(),
         strip_error_metadata::entry(),

@@ -7,8 +7,8 @@ use arrow_array::{RecordBatch, RecordBatchOptions};
 use arrow_schema::{Schema, SchemaRef};
 use purlin_api::shape::physical;
 use purlin_api::{
-    Batch, BindCx, BuildCx, Distribution, Entry, Error, InputShape, More, OpCx, Operator, Output, PlanNode, Port,
-    Result, Running, Shape, Transform,
+    Batch, BindCx, BuildCx, Distribution, Entry, Error, InputShape, More, OpCx, Operator, Output, PlanNode,
+    Port, Result, Running, Shape, Transform,
 };
 use purlin_spec::config::{Named, OneOrMany, Spanned};
 use purlin_spec::types::{ErrorHandling, Expression};

@@ -8,8 +8,8 @@ use arrow_array::{Array, ArrayRef, UInt32Array};
 use arrow_schema::{DataType, SchemaRef};
 use purlin_api::shape::type_name;
 use purlin_api::{
-    Batch, BindCx, BuildCx, Distribution, Entry, InputShape, More, OpCx, Operator, OutPort, Output, OutputRole,
-    PlanNode, Port, Result, Running, Shape, Transform,
+    Batch, BindCx, BuildCx, Distribution, Entry, InputShape, More, OpCx, Operator, OutPort, Output,
+    OutputRole, PlanNode, Port, Result, Running, Shape, Transform,
 };
 use purlin_spec::config::Spanned;
 use purlin_spec::types::{Code, ErrorHandling, Expression};
@@ -74,10 +74,9 @@ impl Transform for Partition {
         let by = by?;
         if !by.is_any() && !matches!(by.data_type(), DataType::Utf8 | DataType::Null) {
             let text = format!("`by` must return a string type, not {}", type_name(&by.field("by")));
-            cx.diagnostics.push(
-                Diagnostic::error("partition/not-text", self.by.span, text)
-                    .help("outputs are named by text; in `language: python`, `str(...)` makes text of any value"),
-            );
+            cx.diagnostics.push(Diagnostic::error("partition/not-text", self.by.span, text).help(
+                "outputs are named by text; in `language: python`, `str(...)` makes text of any value",
+            ));
             return None;
         }
         if !good {
@@ -90,10 +89,12 @@ impl Transform for Partition {
                 names.len() - 1
             })
         });
-        let main = |tag: &String| Output { tag: tag.clone(), shape: input.shape.clone(), role: OutputRole::Main };
+        let main =
+            |tag: &String| Output { tag: tag.clone(), shape: input.shape.clone(), role: OutputRole::Main };
         let mut outputs: Vec<Output> = names.iter().map(main).collect();
         outputs.extend(policy.output());
-        let route = Route { by, by_text: self.by_text(), names: names.into(), listed: self.outputs.len(), unknown };
+        let route =
+            Route { by, by_text: self.by_text(), names: names.into(), listed: self.outputs.len(), unknown };
         Some(Arc::new(PartitionNode { outputs, input: input.shape.schema.clone(), route, policy }))
     }
 }
@@ -112,7 +113,8 @@ impl Partition {
         {
             let text = format!("error handling output `{}` cannot be among the listed outputs", errors.value);
             cx.diagnostics.push(
-                Diagnostic::error("partition/error-output", errors.span, text).help("give it a name of its own"),
+                Diagnostic::error("partition/error-output", errors.span, text)
+                    .help("give it a name of its own"),
             );
         }
         cx.diagnostics.error_count() == before
@@ -253,8 +255,11 @@ impl Operator for PartitionOperator {
                 continue;
             }
             cx.fates.passed += rows.len() as u64;
-            let part =
-                if rows.len() == batch.len() { Cow::Borrowed(&batch) } else { Cow::Owned(batch.take(&UInt32Array::from(rows))?) };
+            let part = if rows.len() == batch.len() {
+                Cow::Borrowed(&batch)
+            } else {
+                Cow::Owned(batch.take(&UInt32Array::from(rows))?)
+            };
             cx.emit(port, part.into_owned());
         }
         Ok(More::No)

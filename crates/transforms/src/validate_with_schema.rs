@@ -6,8 +6,8 @@ use crate::common::{all_columns, only_input};
 use crate::errors::{Errors, Failure, Policy};
 use jsonschema::Validator;
 use purlin_api::{
-    Batch, BindCx, BuildCx, Distribution, Entry, InputShape, More, OpCx, Operator, Output, PlanNode,
-    Port, Result, Running, Shape, Transform, json,
+    Batch, BindCx, BuildCx, Distribution, Entry, InputShape, More, OpCx, Operator, Output, PlanNode, Port,
+    Result, Running, Shape, Transform, json,
 };
 use purlin_spec::types::ErrorHandling;
 use purlin_spec::vocabulary::{Inputs, TransformDef};

@@ -118,7 +118,11 @@ impl FromNode for Header {
             Some("0" | "infer") => Some(Header::FirstRow),
             Some("None") => Some(Header::None),
             _ => {
-                purlin_spec::config::wrong_kind(node, "`0`, `infer` or `null` (to pass over lines use `skiprows`)", d);
+                purlin_spec::config::wrong_kind(
+                    node,
+                    "`0`, `infer` or `null` (to pass over lines use `skiprows`)",
+                    d,
+                );
                 None
             }
         }

@@ -55,7 +55,8 @@ impl WriteToCsv {
             Some((2, _)) => Quoting::NonNumeric,
             Some((3, _)) => Quoting::None,
             Some((other, span)) => {
-                let what = format!("`quoting` is 0 (minimal), 1 (all), 2 (not numbers) or 3 (none), not {other}");
+                let what =
+                    format!("`quoting` is 0 (minimal), 1 (all), 2 (not numbers) or 3 (none), not {other}");
                 d.push(Diagnostic::error("config/out-of-range", span, what));
                 return None;
             }
@@ -95,9 +96,13 @@ impl WriteToCsv {
                 let place = names().position(|n| n == w.value);
                 if place.is_none() {
                     cx.diagnostics.push(
-                        Diagnostic::error("name/unknown-field", w.span, format!("the rows have no field `{}`", w.value))
-                            .label(format!("valid fields: {}", suggest::listed(names())))
-                            .maybe_help(suggest::did_you_mean(&w.value, names())),
+                        Diagnostic::error(
+                            "name/unknown-field",
+                            w.span,
+                            format!("the rows have no field `{}`", w.value),
+                        )
+                        .label(format!("valid fields: {}", suggest::listed(names())))
+                        .maybe_help(suggest::did_you_mean(&w.value, names())),
                     );
                 }
                 place

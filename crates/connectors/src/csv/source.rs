@@ -164,8 +164,12 @@ impl ReadFromCsv {
         };
         let Some(sample) = sample else {
             cx.diagnostics.push(
-                Diagnostic::error("file/empty", self.path.span, format!("`{}` is empty: it has no header", self.path.value))
-                    .help("give a `schema` with the columns if empty files are to be read"),
+                Diagnostic::error(
+                    "file/empty",
+                    self.path.span,
+                    format!("`{}` is empty: it has no header", self.path.value),
+                )
+                .help("give a `schema` with the columns if empty files are to be read"),
             );
             return None;
         };
@@ -244,9 +248,13 @@ impl ReadFromCsv {
 fn unknown_column(name: &Spanned<String>, specs: &[CsvColumn], d: &mut Diagnostics) {
     let names = || specs.iter().filter_map(|s| s.name.as_deref());
     d.push(
-        Diagnostic::error("name/unknown-field", name.span, format!("the file has no column `{}`", name.value))
-            .label(format!("its columns: {}", suggest::listed(names())))
-            .maybe_help(suggest::did_you_mean(&name.value, names())),
+        Diagnostic::error(
+            "name/unknown-field",
+            name.span,
+            format!("the file has no column `{}`", name.value),
+        )
+        .label(format!("its columns: {}", suggest::listed(names())))
+        .maybe_help(suggest::did_you_mean(&name.value, names())),
     );
 }
 
@@ -258,8 +266,12 @@ fn dtype(word: &Spanned<String>, d: &mut Diagnostics) -> Option<CellType> {
         "bool" | "boolean" => Some(CellType::Bool),
         other => {
             d.push(
-                Diagnostic::error("schema/unknown-type", word.span, format!("`{other}` is not a type of column"))
-                    .label("valid types: str, int, float, bool"),
+                Diagnostic::error(
+                    "schema/unknown-type",
+                    word.span,
+                    format!("`{other}` is not a type of column"),
+                )
+                .label("valid types: str, int, float, bool"),
             );
             None
         }

@@ -40,7 +40,9 @@ fn write_repr(field: &Field, array: &dyn Array, row: usize, beam_compat: bool, o
         DataType::Boolean => {
             array.as_boolean_opt().map(|a| out.push_str(if a.value(row) { "True" } else { "False" }))
         }
-        DataType::Int64 => array.as_primitive_opt::<Int64Type>().map(|a| out.push_str(&a.value(row).to_string())),
+        DataType::Int64 => {
+            array.as_primitive_opt::<Int64Type>().map(|a| out.push_str(&a.value(row).to_string()))
+        }
         DataType::Float64 => {
             array.as_primitive_opt::<Float64Type>().map(|a| out.push_str(&float_text(a.value(row))))
         }
@@ -51,7 +53,11 @@ fn write_repr(field: &Field, array: &dyn Array, row: usize, beam_compat: bool, o
         DataType::Timestamp(TimeUnit::Microsecond, _) => {
             array.as_primitive_opt::<TimestampMicrosecondType>().map(|a| {
                 let micros = a.value(row);
-                if beam_compat { beam_timestamp(micros, out) } else { text_repr(&timestamp_text(micros), out) }
+                if beam_compat {
+                    beam_timestamp(micros, out)
+                } else {
+                    text_repr(&timestamp_text(micros), out)
+                }
             })
         }
         DataType::List(item) => array.as_list_opt::<i32>().map(|a| {
@@ -112,7 +118,14 @@ fn separated<T>(
 /// The shortest digits that read back equal, in Python's form: `1.0`, `1e+16`, `1e-05`.
 pub(crate) fn float_text(f: f64) -> String {
     if !f.is_finite() {
-        return if f.is_nan() { "nan" } else if f > 0.0 { "inf" } else { "-inf" }.to_owned();
+        return if f.is_nan() {
+            "nan"
+        } else if f > 0.0 {
+            "inf"
+        } else {
+            "-inf"
+        }
+        .to_owned();
     }
     let text = format!("{f:e}");
     let Some((digits, exponent)) = text.split_once('e') else { return text };
@@ -178,7 +191,13 @@ fn bytes_repr(bytes: &[u8], out: &mut String) {
 }
 
 /// `str(value)` of one column of a batch.
-pub(crate) fn column_str(batch: &RecordBatch, column: usize, row: usize, beam_compat: bool, out: &mut String) {
+pub(crate) fn column_str(
+    batch: &RecordBatch,
+    column: usize,
+    row: usize,
+    beam_compat: bool,
+    out: &mut String,
+) {
     if let Some(array) = batch.columns().get(column) {
         write_str(batch.schema_ref().field(column), array, row, beam_compat, out);
     }

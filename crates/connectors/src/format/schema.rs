@@ -49,7 +49,9 @@ fn field(name: &str, node: &Node, depth: usize, d: &mut Diagnostics) -> Option<F
     };
     let format = node.get("format").and_then(Node::as_text);
     let data_type = match word {
-        "string" if format == Some("date-time") => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        "string" if format == Some("date-time") => {
+            DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
+        }
         "string" | "str" => DataType::Utf8,
         "integer" | "int" => DataType::Int64,
         "number" | "float" => DataType::Float64,
@@ -94,9 +96,12 @@ mod tests {
     fn check(yaml: &str, want: &str) {
         let mut d = Diagnostics::default();
         let text = match from_json_schema(&node(yaml), &mut d) {
-            Some(s) => {
-                s.fields().iter().map(|f| format!("{}: {}", f.name(), type_name(f))).collect::<Vec<_>>().join(", ")
-            }
+            Some(s) => s
+                .fields()
+                .iter()
+                .map(|f| format!("{}: {}", f.name(), type_name(f)))
+                .collect::<Vec<_>>()
+                .join(", "),
             None => d.iter().map(|d| d.message.clone()).collect::<Vec<_>>().join("; "),
         };
         assert_eq!(text, want);
@@ -110,7 +115,10 @@ mod tests {
         );
         check("{properties: {my col: {type: string, format: date-time}}}", "my col: timestamp");
         check("{a: integer}", "a: int");
-        check("{properties: {a: {type: nope}, b: {}}}", "`a` has the unknown type `nope`; the schema of `b` does not say its type");
+        check(
+            "{properties: {a: {type: nope}, b: {}}}",
+            "`a` has the unknown type `nope`; the schema of `b` does not say its type",
+        );
         check("{properties: {}}", "the schema has no properties");
     }
 }

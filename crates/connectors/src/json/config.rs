@@ -57,8 +57,12 @@ purlin_spec::config! {
 pub(crate) fn check_orient(orient: Option<&Spanned<String>>, d: &mut purlin_spec::Diagnostics) {
     if let Some(o) = orient.filter(|o| o.value != "records") {
         d.push(
-            purlin_spec::Diagnostic::error("config/unknown-word", o.span, format!("`orient: {}` is not supported", o.value))
-                .help("valid: `records` (objects with a key per field)"),
+            purlin_spec::Diagnostic::error(
+                "config/unknown-word",
+                o.span,
+                format!("`orient: {}` is not supported", o.value),
+            )
+            .help("valid: `records` (objects with a key per field)"),
         );
     }
 }

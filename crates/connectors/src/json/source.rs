@@ -44,8 +44,12 @@ impl Transform for ReadFromJson {
         }
         let files = bind::files(cx, &self.path)?;
         let (on_bad, record_bytes_max) = limits?;
-        let mut json =
-            Json { lines: self.lines, python_text: cx.beam_compat, declared: self.schema.is_some(), sampled: 0 };
+        let mut json = Json {
+            lines: self.lines,
+            python_text: cx.beam_compat,
+            declared: self.schema.is_some(),
+            sampled: 0,
+        };
         let schema = match &self.schema {
             Some(s) => from_json_schema(&s.0, cx.diagnostics)?,
             None => self.sampled(cx, &files, &mut json)?,

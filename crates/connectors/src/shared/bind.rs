@@ -6,7 +6,7 @@ use super::{path, write};
 use arrow_schema::SchemaRef;
 use bytes::Bytes;
 use purlin_api::transform::Probe;
-use purlin_api::{BindCx, FileInfo, InputShape, Output, OutputRole, Result, Shape, Windowing, WindowFn};
+use purlin_api::{BindCx, FileInfo, InputShape, Output, OutputRole, Result, Shape, WindowFn, Windowing};
 use purlin_spec::config::{FromNode, Kind, Spanned, wrong_kind};
 use purlin_spec::types::ErrorHandling;
 use purlin_spec::{Diagnostic, Diagnostics, Node, Span};
@@ -43,8 +43,12 @@ pub(crate) fn files(cx: &mut BindCx<'_>, pattern: &Spanned<String>) -> Option<Ar
     };
     let Some(first) = found.first() else {
         cx.diagnostics.push(
-            Diagnostic::error("file/no-match", pattern.span, format!("found no files that match `{}`", pattern.value))
-                .help("paths are relative to the folder in which the program was started"),
+            Diagnostic::error(
+                "file/no-match",
+                pattern.span,
+                format!("found no files that match `{}`", pattern.value),
+            )
+            .help("paths are relative to the folder in which the program was started"),
         );
         return None;
     };
@@ -149,7 +153,11 @@ pub(crate) fn target(
     let wanted = shards.map_or(1, |s| if s.value == 0 { 1 } else { s.value });
     if !(1..=10_000).contains(&wanted) {
         let span = shards.map_or(path.span, |s| s.span);
-        refuse("config/out-of-range", span, format!("`num_shards` lies between 1 and 10000, it is not {wanted}"));
+        refuse(
+            "config/out-of-range",
+            span,
+            format!("`num_shards` lies between 1 and 10000, it is not {wanted}"),
+        );
     }
     let compression = match compression.map(|c| (c.value.as_str(), c.span)) {
         None | Some(("none" | "None" | "infer" | "uncompressed" | "auto", _)) => Compression::None,
@@ -209,8 +217,12 @@ pub(crate) fn check_encoding(encoding: Option<&Spanned<String>>, d: &mut Diagnos
     let Some(e) = encoding else { return };
     if !matches!(e.value.to_ascii_lowercase().as_str(), "utf-8" | "utf8" | "utf-8-sig" | "utf_8" | "ascii") {
         d.push(
-            Diagnostic::error("config/unknown-word", e.span, format!("files in `{}` are not supported", e.value))
-                .help("files are UTF-8"),
+            Diagnostic::error(
+                "config/unknown-word",
+                e.span,
+                format!("files in `{}` are not supported", e.value),
+            )
+            .help("files are UTF-8"),
         );
     }
 }

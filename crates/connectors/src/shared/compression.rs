@@ -35,7 +35,9 @@ impl Compression {
             "zst" | "zstd" => Compression::Zstd,
             "deflate" => Compression::Deflate,
             e if UNREADABLE.contains(&e) => {
-                return Err(format!("cannot read `.{e}` files; compressions read here: .gz, .bz2, .zst, .deflate"));
+                return Err(format!(
+                    "cannot read `.{e}` files; compressions read here: .gz, .bz2, .zst, .deflate"
+                ));
             }
             _ => Compression::None,
         })
@@ -168,9 +170,10 @@ impl Compressor {
     /// a config cannot ask for another.
     pub(crate) fn new(file: File, compression: Compression) -> Self {
         match compression {
-            Compression::Gzip => {
-                Compressor::Gzip(Box::new(flate2::write::GzEncoder::new(file, flate2::Compression::default())))
-            }
+            Compression::Gzip => Compressor::Gzip(Box::new(flate2::write::GzEncoder::new(
+                file,
+                flate2::Compression::default(),
+            ))),
             Compression::Bzip2 => {
                 Compressor::Bzip2(Box::new(bzip2::write::BzEncoder::new(file, bzip2::Compression::default())))
             }

@@ -14,7 +14,9 @@ pub(crate) fn local(address: &str) -> Result<&str> {
         Some((scheme, _)) if is_scheme(scheme) => {
             return Err(Error::new(
                 ErrorKind::Config,
-                format!("`{address}` is on `{scheme}`, which this transform cannot reach; it takes local paths and `file://`"),
+                format!(
+                    "`{address}` is on `{scheme}`, which this transform cannot reach; it takes local paths and `file://`"
+                ),
             ));
         }
         _ => address,
@@ -61,18 +63,23 @@ pub(crate) fn find(address: &str) -> Result<Vec<FileInfo>> {
 }
 
 fn matching(pattern: &str) -> Result<Vec<FileInfo>> {
-    let malformed =
-        |e: glob::PatternError| Error::new(ErrorKind::Config, format!("`{pattern}` is not a valid pattern: {e}"));
+    let malformed = |e: glob::PatternError| {
+        Error::new(ErrorKind::Config, format!("`{pattern}` is not a valid pattern: {e}"))
+    };
     Pattern::new(pattern).map_err(malformed)?;
-    let options =
-        MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
+    let options = MatchOptions {
+        case_sensitive: true,
+        require_literal_separator: true,
+        require_literal_leading_dot: true,
+    };
     let mut found = Vec::new();
     for entry in glob::glob_with(pattern, options).map_err(malformed)? {
         let path = entry.map_err(|e| {
             let path = e.path().display().to_string();
             Error::io("read the folder", &path, e.into())
         })?;
-        let metadata = std::fs::metadata(&path).map_err(|e| Error::io("open", &path.display().to_string(), e))?;
+        let metadata =
+            std::fs::metadata(&path).map_err(|e| Error::io("open", &path.display().to_string(), e))?;
         if metadata.is_dir() {
             continue;
         }

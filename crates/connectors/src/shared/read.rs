@@ -83,7 +83,6 @@ pub(crate) trait Decoder: Send {
     /// A file begins.
     fn open(&mut self, file: &str) -> Result<()>;
     /// True once the records that come are data.
-    #[cfg_attr(not(test), expect(dead_code, reason = "sources cannot be restored through the contract yet"))]
     fn at_data(&self) -> bool {
         true
     }
@@ -276,7 +275,9 @@ impl FilesSource {
         let bytes_max = PULL_BYTES.min((budget.bytes_max as u64).max(1));
         let mut pull = Pull { status: SourceStatus::Ready, watermark: EventTime::MIN, ..Pull::done() };
         let mut bytes = 0;
-        while self.decoder.rows() + self.errors.as_ref().map_or(0, ErrorRows::len) < rows_max && bytes < bytes_max {
+        while self.decoder.rows() + self.errors.as_ref().map_or(0, ErrorRows::len) < rows_max
+            && bytes < bytes_max
+        {
             if self.open.is_none() {
                 let next = self.waiting.pop().and_then(|i| self.node.files.get(i));
                 let Some(path) = next.map(|f| f.path.clone()) else {
@@ -440,7 +441,8 @@ impl ErrorRows {
 
     fn push(&mut self, file: &str, record: &Record<'_>, e: &RowError) -> Result<()> {
         let schema = physical(&error_schema());
-        let columns = self.columns.get_or_insert_with(|| schema.fields().iter().map(|f| Column::new(f)).collect());
+        let columns =
+            self.columns.get_or_insert_with(|| schema.fields().iter().map(|f| Column::new(f)).collect());
         let kept = record.bytes.get(..TEXT_BYTES_MAX).unwrap_or(record.bytes);
         let text = String::from_utf8_lossy(kept);
         let line = e.line.unwrap_or(record.line);

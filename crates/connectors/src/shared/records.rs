@@ -125,7 +125,6 @@ impl Records {
     }
 
     /// Moves on to a position that [`Records::position`] gave.
-    #[cfg_attr(not(test), expect(dead_code, reason = "sources cannot be restored through the contract yet"))]
     pub(crate) fn skip_to(&mut self, offset: u64, line: u64) -> Result<()> {
         while self.offset < offset {
             if self.start == self.end {
@@ -135,7 +134,8 @@ impl Records {
                 }
                 self.fill()?;
             }
-            let step = (self.end - self.start).min(usize::try_from(offset - self.offset).unwrap_or(usize::MAX));
+            let step =
+                (self.end - self.start).min(usize::try_from(offset - self.offset).unwrap_or(usize::MAX));
             self.consume(step);
         }
         self.began |= offset > 0;
@@ -186,9 +186,14 @@ impl Records {
                 Found::End => {
                     let rest = self.end - self.start;
                     self.consume(rest);
+                    self.line += std::mem::take(&mut self.scan).newlines;
                     if self.brackets.opened && !self.brackets.closed && !self.told_open_array {
                         self.told_open_array = true;
-                        return Ok(Some(Record { bytes: b"", line: self.line, fault: Some(Fault::OpenArray) }));
+                        return Ok(Some(Record {
+                            bytes: b"",
+                            line: self.line,
+                            fault: Some(Fault::OpenArray),
+                        }));
                     }
                     return Ok(None);
                 }

@@ -69,7 +69,13 @@ pub(crate) struct Brackets {
 
 impl Scan {
     /// Looks on. `eof`: nothing comes after `data`.
-    pub(crate) fn find(&mut self, framing: Framing, data: &[u8], eof: bool, brackets: &mut Brackets) -> Found {
+    pub(crate) fn find(
+        &mut self,
+        framing: Framing,
+        data: &[u8],
+        eof: bool,
+        brackets: &mut Brackets,
+    ) -> Found {
         match framing {
             Framing::Lines => self.line(data, eof),
             Framing::Csv { delimiter, quote: Some(quote), comment, skip_space } => {
@@ -208,7 +214,9 @@ impl Scan {
                 }
                 continue;
             }
-            if self.json.depth == 0 && matches!(b, b',' | b']' | b'\n' | b' ' | b'\t' | b'\r' | b'{' | b'[' | b'"') {
+            if self.json.depth == 0
+                && matches!(b, b',' | b']' | b'\n' | b' ' | b'\t' | b'\r' | b'{' | b'[' | b'"')
+            {
                 // A bare value ends before this byte, which is looked at again.
                 let newlines = self.newlines - u64::from(b == b'\n');
                 return record(at, at, newlines);

@@ -52,18 +52,19 @@ impl Folder {
         beam_compat: bool,
     ) -> Result<Arc<dyn PlanNode>, String> {
         let mut d = Diagnostics::default();
-        let bound = (entry.decode)(&node(&config.replace("{}", &self.path())), &mut d).and_then(|transform| {
-            let inputs: Vec<InputShape> = input.into_iter().map(purlin_api::testing::input).collect();
-            let mut cx = BindCx {
-                label: "T",
-                span: Span::default(),
-                type_span: Span::default(),
-                beam_compat,
-                probe: &LocalProbe,
-                diagnostics: &mut d,
-            };
-            transform.bind(&inputs, &mut cx)
-        });
+        let bound =
+            (entry.decode)(&node(&config.replace("{}", &self.path())), &mut d).and_then(|transform| {
+                let inputs: Vec<InputShape> = input.into_iter().map(purlin_api::testing::input).collect();
+                let mut cx = BindCx {
+                    label: "T",
+                    span: Span::default(),
+                    type_span: Span::default(),
+                    beam_compat,
+                    probe: &LocalProbe,
+                    diagnostics: &mut d,
+                };
+                transform.bind(&inputs, &mut cx)
+            });
         match bound {
             Some(node) if !d.has_errors() => Ok(node),
             _ => Err(describe(&d).replace(&self.path(), "{}")),
@@ -77,12 +78,14 @@ impl Folder {
     }
 
     pub(crate) fn run(&self, node: &dyn PlanNode, rows_max: usize) -> Result<Read, String> {
-        drain(source(node).as_mut(), rows_max).map_err(|e| e.to_string().replace(&self.path(), "{}")).map(|mut r| {
-            for row in r.rows.iter_mut().chain(&mut r.errors) {
-                *row = row.replace(&self.path(), "{}");
-            }
-            r
-        })
+        drain(source(node).as_mut(), rows_max).map_err(|e| e.to_string().replace(&self.path(), "{}")).map(
+            |mut r| {
+                for row in r.rows.iter_mut().chain(&mut r.errors) {
+                    *row = row.replace(&self.path(), "{}");
+                }
+                r
+            },
+        )
     }
 
     /// Binds a writer, writes batches, finishes; the answer is all files by name.

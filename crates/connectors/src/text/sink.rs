@@ -30,9 +30,13 @@ impl Transform for WriteToText {
         if fields.len() != 1 {
             let names = suggest::listed(fields.iter().map(|f| f.name().as_str()));
             cx.diagnostics.push(
-                Diagnostic::error("schema/not-one-field", cx.span, "WriteToText takes rows with exactly one field")
-                    .label(format!("these have {}: {names}", fields.len()))
-                    .help("put a `MapToFields` before it that makes one field of text, or use `WriteToJson`"),
+                Diagnostic::error(
+                    "schema/not-one-field",
+                    cx.span,
+                    "WriteToText takes rows with exactly one field",
+                )
+                .label(format!("these have {}: {names}", fields.len()))
+                .help("put a `MapToFields` before it that makes one field of text, or use `WriteToJson`"),
             );
         }
         let target = bind::target(cx, input, &self.path, None, self.compression.as_ref())?;

@@ -3,7 +3,7 @@
 use super::{sink, source};
 use crate::shared::testing::{Folder, check_resume, source as start};
 use purlin_api::testing::{batch, shape_of};
-use purlin_api::{FileInfo, PlanNode, Running};
+use purlin_api::{FileInfo, Running};
 
 fn read(files: &[(&str, &[u8])], config: &str) -> Result<crate::shared::testing::Read, String> {
     Folder::new(files).read(&source::entry(), config)
@@ -16,7 +16,10 @@ fn lines_keep_their_spaces_and_lose_their_ends() {
         "{path: '{}/*.txt'}",
     )
     .unwrap();
-    assert_eq!(got.rows, [r#"{"line":"hello"}"#, r#"{"line":""}"#, r#"{"line":"  spaced  "}"#, r#"{"line":"lást"}"#]);
+    assert_eq!(
+        got.rows,
+        [r#"{"line":"hello"}"#, r#"{"line":""}"#, r#"{"line":"  spaced  "}"#, r#"{"line":"lást"}"#]
+    );
 }
 
 #[test]
@@ -35,9 +38,13 @@ fn bad_lines_fail_the_run_or_go_to_the_error_output() {
         ]
     );
     assert_eq!((got.read, got.dead, got.skipped), (4, 2, 0));
-    let e = read(files, "{path: '{}/a.txt', max_line_bytes: 10, error_handling: {output: bad, threshold: 0.4}}");
+    let e =
+        read(files, "{path: '{}/a.txt', max_line_bytes: 10, error_handling: {output: bad, threshold: 0.4}}");
     assert!(e.unwrap_err().contains("2 of 4 records could not be read"));
-    assert!(read(files, "{path: '{}/a.txt', max_line_bytes: 10, error_handling: {output: bad, threshold: 0.5}}").is_ok());
+    assert!(
+        read(files, "{path: '{}/a.txt', max_line_bytes: 10, error_handling: {output: bad, threshold: 0.5}}")
+            .is_ok()
+    );
 }
 
 #[test]
@@ -108,7 +115,11 @@ fn lanes_and_splits_read_every_file_once() {
     rows.sort();
     rows.dedup();
     assert_eq!(rows.len(), 11);
-    assert!(start(folder.bind(&source::entry(), "{path: '{}/f1'}", None, false).unwrap().as_ref()).split().is_none());
+    assert!(
+        start(folder.bind(&source::entry(), "{path: '{}/f1'}", None, false).unwrap().as_ref())
+            .split()
+            .is_none()
+    );
 }
 
 #[test]
@@ -124,7 +135,13 @@ fn a_column_nobody_reads_is_null() {
 fn values_are_written_as_python_prints_them() {
     let rows = r#"[{"v": 1.0}, {"v": null}, {"v": 2.5}]"#;
     let files = Folder::new(&[])
-        .write(&sink::entry(), "{path: '{}/sub/out'}", shape_of(rows).unwrap(), &[batch(rows).unwrap()], false)
+        .write(
+            &sink::entry(),
+            "{path: '{}/sub/out'}",
+            shape_of(rows).unwrap(),
+            &[batch(rows).unwrap()],
+            false,
+        )
         .unwrap();
     assert_eq!(files, [("sub/out-00000-of-00001".to_owned(), "1.0\nNone\n2.5\n".to_owned())]);
 }

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 pub(crate) use access::{get_item, slice_bounds};
-pub(crate) use call::{Args, Closure};
+pub(crate) use call::{Args, Closure, STACK_SEGMENT};
 pub(crate) use exec::Flow;
 pub(crate) use frame::Frame;
 pub(crate) use iter::{Iter, IterState};

@@ -146,14 +146,13 @@ fn truths_are_those_of_python() {
         (Arc::new(NullArray::new(1)), false, false),
     ];
     for (values, all, any) in table {
-        let mut results = ["all", "any"].map(|name| {
+        let results = ["all", "any"].map(|name| {
             let mut a = function(name, &values).accumulator().unwrap();
             a.resize(1);
             a.update(&vec![0; values.len()], &values).unwrap();
             truth(&a.emit(&[0]).unwrap())
         });
         assert_eq!(results, [all, any], "{values:?}");
-        results.reverse();
     }
     let json = AggregateFn::resolve("any", &any_field("v")).unwrap();
     for (text, expected) in [
@@ -289,7 +288,8 @@ proptest! {
             whole.resize(4);
             whole.update(&groups, &values).unwrap();
             let expected = whole.emit(&[3, 0, 1, 2]).unwrap();
-            prop_assert_eq!(expected.data_type(), f.output_field("x").data_type());
+            let planned = f.output_field("x");
+            prop_assert_eq!(expected.data_type(), planned.data_type());
 
             // In pieces, each in groups of its own that are merged afterwards, or sent as states.
             let mut cuts: Vec<usize> = cuts.iter().map(|c| c % values.len()).collect();

@@ -164,6 +164,11 @@ impl PartialOperator {
         self.groups + self.leaving.as_ref().map_or(0, |l| l.state.groups.len() - l.next)
     }
 
+    #[cfg(test)]
+    pub(super) fn pass_from_now_on(&mut self) {
+        self.mode = Mode::Pass { rows: u64::MAX };
+    }
+
     fn group(&mut self, batch: &Batch, cx: &mut OpCx) -> Result<()> {
         let aggregate = &self.partial.aggregate;
         let keys = HashedKeys::new(&aggregate.codec, &aggregate.key_columns(batch)?, batch.len(), &self.random)?;

@@ -70,7 +70,13 @@ impl PaneDriver {
     }
 
     /// The appointment of a slot with the clock.
-    pub(super) fn ring(&mut self, id: u32, cx: &mut PaneCx<'_>, cells: &mut dyn Cells, fired: &mut Vec<Firing>) {
+    pub(super) fn ring(
+        &mut self,
+        id: u32,
+        cx: &mut PaneCx<'_>,
+        cells: &mut dyn Cells,
+        fired: &mut Vec<Firing>,
+    ) {
         let Some(slot) = self.slots.get_mut(id) else { return };
         slot.timer = None;
         if self.machine.should_fire(&slot.state, &cx.moment(&slot.window)) {
@@ -93,7 +99,8 @@ impl PaneDriver {
         let Some(slot) = self.slots.get_mut(id) else { return };
         let Some(cell) = slot.cell else { return };
         let expiry = self.windowing.expiry(&slot.window);
-        let finished = cause != Cause::Expiry && self.machine.on_fire(&mut slot.state, &cx.moment(&slot.window));
+        let finished =
+            cause != Cause::Expiry && self.machine.on_fire(&mut slot.state, &cx.moment(&slot.window));
         let gone = expiry <= cx.watermark;
         let timing = timing(slot, cause, expiry, cx.watermark);
         let idle = slot.rows_new == 0;

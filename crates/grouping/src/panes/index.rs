@@ -62,7 +62,8 @@ impl Index {
         let (start, end) = (window.start(), window.end());
         // An empty window (gap 0) overlaps nothing but itself.
         let until = EventTime(end.0.max(start.0.saturating_add(1)));
-        let before = spans.range((*id, EventTime(i64::MIN), EventTime(i64::MIN))..(*id, until, EventTime(i64::MIN)));
+        let before =
+            spans.range((*id, EventTime(i64::MIN), EventTime(i64::MIN))..(*id, until, EventTime(i64::MIN)));
         let met = before.rev().take_while(|((_, s, e), _)| *e > start || (*s, *e) == (start, end));
         found.extend(met.map(|(_, slot)| *slot));
         found.reverse();

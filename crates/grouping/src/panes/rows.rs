@@ -149,7 +149,9 @@ impl PaneDriver {
             slot.stamp = self.combiner.join(slot.stamp, Some(stamp));
         }
         let hold = match self.combiner {
-            TimestampCombiner::EndOfWindow => slot.stamp.map(|_| slot.hold.unwrap_or(slot.window.max_timestamp())),
+            TimestampCombiner::EndOfWindow => {
+                slot.stamp.map(|_| slot.hold.unwrap_or(slot.window.max_timestamp()))
+            }
             TimestampCombiner::Earliest | TimestampCombiner::Latest => slot.stamp,
         };
         self.set_hold(id, hold, cx.holds);

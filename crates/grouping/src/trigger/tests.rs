@@ -160,7 +160,10 @@ fn nesting() {
         (end_of_window(Some(early.clone()), Some(count(1))), "r r r r n5 w10 r n20", "..F.FFF."),
         (end_of_window(Some(early), None), "r n4 r n5 r n10 w10", "...F.FX"),
         (
-            Trigger::AfterEach(vec![Trigger::AfterAll(vec![count(1), count(2)]), Trigger::AfterAny(vec![count(5), count(1)])]),
+            Trigger::AfterEach(vec![
+                Trigger::AfterAll(vec![count(1), count(2)]),
+                Trigger::AfterAny(vec![count(5), count(1)]),
+            ]),
             "r r r r",
             ".FX-",
         ),

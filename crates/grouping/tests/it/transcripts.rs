@@ -21,8 +21,10 @@ mod parse;
 
 /// Finds the file; without it, tests are skipped loudly, and fail where the environment says `CI`.
 fn data() -> Option<String> {
-    let folder = std::env::var_os("PURLIN_BEAM_DATA")
-        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/beam-data")), PathBuf::from);
+    let folder = std::env::var_os("PURLIN_BEAM_DATA").map_or_else(
+        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/beam-data")),
+        PathBuf::from,
+    );
     let path = folder.join("trigger_transcripts.yaml");
     match std::fs::read_to_string(&path) {
         Ok(text) => Some(text),
@@ -104,7 +106,8 @@ fn run_alone(transcript: &Transcript) -> Result<(), String> {
             Action::Expect(expected) => {
                 for e in expected {
                     let found = output.iter().position(|o| matches(o, e));
-                    let found = found.ok_or_else(|| format!("Unmatched output {e:?} in {}", show(&output)))?;
+                    let found =
+                        found.ok_or_else(|| format!("Unmatched output {e:?} in {}", show(&output)))?;
                     output.remove(found);
                 }
                 continue;
@@ -197,12 +200,15 @@ fn run_batch(transcript: &Transcript) -> Option<Result<(), String>> {
             Action::Expect(expected) => {
                 for e in expected {
                     let Some(window) = e.window else { return Some(Err("a pane without a window".into())) };
-                    last.insert(window, Expected {
-                        window: e.window,
-                        values: e.values.clone(),
-                        timestamp: e.timestamp,
-                        ..Expected::default()
-                    });
+                    last.insert(
+                        window,
+                        Expected {
+                            window: e.window,
+                            values: e.values.clone(),
+                            timestamp: e.timestamp,
+                            ..Expected::default()
+                        },
+                    );
                 }
             }
             Action::Clock(_) | Action::State => {}

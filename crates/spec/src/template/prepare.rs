@@ -133,7 +133,8 @@ pub(crate) fn prepare(source: &Source, marking: Marking, origins: &mut Vec<Origi
         out.copy(&source.text, 0);
         return out;
     };
-    let mut writer = Writer { source, marking, origins, captures: 0 };
+    let start = (0, source.position(0));
+    let mut writer = Writer { source, marking, origins, captures: 0, cursor: start };
     let mut trimmed = false;
     for piece in &pieces {
         match piece {
@@ -162,6 +163,8 @@ struct Writer<'a> {
     origins: &'a mut Vec<Origin>,
     /// How many blocks around here keep their text instead of writing it out.
     captures: usize,
+    /// The last place looked up: places are asked for in order, and lines may be long.
+    cursor: (usize, Position),
 }
 
 impl Writer<'_> {
@@ -171,6 +174,17 @@ impl Writer<'_> {
             Marking::Everywhere => true,
             Marking::TopLevel => self.captures == 0,
         }
+    }
+
+    fn position(&mut self, offset: usize) -> Position {
+        let (last, place) = self.cursor;
+        let between = self.source.text.get(last..offset).filter(|t| !t.contains('\n'));
+        let found = match between {
+            Some(t) => Position { column: place.column + t.chars().count() as u32, ..place },
+            None => self.source.position(offset),
+        };
+        self.cursor = (offset, found);
+        found
     }
 
     fn mark(&mut self, origin: Origin) -> String {
@@ -198,7 +212,7 @@ impl Writer<'_> {
             let white = line.len() - line.trim_start().len();
             if white < line.len() {
                 out.copy(line.get(..white).unwrap_or_default(), at);
-                let start = self.source.position(at + white);
+                let start = self.position(at + white);
                 let mark = self.mark(Origin::Copied { file: self.source.file, start });
                 out.insert(&mark, at + white);
             }
@@ -219,7 +233,8 @@ impl Writer<'_> {
         let writes = tag.prints
             || (self.marking == Marking::TopLevel && matches!(keyword, "include" | "call" | "filter"));
         if writes && self.marks_here() {
-            let origin = Origin::Made(self.source.span(tag.range.start, tag.range.end));
+            let (start, end) = (self.position(tag.range.start), self.position(tag.range.end));
+            let origin = Origin::Made(Span { file: self.source.file, start, end });
             let mark = self.mark(origin);
             // A tag of its own, so that the trimming of the next one passes over it.
             let sign = if tag.trims_before { "-" } else { "" };

@@ -474,6 +474,18 @@ fn nothing_of_the_host_can_be_reached() {
 }
 
 #[test]
+fn a_long_line_with_many_tags_is_quick_to_place() {
+    let t = format!("a: [{}]\n", vec!["{{ n }}, é"; 50_000].join(", "));
+    let done = run(&t, &[]);
+    let r = done.rendered.unwrap();
+    let mut d = Diagnostics::default();
+    let node = crate::yaml::parse(r.file, &r.text, &r.map, &done.sources, &mut d).unwrap();
+    let items = node.get("a").unwrap().as_list().unwrap();
+    assert_eq!(items.len(), 100_000);
+    assert_eq!(items[99_999].span, Span::at(r.file, 1, 5 + 49_999 * 12 + 9, 1));
+}
+
+#[test]
 fn long_templates_keep_their_places() {
     // The engine counts lines in 16 bits.
     let mut t: String = (0..70_000).map(|i| format!("k{i}: 1\n")).collect();

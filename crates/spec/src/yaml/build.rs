@@ -161,16 +161,21 @@ impl<'a> Builder<'a> {
         Some(())
     }
 
-    /// Columns from 1; an end at the very start of a line moves to the end of the line before.
+    /// Columns from 1. An end with nothing before it on its line moves to the end of the last line that
+    /// has something: the scanner looks past the end of blocks.
     fn places(&self, span: saphyr_parser::Span) -> (Position, Position) {
         let start = position(span.start);
         let mut end = position(span.end).max(start);
-        while end.column == 1 && end.line > start.line {
+        while end.line > start.line {
+            let line = self.lines.get(end.line as usize - 1).copied().unwrap_or_default();
+            if !line.chars().take(end.column as usize - 1).all(char::is_whitespace) {
+                break;
+            }
             end.line -= 1;
-            let width = self.lines.get(end.line as usize - 1).map_or(0, |l| l.chars().count());
+            let width = self.lines.get(end.line as usize - 1).map_or(0, |l| l.trim_end().chars().count());
             end.column = width as u32 + 1;
         }
-        (start, end)
+        (start, end.max(start))
     }
 
     fn check_tag(

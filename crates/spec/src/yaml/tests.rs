@@ -372,7 +372,8 @@ fn places_count_characters() {
     assert_eq!(items, [(1, 5, 1, 6), (1, 8, 1, 11), (1, 13, 1, 19)]);
     let inner = &node.get("b").unwrap().as_list().unwrap()[0];
     assert_eq!(under(inner), (3, 5, 6, 6));
-    assert_eq!(under(inner.get("c").unwrap()), (3, 8, 5, 11));
+    // A block of text is placed where its letters are.
+    assert_eq!(under(inner.get("c").unwrap()), (4, 7, 5, 11));
     // A value that is not there stands at its key.
     assert_eq!(under(inner.get("d").unwrap()), (6, 5, 6, 6));
     assert_eq!(under(good("\u{feff}a: b\r\nc: d\r\n").get("c").unwrap()), (2, 4, 2, 5));

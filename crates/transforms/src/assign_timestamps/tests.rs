@@ -15,7 +15,9 @@ fn times(driver: &Driver) -> Vec<f64> {
 
 #[test]
 fn numbers_are_seconds_and_text_is_rfc_3339() {
-    let run = |rows: &str| times(&testing::run(&assign_timestamps(expression("t"), None), &[rows], false).unwrap().1);
+    let run = |rows: &str| {
+        times(&testing::run(&assign_timestamps(expression("t"), None), &[rows], false).unwrap().1)
+    };
     assert_eq!(run(r#"[{"t": 3}, {"t": -10}]"#), [3.0, -10.0]);
     assert_eq!(run(r#"[{"t": 0.1234567}, {"t": 1.5}]"#), [0.123457, 1.5]);
     assert_eq!(run(r#"[{"t": "1970-01-01T00:00:01.5Z"}, {"t": "1970-01-01T01:00:00+01:00"}]"#), [1.5, 0.0]);
@@ -65,7 +67,9 @@ fn rows_move_to_the_windows_of_their_new_time() {
     let windows: Vec<String> = driver
         .emitted
         .iter()
-        .flat_map(|(_, b)| (0..b.len()).map(|r| crate::python::window_text(b.windows.get(r))).collect::<Vec<_>>())
+        .flat_map(|(_, b)| {
+            (0..b.len()).map(|r| crate::python::window_text(b.windows.get(r))).collect::<Vec<_>>()
+        })
         .collect();
     assert_eq!(windows, ["[0.0, 20.0)", "[-10.0, 10.0)", "[10.0, 30.0)", "[0.0, 20.0)"]);
     assert_eq!(driver.cx.fates.passed, 2);

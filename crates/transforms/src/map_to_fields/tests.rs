@@ -26,7 +26,10 @@ fn plain_fields_are_moved_not_computed() {
 #[test]
 fn append_keeps_what_is_not_dropped_in_order() {
     let t = json!({"language": "python", "append": true, "drop": ["a", "c"], "fields": {"a": "b + '!'", "total": "a + c"}});
-    assert_eq!(run(t, ROWS).unwrap(), [r#"{"b":"x","a":"x!","total":11}"#, r#"{"b":"y","a":"y!","total":22}"#]);
+    assert_eq!(
+        run(t, ROWS).unwrap(),
+        [r#"{"b":"x","a":"x!","total":11}"#, r#"{"b":"y","a":"y!","total":22}"#]
+    );
 }
 
 #[test]
@@ -56,7 +59,8 @@ fn rows_that_raise_become_error_rows() {
     let (node, driver) = testing::run(&t, &[rows], false).unwrap();
     assert_eq!(node.outputs().iter().map(|o| o.tag.as_str()).collect::<Vec<_>>(), ["good", "failed"]);
     assert_eq!(driver.rows(0), [r#"{"id":2,"inv":0.25}"#]);
-    let bad: Vec<serde_json::Value> = driver.rows(1).iter().map(|r| serde_json::from_str(r).unwrap()).collect();
+    let bad: Vec<serde_json::Value> =
+        driver.rows(1).iter().map(|r| serde_json::from_str(r).unwrap()).collect();
     assert_eq!(bad[0]["element"], json!({"id": 1, "d": 0}));
     assert_eq!(bad[0]["msg"], "ZeroDivisionError('division by zero')");
     assert_eq!(bad[1]["msg"], r#"TypeError("unsupported operand type(s) for /: 'int' and 'NoneType'")"#);

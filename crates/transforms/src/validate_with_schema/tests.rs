@@ -1,8 +1,8 @@
 use super::*;
 use crate::testing::node_of;
 use purlin_api::testing;
-use purlin_spec::config::Spanned;
 use purlin_spec::Sources;
+use purlin_spec::config::Spanned;
 
 fn validate(schema: &str, output: Option<&str>) -> ValidateWithSchema {
     let output = output.map(|o| Spanned { value: o.to_owned(), span: Default::default() });

@@ -173,7 +173,14 @@ mod tests {
         for (text, want) in ints {
             assert_eq!(integer(text), want, "{text:?}");
         }
-        for (text, want) in [("1e3", Some(1000.0)), (".5", Some(0.5)), ("-inf", Some(f64::NEG_INFINITY)), ("nan", None), ("1e", None), ("0x1", None)] {
+        for (text, want) in [
+            ("1e3", Some(1000.0)),
+            (".5", Some(0.5)),
+            ("-inf", Some(f64::NEG_INFINITY)),
+            ("nan", None),
+            ("1e", None),
+            ("0x1", None),
+        ] {
             assert_eq!(float(text), want, "{text:?}");
         }
     }

@@ -150,10 +150,8 @@ impl CsvDecoder {
                 Step::FileName => column.push_text(&self.file),
                 Step::Field(i) => match self.fields.get(record, *i) {
                     None => column.push_null(),
-                    Some(text) => push(column, text, spec, &self.csv).map_err(|e| RowError {
-                        column: self.fields.start(*i).map(|s| s as u64 + 1),
-                        ..e
-                    })?,
+                    Some(text) => push(column, text, spec, &self.csv)
+                        .map_err(|e| RowError { column: self.fields.start(*i).map(|s| s as u64 + 1), ..e })?,
                 },
             }
         }
@@ -229,9 +227,7 @@ fn push(column: &mut Column, text: &str, spec: &CsvColumn, csv: &Csv) -> Result<
         CellType::Int => cell::integer(text).filter(|_| !loses()).map(|i| column.push_int(i)),
         CellType::Float => cell::float(text).filter(|_| !loses()).map(|f| column.push_float(f)),
         CellType::Bool => cell::boolean(text).map(|b| column.push_bool(b)),
-        CellType::Time => {
-            text.parse::<jiff::Timestamp>().ok().map(|t| column.push_int(t.as_microsecond()))
-        }
+        CellType::Time => text.parse::<jiff::Timestamp>().ok().map(|t| column.push_int(t.as_microsecond())),
     };
     read.ok_or_else(|| misfit(text, spec, csv, loses()))
 }

@@ -38,11 +38,8 @@ pub(crate) struct CsvOut {
 impl CsvOut {
     fn cell(&self, text: &str, numeric: bool, out: &mut Vec<u8>) {
         let bytes = text.as_bytes();
-        let needs = || {
-            bytes.iter().any(|b| {
-                *b == self.delimiter || *b == self.quote || matches!(b, b'\n' | b'\r')
-            })
-        };
+        let needs =
+            || bytes.iter().any(|b| *b == self.delimiter || *b == self.quote || matches!(b, b'\n' | b'\r'));
         let quoted = match self.quoting {
             Quoting::Minimal => needs(),
             Quoting::All => true,

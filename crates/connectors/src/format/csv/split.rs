@@ -148,7 +148,8 @@ mod tests {
         check("\"two\nlines\",é", &plain, &["two\nlines", "é"]);
         check(r#"a"b,"c"d"#, &plain, &[r#"a"b"#, "cd"]);
         check(r#""open"#, &plain, &["open"]);
-        check(r#""",""",x"#, &plain, &["\",\"", "x"]);
+        check(r#""",""",y"#, &plain, &["", "\",y"]);
+        check(r#""""x""",y"#, &plain, &[r#""x""#, "y"]);
         let comment = Layout { comment: Some(b'#'), ..Layout::default() };
         check("1,2#x,y", &comment, &["1", "2"]);
         check(r##""a#b",c # d"##, &comment, &["a#b", "c "]);

@@ -24,7 +24,8 @@ fn all(bytes: &[u8], framing: Framing, max: usize, chunk: usize) -> Vec<Seen> {
 fn check(bytes: &str, framing: Framing, want: &[(&str, u64)]) {
     for chunk in [1, 2, 3, 5, 1 << 20] {
         let seen = all(bytes.as_bytes(), framing, 1000, chunk);
-        let seen: Vec<(&str, u64)> = seen.iter().map(|(t, l, f)| (t.as_str(), if f.is_some() { 0 } else { *l })).collect();
+        let seen: Vec<(&str, u64)> =
+            seen.iter().map(|(t, l, f)| (t.as_str(), if f.is_some() { 0 } else { *l })).collect();
         assert_eq!(seen, want, "in pieces of {chunk}");
     }
 }
@@ -49,7 +50,11 @@ fn quoted_fields_hold_line_ends() {
 #[test]
 fn elements_of_an_array() {
     let text = "\n [ {\"a\": \"]}\\\"\"},\n{\"b\":[1,{}]} , 3,\"x,y\"\n,null]\n";
-    check(text, Framing::JsonArray, &[("{\"a\": \"]}\\\"\"}", 2), ("{\"b\":[1,{}]}", 3), ("3", 3), ("\"x,y\"", 3), ("null", 4)]);
+    check(
+        text,
+        Framing::JsonArray,
+        &[("{\"a\": \"]}\\\"\"}", 2), ("{\"b\":[1,{}]}", 3), ("3", 3), ("\"x,y\"", 3), ("null", 4)],
+    );
     check("{\"a\":1}\n{\"a\":2}", Framing::JsonArray, &[("{\"a\":1}", 1), ("{\"a\":2}", 2)]);
     let seen = all(b"[{\"a\":1},", Framing::JsonArray, 100, 4);
     assert_eq!(seen.last().unwrap().2, Some(Fault::OpenArray));

@@ -144,7 +144,9 @@ impl Part {
 /// Gives a complete file its name. Doing it again changes nothing.
 pub(super) fn publish(temporary: &str, path: &str) -> Result<()> {
     match std::fs::rename(temporary, path) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound && std::fs::exists(path).unwrap_or(false) => Ok(()),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound && std::fs::exists(path).unwrap_or(false) => {
+            Ok(())
+        }
         other => other.map_err(|e| Error::io("create", path, e)),
     }
 }

@@ -122,7 +122,8 @@ impl FilesSink {
             }
         }
         if self.buffered > BUFFER_BYTES_MAX {
-            let keys: Vec<_> = self.parts.iter().filter(|(_, p)| !p.buffer.is_empty()).map(|(k, _)| k.clone()).collect();
+            let keys: Vec<_> =
+                self.parts.iter().filter(|(_, p)| !p.buffer.is_empty()).map(|(k, _)| k.clone()).collect();
             keys.iter().try_for_each(|k| self.flush(k))?;
         }
         Ok(())
@@ -226,8 +227,7 @@ impl FilesSink {
     fn prepare_now(&mut self) -> Result<Bytes> {
         let (bounded, watermark, windowing) =
             (self.node.target.bounded, self.watermark, self.node.windowing.clone());
-        let complete =
-            |w: &Window| !bounded && *w != Window::Global && windowing.expiry(w) <= watermark;
+        let complete = |w: &Window| !bounded && *w != Window::Global && windowing.expiry(w) <= watermark;
         let prepared = self.seal(complete)?;
         serde_json::to_vec(&prepared)
             .map(Bytes::from)

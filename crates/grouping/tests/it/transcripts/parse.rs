@@ -215,9 +215,10 @@ fn split(text: &str) -> Vec<&str> {
 fn windows(call: &Call) -> Result<WindowFn, String> {
     match call.name.as_str() {
         "GlobalWindows" => Ok(WindowFn::Global),
-        "FixedWindows" => {
-            Ok(WindowFn::Fixed { size: call.seconds(0, "size", None)?, offset: call.seconds(1, "offset", Some(0))? })
-        }
+        "FixedWindows" => Ok(WindowFn::Fixed {
+            size: call.seconds(0, "size", None)?,
+            offset: call.seconds(1, "offset", Some(0))?,
+        }),
         "SlidingWindows" => Ok(WindowFn::Sliding {
             size: call.seconds(0, "size", None)?,
             period: call.seconds(1, "period", None)?,
@@ -239,9 +240,7 @@ fn trigger(call: &Call) -> Result<Trigger, String> {
             let n = call.arg(0, "count").ok_or("AfterCount needs a count")?.number()?;
             Ok(Trigger::AfterCount(u64::try_from(n).map_err(|e| e.to_string())?))
         }
-        "Repeatedly" => {
-            Ok(Trigger::Repeatedly(part(0, "underlying")?.ok_or("Repeatedly needs a trigger")?))
-        }
+        "Repeatedly" => Ok(Trigger::Repeatedly(part(0, "underlying")?.ok_or("Repeatedly needs a trigger")?)),
         "AfterAny" | "OrFinally" => Ok(Trigger::AfterAny(list()?)),
         "AfterAll" => Ok(Trigger::AfterAll(list()?)),
         "AfterEach" => Ok(Trigger::AfterEach(list()?)),
@@ -251,7 +250,9 @@ fn trigger(call: &Call) -> Result<Trigger, String> {
 
 #[test]
 fn calls_nest() {
-    let call = Call::parse("AfterWatermark(early=AfterCount(3), late=AfterAny(AfterCount(1), AfterProcessingTime(2)))");
+    let call = Call::parse(
+        "AfterWatermark(early=AfterCount(3), late=AfterAny(AfterCount(1), AfterProcessingTime(2)))",
+    );
     let late = Trigger::AfterAny(vec![Trigger::AfterCount(1), Trigger::AfterProcessingTime(2 * SECOND)]);
     let expected =
         Trigger::AfterWatermark { early: Some(Box::new(Trigger::AfterCount(3))), late: Some(Box::new(late)) };

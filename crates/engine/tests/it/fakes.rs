@@ -1,0 +1,308 @@
+//! Plan nodes that do what a test says.
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int64Type;
+use arrow_array::{Int64Array, RecordBatch};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use purlin_api::sink::Sink;
+use purlin_api::source::{BoxFuture, Budget, Pull, Resume, Source, SourceStatus};
+use purlin_api::{
+    Batch, BuildCx, Distribution, EventTime, More, OpCx, Operator, Output, OutputRole, PlanNode, Port, Result, Running,
+    Shape, Times, TimerId, Windowing,
+};
+use purlin_engine::clock::SystemClock;
+use purlin_engine::JobOptions;
+use purlin_plan::{Graph, GraphInput, GraphNode, Plan, stages};
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+fn schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, true)]))
+}
+
+pub(crate) fn t(seconds: i64) -> EventTime {
+    EventTime::from_seconds(seconds)
+}
+
+/// Rows with these numbers.
+pub(crate) fn rows(numbers: &[i64]) -> Batch {
+    let column = Arc::new(Int64Array::from(numbers.to_vec()));
+    Batch::at(RecordBatch::try_new(schema(), vec![column]).unwrap(), Times::One(EventTime::MIN))
+}
+
+fn shape() -> Shape {
+    Shape { schema: schema(), windowing: Arc::new(Windowing::global()), bounded: true }
+}
+
+pub(crate) fn job_options() -> JobOptions {
+    JobOptions {
+        rows_max: 16,
+        bounds: Default::default(),
+        threads: 2,
+        clock: Arc::new(SystemClock),
+        log: Arc::new(|_, _, _| {}),
+        stall_after: Duration::from_secs(5),
+    }
+}
+
+/// A plan of nodes in order; each reads the nodes of these numbers.
+pub(crate) fn plan(lanes: usize, nodes: Vec<(&str, Fake, Vec<usize>)>) -> Plan {
+    let mut graph = Graph::default();
+    for (id, (label, fake, from)) in nodes.into_iter().enumerate() {
+        let input = GraphInput {
+            tag: "input".to_owned(),
+            from: from.into_iter().map(|n| (n, 0)).collect(),
+            shape: shape(),
+        };
+        graph.nodes.push(GraphNode {
+            id,
+            leaf: Some(id),
+            label: label.to_owned(),
+            type_name: "Fake".to_owned(),
+            node: Arc::new(fake),
+            inputs: if input.from.is_empty() { Vec::new() } else { vec![input] },
+            span: Default::default(),
+            implicit: false,
+        });
+    }
+    let stages = stages::fuse(&graph, lanes);
+    Plan { graph, stages }
+}
+
+type OnBatch = fn(Batch, &mut OpCx) -> Result<More>;
+
+#[derive(Debug)]
+pub(crate) struct Fake {
+    outputs: Vec<Output>,
+    what: What,
+}
+
+#[derive(Clone, Debug)]
+enum What {
+    Source(Range<i64>, usize),
+    Operator(OnBatch),
+    Keyed,
+    Delayed,
+    Repeating(usize),
+    Sink(Seen),
+}
+
+impl Fake {
+    fn new(what: What) -> Self {
+        let outputs = match what {
+            What::Sink(_) => Vec::new(),
+            _ => vec![Output { tag: "out".to_owned(), shape: shape(), role: OutputRole::Main }],
+        };
+        Fake { outputs, what }
+    }
+    pub(crate) fn source(numbers: Range<i64>, batch: usize) -> Self {
+        Fake::new(What::Source(numbers, batch))
+    }
+    pub(crate) fn operator(f: OnBatch) -> Self {
+        Fake::new(What::Operator(f))
+    }
+    /// Passes rows on, spread by their number.
+    pub(crate) fn keyed() -> Self {
+        Fake::new(What::Keyed)
+    }
+    /// Gives each row at the processing time of its number in seconds.
+    pub(crate) fn delayed() -> Self {
+        Fake::new(What::Delayed)
+    }
+    /// Gives each row several times.
+    pub(crate) fn repeating(times: usize) -> Self {
+        Fake::new(What::Repeating(times))
+    }
+    pub(crate) fn sink(seen: &Seen) -> Self {
+        Fake::new(What::Sink(seen.clone()))
+    }
+    pub(crate) fn numbers(batch: &Batch) -> Vec<i64> {
+        batch.rows.column(0).as_primitive::<Int64Type>().values().to_vec()
+    }
+}
+
+impl PlanNode for Fake {
+    fn outputs(&self) -> &[Output] {
+        &self.outputs
+    }
+    fn explain(&self) -> String {
+        String::new()
+    }
+    fn distribution(&self, _: Port) -> Distribution {
+        if matches!(self.what, What::Keyed) { Distribution::Keyed(vec![0]) } else { Distribution::Any }
+    }
+    fn build(&self, _: &BuildCx) -> Result<Running> {
+        Ok(match &self.what {
+            What::Source(numbers, batch) => {
+                Running::Source(Box::new(Numbers { numbers: numbers.clone(), batch: *batch }))
+            }
+            What::Operator(f) => Running::Operator(Box::new(Calls(*f))),
+            What::Keyed => Running::Operator(Box::new(Calls(|batch, cx| {
+                cx.fates.passed += batch.len() as u64;
+                cx.emit(0, batch);
+                Ok(More::No)
+            }))),
+            What::Delayed => Running::Operator(Box::new(Delayed)),
+            What::Repeating(times) => Running::Operator(Box::new(Repeating { times: *times, left: Vec::new() })),
+            What::Sink(seen) => Running::Sink(Box::new(seen.clone())),
+        })
+    }
+}
+
+struct Numbers {
+    numbers: Range<i64>,
+    batch: usize,
+}
+
+impl Source for Numbers {
+    fn next(&mut self, _: Budget) -> BoxFuture<'_, Result<Pull>> {
+        let next: Vec<i64> = self.numbers.by_ref().take(self.batch).collect();
+        Box::pin(async move {
+            if next.is_empty() {
+                return Ok(Pull::done());
+            }
+            Ok(Pull {
+                read: next.len() as u64,
+                batches: vec![(0, rows(&next))],
+                watermark: EventTime::MIN,
+                status: SourceStatus::Ready,
+                resume: Resume::Barrier,
+                dead: 0,
+                skipped: 0,
+            })
+        })
+    }
+}
+
+struct Calls(OnBatch);
+
+impl Operator for Calls {
+    fn on_batch(&mut self, _: Port, batch: Batch, cx: &mut OpCx) -> Result<More> {
+        (self.0)(batch, cx)
+    }
+}
+
+struct Delayed;
+
+impl Operator for Delayed {
+    fn on_batch(&mut self, _: Port, batch: Batch, cx: &mut OpCx) -> Result<More> {
+        for n in Fake::numbers(&batch) {
+            cx.set_timer(n as TimerId, t(n));
+            cx.holds.add(t(n), "row");
+            cx.fates.in_state += 1;
+        }
+        Ok(More::No)
+    }
+    fn on_timer(&mut self, id: TimerId, cx: &mut OpCx) -> Result<More> {
+        let n = id as i64;
+        assert!(cx.holds.release(t(n), "row"));
+        cx.fates.in_state -= 1;
+        cx.fates.passed += 1;
+        cx.emit(0, rows(&[n]));
+        Ok(More::No)
+    }
+    fn on_end(&mut self, cx: &mut OpCx) -> Result<More> {
+        let left: Vec<i64> = cx.holds.iter().map(|(at, _, _)| at.0 / 1_000_000).collect();
+        for n in left {
+            self.on_timer(n as TimerId, cx)?;
+        }
+        Ok(More::No)
+    }
+}
+
+struct Repeating {
+    times: usize,
+    left: Vec<(Batch, usize)>,
+}
+
+impl Operator for Repeating {
+    fn on_batch(&mut self, _: Port, batch: Batch, cx: &mut OpCx) -> Result<More> {
+        cx.fates.passed += batch.len() as u64;
+        self.left.push((batch, self.times));
+        self.resume(cx)
+    }
+    fn resume(&mut self, cx: &mut OpCx) -> Result<More> {
+        let Some((batch, times)) = self.left.pop() else { return Ok(More::No) };
+        cx.emit(0, batch.clone());
+        if times > 1 {
+            self.left.push((batch, times - 1));
+        }
+        Ok(if self.left.is_empty() { More::No } else { More::Yes })
+    }
+}
+
+/// A sink that remembers what it was told.
+#[derive(Clone, Default)]
+pub(crate) struct Seen(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    numbers: Vec<i64>,
+    largest: usize,
+    watermark: Option<EventTime>,
+    finished: bool,
+    aborted: bool,
+    on_row: Option<(usize, Box<dyn Fn() + Send>)>,
+}
+
+impl std::fmt::Debug for Seen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Seen")
+    }
+}
+
+impl Seen {
+    pub(crate) fn numbers(&self) -> Vec<i64> {
+        self.0.lock().unwrap().numbers.clone()
+    }
+    pub(crate) fn largest_batch(&self) -> usize {
+        self.0.lock().unwrap().largest
+    }
+    pub(crate) fn watermark(&self) -> EventTime {
+        self.0.lock().unwrap().watermark.unwrap_or(EventTime::MIN)
+    }
+    pub(crate) fn finished(&self) -> bool {
+        self.0.lock().unwrap().finished
+    }
+    pub(crate) fn aborted(&self) -> bool {
+        self.0.lock().unwrap().aborted
+    }
+    /// Calls `f` once this many rows have come.
+    pub(crate) fn on_row(&self, count: usize, f: impl Fn() + Send + 'static) {
+        self.0.lock().unwrap().on_row = Some((count, Box::new(f)));
+    }
+}
+
+impl Sink for Seen {
+    fn write(&mut self, batch: Batch) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async move {
+            let mut s = self.0.lock().unwrap();
+            s.numbers.extend(Fake::numbers(&batch));
+            s.largest = s.largest.max(batch.len());
+            if let Some((count, f)) = &s.on_row
+                && s.numbers.len() >= *count
+            {
+                f();
+            }
+            Ok(())
+        })
+    }
+    fn on_watermark(&mut self, to: EventTime) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async move {
+            let mut s = self.0.lock().unwrap();
+            assert!(s.watermark.is_none_or(|w| w < to), "watermarks only grow");
+            s.watermark = Some(to);
+            Ok(())
+        })
+    }
+    fn finish(&mut self) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async move {
+            self.0.lock().unwrap().finished = true;
+            Ok(())
+        })
+    }
+    fn abort(&mut self) {
+        self.0.lock().unwrap().aborted = true;
+    }
+}

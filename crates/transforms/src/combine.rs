@@ -1,0 +1,253 @@
+//! `Combine`: rows grouped and aggregated.
+
+mod config;
+mod node;
+
+use crate::common::{find, known_field, names, only_input};
+use crate::expressions::{Compiled, compile, language};
+use arrow_schema::Schema;
+use config::Aggregates;
+use node::{CombineNode, Computed};
+use purlin_api::{
+    BindCx, Entry, InputShape, Output, OutputRole, PlanNode, Shape, Transform, Trigger, Windowing,
+};
+use purlin_expr::Language;
+use purlin_grouping::accumulate::{AggregateFn, NAMES};
+use purlin_grouping::aggregate::{Aggregate, Aggregation};
+use purlin_spec::config::{OneOrMany, Spanned};
+use purlin_spec::types::{Code, Expression, Snippet};
+use purlin_spec::vocabulary::{Inputs, TransformDef};
+use purlin_spec::{Config, Diagnostic, FromNode, suggest};
+use std::sync::Arc;
+
+purlin_spec::config! {
+    /// Groups rows that have equal values in some fields, and aggregates each group: per window, if the rows
+    /// are windowed.
+    ///
+    /// The result has the fields of `group_by`, then the aggregates. It carries the last millisecond of
+    /// its window as its time. Null is a key like any other.
+    ///
+    /// | function | gives |
+    /// |---|---|
+    /// | `sum`, `max`, `min` | the type of the value; nulls are skipped, and a group of nulls gives null |
+    /// | `mean` | a float; nulls are skipped |
+    /// | `count` | how many rows, those with a null value included |
+    /// | `all`, `any` | a boolean |
+    /// | `group` | a list of all values, in no fixed order, nulls included |
+    /// | `concat` | the values, which are lists, put one after the other |
+    ///
+    /// Without rows there is no result, not even when everything is one group. The `windowing` of the rows
+    /// may say more: when to give early and late results, and where late rows go.
+    ///
+    /// ```yaml
+    /// - type: Combine
+    ///   input: Orders
+    ///   windowing: {type: fixed, size: 5m}
+    ///   config:
+    ///     group_by: [country, city]
+    ///     combine:
+    ///       amount: sum
+    ///       revenue: {value: price * quantity, fn: sum}
+    /// ```
+    pub struct Combine {
+        /// The fields that make a group: one name or a list. `[]` makes one group of all rows.
+        pub group_by: OneOrMany<Spanned<String>>,
+        /// The aggregates: a function's name for each output field, or a mapping with `fn` and `value`.
+        /// `value` is a field or a Python expression; the default is the field that has the output's name.
+        pub combine: Aggregates,
+        /// The language of the expressions. `generic` and `python` mean the same here.
+        pub language: Option<Spanned<String>>,
+    }
+}
+
+/// What the catalogue knows of it.
+pub(crate) fn entry() -> Entry {
+    Entry {
+        def: TransformDef {
+            name: "Combine",
+            doc: Combine::doc(),
+            inputs: Inputs::One,
+            error_handling: false,
+            fields: Combine::fields,
+        },
+        decode: |node, d| Combine::from_node(node, d).map(|t| Arc::new(t) as Arc<dyn Transform>),
+    }
+}
+
+impl Transform for Combine {
+    fn bind(&self, inputs: &[InputShape], cx: &mut BindCx<'_>) -> Option<Arc<dyn PlanNode>> {
+        let input = only_input(inputs, cx)?;
+        language(self.language.as_ref(), cx)?;
+        let keys = self.keys(&input.shape.schema, cx);
+        let parts = self.parts(&input.shape.schema, cx);
+        let (keys, parts) = (keys?, parts?);
+        let mut fields: Vec<_> = input.shape.schema.fields().iter().cloned().collect();
+        let row_columns = fields.len();
+        let (mut aggregations, mut computed) = (Vec::new(), Vec::new());
+        for part in parts {
+            let column = part.value.as_column().unwrap_or_else(|| {
+                fields.push(Arc::new(part.value.field(&format!("__value{}", computed.len()))));
+                computed.push(part.value.clone());
+                fields.len() - 1
+            });
+            aggregations.push(Aggregation { name: part.name, function: part.function, column: Some(column) });
+        }
+        let extended = Arc::new(Schema::new(fields));
+        let windowing = input.shape.windowing.clone();
+        let aggregate = match Aggregate::new(extended.clone(), keys, aggregations, windowing) {
+            Ok(a) => a.with_row_columns(row_columns).with_beam_compat(cx.beam_compat),
+            Err(e) => {
+                cx.diagnostics.push(Diagnostic::error("combine/key", cx.span, e.message()));
+                return None;
+            }
+        };
+        let outputs = outputs(&aggregate, &input.shape);
+        let computed = Computed { schema: extended, values: computed.into() };
+        Some(Arc::new(CombineNode { outputs, input: input.shape.clone(), aggregate, computed }))
+    }
+}
+
+/// One aggregate, checked.
+struct Part {
+    name: String,
+    value: Compiled,
+    function: AggregateFn,
+}
+
+impl Combine {
+    fn keys(&self, schema: &Schema, cx: &mut BindCx<'_>) -> Option<Vec<usize>> {
+        let mut keys = Vec::new();
+        let mut good = true;
+        for name in &self.group_by.0 {
+            match known_field(name, schema, cx) {
+                Some(at) if keys.contains(&at) => {
+                    good = false;
+                    let text = format!("`{}` is twice in `group_by`", name.value);
+                    cx.diagnostics.push(Diagnostic::error("combine/key-twice", name.span, text));
+                }
+                Some(at) => keys.push(at),
+                None => good = false,
+            }
+        }
+        good.then_some(keys)
+    }
+
+    fn parts(&self, schema: &Schema, cx: &mut BindCx<'_>) -> Option<Vec<Part>> {
+        let parts: Vec<Option<Part>> = self
+            .combine
+            .0
+            .iter()
+            .map(|(name, a)| {
+                if self.group_by.0.iter().any(|k| k.value == name.value) {
+                    let text = format!("`{}` is a field of `group_by` and an aggregate", name.value);
+                    cx.diagnostics.push(Diagnostic::error("combine/name-twice", name.span, text).help(
+                        format!("give it another name: `total_{0}: {{value: {0}, fn: …}}`", name.value),
+                    ));
+                    return None;
+                }
+                let value = value(name, a.value.as_ref(), schema, cx);
+                let function = function(name, a, value.as_ref(), cx);
+                Some(Part { name: name.value.clone(), value: value?, function: function? })
+            })
+            .collect();
+        parts.into_iter().collect()
+    }
+}
+
+/// What is aggregated: the expression given, else the field that has the output's name.
+fn value(
+    name: &Spanned<String>,
+    given: Option<&Expression>,
+    schema: &Schema,
+    cx: &mut BindCx<'_>,
+) -> Option<Compiled> {
+    if let Some(given) = given {
+        // Beam takes Python here whatever the language is.
+        return compile(given, Language::Python, schema, cx);
+    }
+    if find(schema, &name.value).is_none() {
+        cx.diagnostics.push(
+            Diagnostic::error("name/unknown-field", name.span, format!("unknown field `{}`", name.value))
+                .label(format!("the input has: {}", suggest::listed(names(schema))))
+                .help(format!("say what to aggregate: `{}: {{value: FIELD, fn: …}}`", name.value))
+                .maybe_help(suggest::did_you_mean(&name.value, names(schema))),
+        );
+        return None;
+    }
+    let code = Code::Expression(Snippet { text: name.value.clone(), span: name.span });
+    compile(&Expression { code, output_type: None, span: name.span }, Language::Python, schema, cx)
+}
+
+fn function(
+    name: &Spanned<String>,
+    a: &config::Aggregate,
+    value: Option<&Compiled>,
+    cx: &mut BindCx<'_>,
+) -> Option<AggregateFn> {
+    let wanted = a.function.value.as_str();
+    if !NAMES.contains(&wanted) {
+        let known = |n: &str| suggest::did_you_mean(n, NAMES);
+        cx.diagnostics.push(
+            Diagnostic::error("combine/unknown-fn", a.function.span, format!("unknown CombineFn `{wanted}`"))
+                .label(format!("there are: {}", NAMES.join(", ")))
+                .maybe_help(known(wanted))
+                .help("any other: `fn: group`, and a function of the list in `MapToFields`"),
+        );
+        return None;
+    }
+    if let Some(config) = &a.config {
+        let text = format!("`{wanted}` has no `config`");
+        cx.diagnostics.push(Diagnostic::error("combine/fn-config", config.span, text));
+        return None;
+    }
+    match AggregateFn::resolve(wanted, &value?.field(&name.value)) {
+        Ok(function) => Some(function.failing_on_null(cx.beam_compat)),
+        Err(why) => {
+            let mut d = Diagnostic::error("combine/type", a.function.span, why);
+            if value.is_some_and(Compiled::is_any) {
+                d = d.help("declare the type: `value: {expression: …, output_type: number}`");
+            }
+            cx.diagnostics.push(d);
+            None
+        }
+    }
+}
+
+fn outputs(aggregate: &Aggregate, input: &Shape) -> Vec<Output> {
+    let shape = Shape {
+        schema: aggregate.output().clone(),
+        windowing: Arc::new(continued(&input.windowing)),
+        bounded: input.bounded,
+    };
+    let mut outputs = vec![Output { tag: "out".to_owned(), shape, role: OutputRole::Main }];
+    if let Some(late) = &input.windowing.late_output {
+        let shape = input.with_schema(aggregate.late_output());
+        outputs.push(Output { tag: late.clone(), shape, role: OutputRole::Late });
+    }
+    outputs
+}
+
+/// The windowing of results: a further aggregation fires as often as this one did (Beam's continuation
+/// triggers), and rows that were late have been dealt with.
+fn continued(windowing: &Windowing) -> Windowing {
+    Windowing { trigger: continuation(&windowing.trigger), late_output: None, ..windowing.clone() }
+}
+
+fn continuation(trigger: &Trigger) -> Trigger {
+    let boxed = |t: &Trigger| Box::new(continuation(t));
+    let all = |l: &[Trigger]| l.iter().map(continuation).collect();
+    match trigger {
+        Trigger::Default => Trigger::Default,
+        Trigger::AfterWatermark { early, late } => {
+            Trigger::AfterWatermark { early: early.as_deref().map(boxed), late: late.as_deref().map(boxed) }
+        }
+        Trigger::AfterProcessingTime(_) | Trigger::AfterCount(_) => Trigger::AfterCount(1),
+        Trigger::Repeatedly(t) => Trigger::Repeatedly(boxed(t)),
+        Trigger::AfterAny(l) => Trigger::AfterAny(all(l)),
+        Trigger::AfterAll(l) => Trigger::AfterAll(all(l)),
+        Trigger::AfterEach(l) => Trigger::Repeatedly(Box::new(Trigger::AfterAny(all(l)))),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,237 @@
+//! A bound `Combine`, and its two steps.
+
+use crate::common::{all_columns, need, read_columns};
+use crate::errors::{Errors, Policy};
+use crate::expressions::Compiled;
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
+use purlin_api::shape::physical;
+use purlin_api::transform::Lifted;
+use purlin_api::{
+    Batch, BuildCx, Distribution, Error, More, OpCx, Operator, Output, OutputRole, PlanNode, Port, Result,
+    Running, Shape, TimerId,
+};
+use purlin_grouping::aggregate::{Aggregate, Partial};
+use std::sync::Arc;
+
+/// Values that are computed from a row before it is aggregated, as further columns.
+#[derive(Clone, Debug)]
+pub(super) struct Computed {
+    /// The row and the computed columns.
+    pub(super) schema: SchemaRef,
+    pub(super) values: Arc<[Compiled]>,
+}
+
+impl Computed {
+    fn add(&self, batch: Batch, physical: &SchemaRef, errors: &mut Errors, cx: &mut OpCx) -> Result<Batch> {
+        if self.values.is_empty() {
+            return Ok(batch);
+        }
+        let mut failures = Vec::new();
+        let mut columns = batch.rows.columns().to_vec();
+        for value in self.values.iter() {
+            columns.push(value.eval(&batch.rows, &mut failures)?);
+        }
+        // There is no error output: a failure ends the run here.
+        errors.split(&batch, failures, cx)?;
+        let rows = RecordBatch::try_new(physical.clone(), columns)?;
+        Ok(batch.with_rows(rows))
+    }
+
+    /// Marks the columns of the row that keys and aggregates need.
+    fn columns_needed(&self, aggregate: &Aggregate, row_columns: usize) -> Vec<bool> {
+        let mut columns = vec![false; row_columns];
+        aggregate.keys().iter().for_each(|k| need(&mut columns, *k));
+        for a in aggregate.aggregations() {
+            let column = a.column.filter(|c| *c < row_columns);
+            column.into_iter().for_each(|c| need(&mut columns, c));
+        }
+        self.values.iter().flat_map(Compiled::columns).for_each(|c| need(&mut columns, c));
+        columns
+    }
+}
+
+fn keyed(keys: &[usize]) -> Distribution {
+    if keys.is_empty() { Distribution::Single } else { Distribution::Keyed(keys.to_vec()) }
+}
+
+/// The whole aggregation.
+#[derive(Debug)]
+pub(super) struct CombineNode {
+    pub(super) outputs: Vec<Output>,
+    pub(super) input: Shape,
+    pub(super) aggregate: Aggregate,
+    pub(super) computed: Computed,
+}
+
+impl CombineNode {
+    fn text(&self) -> String {
+        let row = &self.input.schema;
+        let name = |i: usize| self.computed.schema.fields().get(i).map_or("", |f| f.name().as_str());
+        let value = |i: usize| match i.checked_sub(row.fields().len()) {
+            None => name(i).to_owned(),
+            Some(n) => self.computed.values.get(n).map_or_else(String::new, |v| v.describe(row)),
+        };
+        let keys: Vec<&str> = self.aggregate.keys().iter().map(|k| name(*k)).collect();
+        let keys =
+            if keys.is_empty() { "all rows".to_owned() } else { format!("group_by {}", keys.join(", ")) };
+        let mut parts = vec![keys];
+        for a in self.aggregate.aggregations() {
+            let what = a.column.map(value).unwrap_or_default();
+            let call = format!("{}({what})", a.function.name());
+            parts.push(if what == a.name { call } else { format!("{} = {call}", a.name) });
+        }
+        parts.join("; ")
+    }
+}
+
+impl PlanNode for CombineNode {
+    fn outputs(&self) -> &[Output] {
+        &self.outputs
+    }
+
+    fn explain(&self) -> String {
+        self.text()
+    }
+
+    fn distribution(&self, _: usize) -> Distribution {
+        keyed(self.aggregate.keys())
+    }
+
+    fn columns_needed(&self, outputs: &[Vec<bool>], _: &[Shape]) -> Vec<Vec<bool>> {
+        let width = self.input.schema.fields().len();
+        let mut columns = self.computed.columns_needed(&self.aggregate, width);
+        if self.outputs.len() > 1 {
+            for (c, late) in columns.iter_mut().zip(read_columns(outputs, 1, width)) {
+                *c |= late;
+            }
+        }
+        vec![columns]
+    }
+
+    fn lift(&self) -> Option<Lifted> {
+        // An aggregation that cannot be split runs whole; if it cannot run at all, `build` says why.
+        let lift = self.aggregate.lift().ok().flatten()?;
+        let shape = self.input.with_schema(lift.partial.output().clone());
+        let partial = PartialNode {
+            outputs: vec![Output { tag: "out".to_owned(), shape, role: OutputRole::Main }],
+            text: self.text(),
+            needed: self.computed.columns_needed(&self.aggregate, self.input.schema.fields().len()),
+            partial: lift.partial,
+            computed: self.computed.clone(),
+        };
+        let complete =
+            CompleteNode { outputs: self.outputs.clone(), text: self.text(), aggregate: lift.complete };
+        Some(Lifted { partial: Arc::new(partial), complete: Arc::new(complete) })
+    }
+
+    fn build(&self, cx: &BuildCx) -> Result<Running> {
+        let inner = self.aggregate.operator()?;
+        Ok(operator(Box::new(inner), &self.computed, cx))
+    }
+}
+
+fn operator(inner: Box<dyn Operator>, computed: &Computed, cx: &BuildCx) -> Running {
+    if computed.values.is_empty() {
+        return Running::Operator(inner);
+    }
+    Running::Operator(Box::new(ComputeFirst {
+        inner,
+        physical: physical(&computed.schema),
+        computed: computed.clone(),
+        errors: Policy::default().start(0, &cx.label),
+    }))
+}
+
+/// The first of two steps, before the shuffle.
+#[derive(Debug)]
+struct PartialNode {
+    outputs: Vec<Output>,
+    text: String,
+    needed: Vec<bool>,
+    partial: Partial,
+    computed: Computed,
+}
+
+impl PlanNode for PartialNode {
+    fn outputs(&self) -> &[Output] {
+        &self.outputs
+    }
+
+    fn explain(&self) -> String {
+        format!("partial: {}", self.text)
+    }
+
+    fn columns_needed(&self, _: &[Vec<bool>], _: &[Shape]) -> Vec<Vec<bool>> {
+        vec![self.needed.clone()]
+    }
+
+    fn build(&self, cx: &BuildCx) -> Result<Running> {
+        let inner = self.partial.operator()?;
+        Ok(operator(Box::new(inner), &self.computed, cx))
+    }
+}
+
+/// The second step, where equal keys meet.
+#[derive(Debug)]
+struct CompleteNode {
+    outputs: Vec<Output>,
+    text: String,
+    aggregate: Aggregate,
+}
+
+impl PlanNode for CompleteNode {
+    fn outputs(&self) -> &[Output] {
+        &self.outputs
+    }
+
+    fn explain(&self) -> String {
+        format!("complete: {}", self.text)
+    }
+
+    fn distribution(&self, _: usize) -> Distribution {
+        keyed(self.aggregate.keys())
+    }
+
+    fn columns_needed(&self, _: &[Vec<bool>], inputs: &[Shape]) -> Vec<Vec<bool>> {
+        vec![all_columns(inputs.first())]
+    }
+
+    fn build(&self, _: &BuildCx) -> Result<Running> {
+        Ok(Running::Operator(Box::new(self.aggregate.operator()?)))
+    }
+}
+
+/// Computes values, then hands the rows on.
+struct ComputeFirst {
+    inner: Box<dyn Operator>,
+    physical: SchemaRef,
+    computed: Computed,
+    errors: Errors,
+}
+
+impl Operator for ComputeFirst {
+    fn on_batch(&mut self, port: Port, batch: Batch, cx: &mut OpCx) -> Result<More> {
+        if port != 0 {
+            return Err(Error::internal(format!("an aggregation has no input port {port}")));
+        }
+        let batch = self.computed.add(batch, &self.physical, &mut self.errors, cx)?;
+        self.inner.on_batch(port, batch, cx)
+    }
+
+    fn on_watermark(&mut self, cx: &mut OpCx) -> Result<More> {
+        self.inner.on_watermark(cx)
+    }
+
+    fn on_timer(&mut self, id: TimerId, cx: &mut OpCx) -> Result<More> {
+        self.inner.on_timer(id, cx)
+    }
+
+    fn resume(&mut self, cx: &mut OpCx) -> Result<More> {
+        self.inner.resume(cx)
+    }
+
+    fn on_end(&mut self, cx: &mut OpCx) -> Result<More> {
+        self.inner.on_end(cx)
+    }
+}

@@ -1,0 +1,176 @@
+use super::*;
+use crate::testing::config;
+use purlin_api::testing::{self, Driver};
+use purlin_api::time::SECOND;
+use purlin_api::{EventTime, WindowFn};
+use serde_json::json;
+
+fn run_in(
+    v: serde_json::Value,
+    rows: &str,
+    windowing: Windowing,
+    beam_compat: bool,
+) -> Result<(Arc<dyn PlanNode>, Driver), String> {
+    let t: Combine = config(v)?;
+    let mut shape = testing::shape_of(rows).unwrap();
+    shape.windowing = Arc::new(windowing);
+    let node = testing::bind(&t, &[testing::input(shape)], beam_compat)?;
+    let mut driver = Driver::new(node.as_ref()).unwrap();
+    let batch = testing::batch(rows).unwrap();
+    let (batch, _) = crate::windows::assign(batch, &node_windowing(&node)).unwrap();
+    driver.push(0, batch).and_then(|()| driver.end()).map_err(|e| e.to_string())?;
+    driver.check_schemas(node.as_ref()).unwrap();
+    Ok((node, driver))
+}
+
+fn node_windowing(node: &Arc<dyn PlanNode>) -> WindowFn {
+    node.outputs()[0].shape.windowing.window_fn.clone()
+}
+
+fn run(v: serde_json::Value, rows: &str) -> Result<Vec<String>, String> {
+    let (_, driver) = run_in(v, rows, Windowing::global(), false)?;
+    let mut rows = driver.rows(0);
+    rows.sort();
+    Ok(rows)
+}
+
+#[test]
+fn the_built_in_functions() {
+    let rows = r#"[{"k": "a", "v": 1, "b": true, "l": [1]}, {"k": "a", "v": 4, "b": false, "l": [2, 3]}, {"k": "b", "v": 3, "b": true, "l": []}]"#;
+    let of = |field: &str, function: &str| json!({"value": field, "fn": function});
+    let v = json!({"group_by": "k", "combine": {
+        "s": of("v", "sum"), "hi": of("v", "max"), "lo": of("v", "min"), "every": of("b", "all"), "some": of("b", "any"),
+        "avg": of("v", "mean"), "n": {"value": "v", "fn": {"type": "count", "config": {}}}, "c": of("l", "concat"),
+    }});
+    assert_eq!(
+        run(v, rows).unwrap(),
+        [
+            r#"{"k":"a","s":5,"hi":4,"lo":1,"every":false,"some":true,"avg":2.5,"n":2,"c":[1,2,3]}"#,
+            r#"{"k":"b","s":3,"hi":3,"lo":3,"every":true,"some":true,"avg":3.0,"n":1,"c":[]}"#,
+        ]
+    );
+}
+
+#[test]
+fn shorthand_several_keys_and_null_keys() {
+    let rows = r#"[{"a": "x", "b": 1, "c": 10}, {"a": null, "b": 1, "c": 5}, {"a": null, "b": 1, "c": 1}]"#;
+    let v = json!({"group_by": ["a", "b"], "combine": {"c": "sum"}});
+    assert_eq!(run(v, rows).unwrap(), [r#"{"a":"x","b":1,"c":10}"#, r#"{"a":null,"b":1,"c":6}"#]);
+    let v = json!({"group_by": [], "combine": {"c": "sum"}});
+    assert_eq!(run(v.clone(), rows).unwrap(), [r#"{"c":16}"#]);
+    assert_eq!(run(json!({"group_by": "b", "combine": {}}), rows).unwrap(), [r#"{"b":1}"#]);
+}
+
+#[test]
+fn values_may_be_python_without_saying_so() {
+    let rows = r#"[{"k": "a", "p": 2, "q": 3}, {"k": "a", "p": 1, "q": 1}]"#;
+    let v = json!({"group_by": "k", "combine": {"r": {"value": "p * q", "fn": "sum"}, "big": {"value": "max(p, q)", "fn": "max"}}});
+    assert_eq!(run(v, rows).unwrap(), [r#"{"k":"a","r":7,"big":3}"#]);
+    let v = json!({"group_by": "k", "combine": {"r": {"value": "p / (q - 1)", "fn": "sum"}}});
+    let e = run(v, rows).unwrap_err();
+    assert!(e.contains("ZeroDivisionError") && e.contains(r#"{"k":"a","p":1,"q":1}"#), "{e}");
+}
+
+#[test]
+fn nulls_are_skipped_but_fail_as_in_beam() {
+    let rows = r#"[{"k": "a", "v": 1}, {"k": "a", "v": null}, {"k": "b", "v": null}]"#;
+    let v = json!({"group_by": "k", "combine": {"v": "max"}});
+    assert_eq!(run(v.clone(), rows).unwrap(), [r#"{"k":"a","v":1}"#, r#"{"k":"b","v":null}"#]);
+    let e = run_in(v, rows, Windowing::global(), true).map(|_| ()).unwrap_err();
+    assert!(e.contains("not supported between"), "{e}");
+}
+
+#[test]
+fn results_carry_the_end_of_their_window() {
+    let rows = r#"[{"k": "a", "time": 3}, {"k": "a", "time": 7}, {"k": "a", "time": 12}]"#;
+    let fixed = Windowing::of(WindowFn::Fixed { size: 10 * SECOND, offset: 0 });
+    let v = json!({"group_by": "k", "combine": {"n": {"value": "time", "fn": "count"}}});
+    let (node, driver) = run_in(v, rows, fixed, false).unwrap();
+    let mut seen: Vec<(EventTime, String)> = Vec::new();
+    for (_, b) in &driver.emitted {
+        seen.extend(
+            (0..b.len()).map(|r| (b.times.get(r), purlin_api::json::row_to_json(&b.rows, r).to_string())),
+        );
+    }
+    seen.sort();
+    assert_eq!(
+        seen,
+        [
+            (EventTime(9_999_000), r#"{"k":"a","n":2}"#.into()),
+            (EventTime(19_999_000), r#"{"k":"a","n":1}"#.into())
+        ]
+    );
+    assert_eq!(node.distribution(0), purlin_api::Distribution::Keyed(vec![0]));
+    assert_eq!(node.explain(), "group_by k; n = count(time)");
+}
+
+#[test]
+fn two_steps_give_what_one_gives() {
+    let rows = r#"[{"k": "a", "p": 2, "z": 0}, {"k": "b", "p": 3, "z": 0}, {"k": "a", "p": 5, "z": 0}]"#;
+    let v = json!({"group_by": "k", "combine": {"r": {"value": "p * 2", "fn": "sum"}, "n": {"value": "k", "fn": "count"}}});
+    let t: Combine = config(v.clone()).unwrap();
+    let shape = testing::shape_of(rows).unwrap();
+    let node = testing::bind(&t, &[testing::input(shape.clone())], false).unwrap();
+    assert_eq!(node.columns_needed(&[], &[shape.clone()]), [vec![true, true, false]]);
+    let lifted = node.lift().unwrap();
+    let mut partial = Driver::new(lifted.partial.as_ref()).unwrap();
+    partial.push_json(rows).unwrap();
+    partial.end().unwrap();
+    partial.check_schemas(lifted.partial.as_ref()).unwrap();
+    let mut complete = Driver::new(lifted.complete.as_ref()).unwrap();
+    for (_, batch) in &partial.emitted {
+        complete.push(0, batch.clone()).unwrap();
+    }
+    complete.end().unwrap();
+    complete.check_schemas(lifted.complete.as_ref()).unwrap();
+    let mut two = complete.rows(0);
+    two.sort();
+    assert_eq!(two, run(v, rows).unwrap());
+}
+
+#[test]
+fn late_rows_have_an_output_if_they_are_wanted() {
+    let mut windowing = Windowing::of(WindowFn::Fixed { size: 10 * SECOND, offset: 0 });
+    windowing.late_output = Some("late".to_owned());
+    let v = json!({"group_by": "k", "combine": {"n": {"value": "k + 'x'", "fn": "count"}}});
+    let rows = r#"[{"k": "a", "time": 3}]"#;
+    let (node, mut driver) = run_in(v, rows, windowing, false).unwrap();
+    let output = &node.outputs()[1];
+    assert_eq!((output.tag.as_str(), output.role), ("late", OutputRole::Late));
+    assert!(node.outputs()[0].shape.windowing.late_output.is_none());
+    let (late, _) = crate::windows::assign(testing::batch(rows).unwrap(), &node_windowing(&node)).unwrap();
+    driver.push(0, late).unwrap();
+    assert_eq!(driver.rows(1), [r#"{"k":"a","time":3}"#]);
+    driver.check_schemas(node.as_ref()).unwrap();
+}
+
+#[test]
+fn what_cannot_work_is_refused() {
+    let rows = r#"[{"k": "a", "v": 1}]"#;
+    let refused = |v: serde_json::Value| run(v, rows).unwrap_err();
+    let e = refused(json!({"group_by": "k", "combine": {"v": "median"}}));
+    assert!(e.contains("unknown CombineFn `median`") && e.contains("mean"), "{e}");
+    let e = refused(json!({"group_by": "kk", "combine": {"v": {"value": "w", "fn": "sum"}}}));
+    assert!(e.contains("unknown field `kk`") && e.contains("`w`"), "{e}");
+    assert!(refused(json!({"group_by": "k"})).contains("needs the field `combine`"));
+    assert!(refused(json!({"group_by": "k", "combine": {"total": "sum"}})).contains("unknown field `total`"));
+    assert!(refused(json!({"group_by": "k", "combine": {"k": "count"}})).contains("combine/name-twice"));
+    assert!(
+        refused(json!({"group_by": "k", "combine": {"v": {"value": "v"}}})).contains("combine/fn-missing")
+    );
+    assert!(
+        refused(json!({"group_by": "k", "combine": {"v": {"value": "k", "fn": "sum"}}}))
+            .contains("needs numbers, not str")
+    );
+}
+
+#[test]
+fn a_further_aggregation_fires_as_often() {
+    let early =
+        Trigger::AfterWatermark { early: Some(Box::new(Trigger::AfterProcessingTime(5))), late: None };
+    let after = Trigger::AfterWatermark { early: Some(Box::new(Trigger::AfterCount(1))), late: None };
+    assert_eq!(continuation(&early), after);
+    let each = Trigger::AfterEach(vec![Trigger::AfterCount(3), Trigger::Default]);
+    let any = Trigger::AfterAny(vec![Trigger::AfterCount(1), Trigger::Default]);
+    assert_eq!(continuation(&each), Trigger::Repeatedly(Box::new(any)));
+}
