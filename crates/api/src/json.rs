@@ -1,17 +1,18 @@
 //! Rows as JSON: what `WriteToJson` writes, and what messages and logs print of a row.
 //!
 //! Floats are the shortest text that reads back equal, NaN and infinity are null, timestamps are RFC 3339
-//! in UTC with a `Z`, nested rows and maps are objects, bytes are UTF-8 text (what is not UTF-8 becomes
-//! U+FFFD), and a column without a common type ([`crate::shape::any_field`]) is written as the JSON it holds.
+//! in UTC with a `Z`, durations are seconds, nested rows and maps are objects, bytes are UTF-8 text (what
+//! is not UTF-8 becomes U+FFFD), and a column without a common type ([`crate::shape::any_field`]) is written as the JSON it holds.
 
 use crate::shape::is_any;
 use arrow_array::cast::AsArray;
 use arrow_array::temporal_conversions as temporal;
 use arrow_array::types::{
-    ArrowPrimitiveType, Date32Type, Date64Type, Decimal128Type, Decimal256Type, Float16Type, Float32Type,
-    Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, Time32MillisecondType, Time32SecondType,
-    Time64MicrosecondType, Time64NanosecondType, TimestampMicrosecondType, TimestampMillisecondType,
-    TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    ArrowPrimitiveType, Date32Type, Date64Type, Decimal128Type, Decimal256Type, DurationMicrosecondType,
+    Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, Time32MillisecondType,
+    Time32SecondType, Time64MicrosecondType, Time64NanosecondType, TimestampMicrosecondType,
+    TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type,
+    UInt32Type, UInt64Type,
 };
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Field, TimeUnit};
@@ -271,6 +272,9 @@ fn typed<'a>(field: &'a Field, array: &'a dyn Array, row: usize) -> Option<Look<
         DataType::Float64 => Look::Float(value::<Float64Type>(array, row)?),
         DataType::Boolean => Look::Bool(array.as_boolean_opt()?.value(row)),
         DataType::Timestamp(unit, _) => Look::Text(timestamp(*unit, array, row)?.into()),
+        DataType::Duration(TimeUnit::Microsecond) => {
+            Look::Float(value::<DurationMicrosecondType>(array, row)? as f64 / 1e6)
+        }
         DataType::Struct(_) => {
             let DataType::Struct(fields) = field.data_type() else { return None };
             Look::Row(fields, array.as_struct_opt()?.columns())

@@ -117,14 +117,24 @@ impl KeyCodec {
     /// the codec's types or have another number of rows: a bug of the caller.
     pub fn encode(&self, columns: &[ArrayRef], rows: usize) -> Result<KeyRows> {
         if columns.len() != self.types.len() {
-            return Err(Error::internal(format!("{} key columns where {} were planned", columns.len(), self.types.len())));
+            return Err(Error::internal(format!(
+                "{} key columns where {} were planned",
+                columns.len(),
+                self.types.len()
+            )));
         }
         for (column, planned) in columns.iter().zip(&self.types) {
             if !same_type(column.data_type(), planned) {
-                return Err(Error::internal(format!("key column of type {} where {planned} was planned", column.data_type())));
+                return Err(Error::internal(format!(
+                    "key column of type {} where {planned} was planned",
+                    column.data_type()
+                )));
             }
             if column.len() != rows {
-                return Err(Error::internal(format!("key column of {} rows where there are {rows}", column.len())));
+                return Err(Error::internal(format!(
+                    "key column of {} rows where there are {rows}",
+                    column.len()
+                )));
             }
         }
         encode::encode(columns, rows)

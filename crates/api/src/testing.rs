@@ -25,7 +25,7 @@ fn literals(json: &str) -> Result<Vec<Literal>> {
 /// Rows from a JSON list of objects, types inferred.
 pub fn rows(json: &str) -> Result<RecordBatch> {
     let rows = literals(json)?;
-    build_rows(&*infer_rows(&rows), &rows)
+    build_rows(&infer_rows(&rows), &rows)
 }
 
 /// Rows of a known schema from a JSON list of objects.
@@ -44,7 +44,7 @@ pub fn batch(json: &str) -> Result<Batch> {
             _ => None,
         })
         .collect();
-    let rows = build_rows(&*infer_rows(&rows), &rows)?;
+    let rows = build_rows(&infer_rows(&rows), &rows)?;
     Ok(match times {
         Some(times) if !times.is_empty() => Batch::at(rows, Times::Each(times.into())),
         _ => Batch::untimed(rows),

@@ -133,6 +133,12 @@ pub trait PlanNode: Debug + Send + Sync {
         None
     }
 
+    /// What it must have for itself outside, such as the files of a name: no two nodes of a pipeline may
+    /// claim the same.
+    fn claims(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Makes one running instance, for one lane.
     fn build(&self, cx: &BuildCx) -> Result<Running>;
 }

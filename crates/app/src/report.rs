@@ -25,6 +25,8 @@ pub struct TransformSummary {
     pub is_source: bool,
     /// True if it writes to outside.
     pub is_sink: bool,
+    /// True for what the author left implicit; shown only when there is something to say of it.
+    pub implicit: bool,
 }
 
 /// How a run ended.
@@ -89,9 +91,9 @@ impl Summary {
             (None, false) => "finished",
         };
         line(&mut out, format_args!("{} {how} after {seconds:.2} s", self.name));
-        let width = self.transforms.iter().map(|t| t.label.chars().count()).max().unwrap_or(0).clamp(9, 48);
+        let width = self.transforms.iter().filter(|t| !t.implicit).map(|t| t.label.chars().count()).max().unwrap_or(0).clamp(9, 48);
         line(&mut out, format_args!("  {:width$} {:>12} {:>12}", "transform", "rows in", "rows out"));
-        for t in &self.transforms {
+        for t in self.transforms.iter().filter(|t| !t.implicit || !notes(t).is_empty()) {
             let given = if t.is_source && t.rows_in == 0 { String::new() } else { count(t.rows_in) };
             let gave = if t.is_sink { String::new() } else { count(t.rows_out.first().map_or(0, |o| o.1)) };
             let text = format!("  {:width$} {given:>12} {gave:>12}  {}", t.label, notes(t));
@@ -189,6 +191,7 @@ fn summarise(node: &purlin_plan::GraphNode, stats: &Arc<NodeStats>) -> Transform
         fates: stats.fates(),
         is_source: node.inputs.is_empty(),
         is_sink: !outputs.iter().any(|o| o.role == OutputRole::Main),
+        implicit: node.implicit,
     }
 }
 

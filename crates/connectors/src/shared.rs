@@ -2,6 +2,7 @@
 
 pub(crate) mod bind;
 pub(crate) mod compression;
+pub(crate) mod console;
 pub(crate) mod naming;
 pub(crate) mod path;
 pub(crate) mod probe;

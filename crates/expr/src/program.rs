@@ -133,7 +133,8 @@ pub fn compile(
         return Err(vec![Problem::new("expr/unsupported", message, None)]);
     }
     let types: Vec<Ty> = input.fields().iter().map(|f| Ty::of_field(f)).collect();
-    let inferred = stacker::maybe_grow(stack, stack, || infer(&entry, &types, options.beam_compat));
+    let shared: Arc<[Arc<str>]> = fields.iter().map(|f| Arc::from(f.as_str())).collect();
+    let inferred = stacker::maybe_grow(stack, stack, || infer(&entry, &types, &shared, options.beam_compat));
     if !inferred.problems.is_empty() {
         return Err(inferred.problems);
     }
@@ -145,7 +146,7 @@ pub fn compile(
     let vectorised = stacker::maybe_grow(stack, stack, || vector::plan(&entry, &types, &output));
     Ok(Program {
         source: source.to_owned(),
-        names: fields.iter().map(|f| Arc::from(f.as_str())).collect(),
+        names: shared,
         fields: input.fields().iter().map(|f| f.as_ref().clone()).collect(),
         columns: uses.columns,
         whole_row: uses.whole_row,

@@ -2,15 +2,18 @@
 //!
 //! `cargo run --release -p purlin-grouping --example throughput [millions of rows]`
 
-#![allow(clippy::disallowed_methods, reason = "a measurement reads the clock; nothing here is part of the engine")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a measurement reads the clock; nothing here is part of the engine"
+)]
 #![allow(clippy::print_stdout, reason = "the measurement is the output")]
 
 use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use purlin_api::key::{KeyCodec, hash};
 use purlin_api::{
-    AccumulationMode, Batch, Dict, EventTime, More, OpCx, Operator, Pane, Result, Times, Trigger, Window, WindowFn,
-    Windowing,
+    AccumulationMode, Batch, Dict, EventTime, More, OpCx, Operator, Pane, Result, Times, Trigger, Window,
+    WindowFn, Windowing,
 };
 use purlin_grouping::accumulate::AggregateFn;
 use purlin_grouping::aggregate::{Aggregate, Aggregation};
@@ -55,21 +58,23 @@ fn batches(keys: u64, column: KeyColumn) -> Result<Vec<Batch>> {
         .map(|b| {
             let drawn: Vec<u64> = (0..BATCH).map(|_| next() % keys).collect();
             let key = column(&drawn);
-            let amounts = Float64Array::from_iter_values((0..BATCH).map(|_| (next() % 100_000) as f64 / 100.0));
+            let amounts =
+                Float64Array::from_iter_values((0..BATCH).map(|_| (next() % 100_000) as f64 / 100.0));
             let quantities = Int64Array::from_iter_values((0..BATCH).map(|_| (next() % 10) as i64));
-            let rows = RecordBatch::try_new(schema(&key), vec![key, Arc::new(amounts), Arc::new(quantities)])?;
+            let rows =
+                RecordBatch::try_new(schema(&key), vec![key, Arc::new(amounts), Arc::new(quantities)])?;
             let time = |row: usize| ((b * BATCH + row) as i64) * 1_000_000 / ROWS_A_SECOND as i64;
             Ok(Batch::at(rows, Times::Each((0..BATCH).map(time).collect())))
         })
         .collect()
 }
 
-/// The batch in windows, later by `shift` microseconds.
-fn windowed(batch: &Batch, window_fn: &WindowFn, shift: i64) -> Batch {
+/// The batch in windows.
+fn windowed(batch: &Batch, window_fn: &WindowFn) -> Batch {
     let windows: Vec<Window> = (0..batch.len())
         .map(|row| {
             let mut window = Window::Global;
-            window_fn.assign(EventTime(batch.times.get(row).0 + shift), |w| window = w);
+            window_fn.assign(batch.times.get(row), |w| window = w);
             window
         })
         .collect();
@@ -79,8 +84,9 @@ fn windowed(batch: &Batch, window_fn: &WindowFn, shift: i64) -> Batch {
 
 fn aggregate(batch: &Batch, windowing: Windowing) -> Result<Aggregate> {
     let schema = batch.schema();
-    let aggregation = |name: &str, column: usize| {
-        let function = AggregateFn::resolve(name, schema.field(column)).map_err(purlin_api::Error::internal)?;
+    let aggregation = |name: &str, column: usize| -> Result<Aggregation> {
+        let function =
+            AggregateFn::resolve(name, schema.field(column)).map_err(purlin_api::Error::internal)?;
         Ok(Aggregation { name: format!("{name}{column}"), function, column: Some(column) })
     };
     let all = vec![aggregation("sum", 1)?, aggregation("count", 1)?, aggregation("mean", 2)?];
@@ -178,17 +184,28 @@ fn main() -> Result<()> {
             let plain = batches(keys, column)?;
             let Some(first) = plain.first() else { continue };
             let global = aggregate(first, Windowing::global())?;
-            report(&format!("{keys} {name} keys, global"), run(vec![Box::new(global.operator()?)], &plain, rows)?);
+            report(
+                &format!("{keys} {name} keys, global"),
+                run(vec![Box::new(global.operator()?)], &plain, rows)?,
+            );
             if let Some(lift) = global.lift()? {
                 let chain: Vec<Box<dyn Operator>> =
                     vec![Box::new(lift.partial.operator()?), Box::new(lift.complete.operator()?)];
                 report(&format!("{keys} {name} keys, global, two steps"), run(chain, &plain, rows)?);
             }
             let window_fn = WindowFn::Fixed { size: 1_000_000, offset: 0 };
-            let fixed: Vec<Batch> = plain.iter().map(|b| windowed(b, &window_fn, 0)).collect();
+            let fixed: Vec<Batch> = plain.iter().map(|b| windowed(b, &window_fn)).collect();
+            let small = WindowFn::Fixed { size: 100, offset: 0 };
+            let a = aggregate(first, Windowing::of(small.clone()))?;
+            let fine: Vec<Batch> = plain.iter().map(|b| windowed(b, &small)).collect();
+            let rate = run(vec![Box::new(a.operator()?)], &fine, BATCH * BATCHES)?;
+            report(&format!("{keys} {name} keys, windows of 2 rows"), rate);
             let windowing = Windowing::of(window_fn);
             let a = aggregate(first, windowing.clone())?;
-            report(&format!("{keys} {name} keys, windows of 1 s"), run(vec![Box::new(a.operator()?)], &fixed, rows)?);
+            report(
+                &format!("{keys} {name} keys, windows of 1 s"),
+                run(vec![Box::new(a.operator()?)], &fixed, rows)?,
+            );
             let early = Some(Box::new(Trigger::Repeatedly(Box::new(Trigger::AfterCount(1000)))));
             let trigger = Trigger::AfterWatermark { early, late: None };
             let w = Windowing { trigger, accumulation: AccumulationMode::Accumulating, ..windowing };

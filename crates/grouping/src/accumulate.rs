@@ -12,6 +12,7 @@ mod nothing;
 mod sum;
 #[cfg(test)]
 mod tests;
+mod top;
 mod truth;
 
 pub use function::{AggregateFn, NAMES};

@@ -267,5 +267,7 @@ impl Operator for AggregateOperator {
 
 fn column(batch: &Batch, index: usize) -> Result<&ArrayRef> {
     let columns = batch.rows.columns();
-    columns.get(index).ok_or_else(|| Error::internal(format!("column {index} of a batch of {}", columns.len())))
+    columns
+        .get(index)
+        .ok_or_else(|| Error::internal(format!("column {index} of a batch of {}", columns.len())))
 }

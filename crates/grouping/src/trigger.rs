@@ -192,14 +192,7 @@ impl Node {
             }
             Node::Count { seen, .. } => set(s, *seen, get(s, *seen).saturating_add(1)),
             Node::Repeatedly(t) => t.on_row(s, at),
-            Node::Any(members) => members.iter().for_each(|t| t.on_row(s, at)),
-            Node::All { done, members } => {
-                for (i, t) in members.iter().enumerate() {
-                    if get(s, done + i) == 0 {
-                        t.on_row(s, at);
-                    }
-                }
-            }
+            Node::Any(members) | Node::All { members, .. } => members.iter().for_each(|t| t.on_row(s, at)),
             Node::Each { turn, members } => {
                 if let Some(t) = current(s, *turn, members) {
                     t.on_row(s, at);
@@ -256,10 +249,8 @@ impl Node {
                 false
             }
             Node::Any(members) => {
-                // Every member that is due fires, so no short cut.
-                members
-                    .iter()
-                    .fold(false, |finished, t| (t.should_fire(s, at) && t.on_fire(s, fresh, at)) || finished)
+                // Members after one that finishes need no call: the whole has finished with it.
+                members.iter().any(|t| t.should_fire(s, at) && t.on_fire(s, fresh, at))
             }
             Node::All { done, members } => {
                 for (i, t) in members.iter().enumerate() {

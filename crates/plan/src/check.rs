@@ -3,6 +3,7 @@
 use crate::graph::{Graph, GraphNode};
 use purlin_api::{Shape, Trigger, WindowFn};
 use purlin_spec::{Diagnostic, Diagnostics};
+use std::collections::BTreeMap;
 
 /// Types that write files, each of which must end.
 const FILE_SINKS: [&str; 6] =
@@ -16,6 +17,30 @@ pub(crate) fn check(graph: &Graph, d: &mut Diagnostics) {
     for node in &graph.nodes {
         if node.inputs.iter().any(|i| never_fires(&i.shape)) {
             check_ends(graph, node, d);
+        }
+    }
+    check_claims(graph, d);
+}
+
+/// Two nodes that would overwrite each other's results.
+fn check_claims(graph: &Graph, d: &mut Diagnostics) {
+    let mut holders: BTreeMap<String, &GraphNode> = BTreeMap::new();
+    for node in &graph.nodes {
+        for claim in node.node.claims() {
+            let Some(first) = holders.get(&claim) else {
+                holders.insert(claim, node);
+                continue;
+            };
+            d.push(
+                Diagnostic::error(
+                    "plan/claimed-twice",
+                    node.span,
+                    format!("`{}` and `{}` both write {claim}", first.label, node.label),
+                )
+                .label("one would overwrite what the other wrote")
+                .related(first.span, "the first")
+                .help("give each a path of its own, or let one read both inputs"),
+            );
         }
     }
 }

@@ -133,7 +133,7 @@ struct AssignOperator {
 impl Operator for AssignOperator {
     fn on_batch(&mut self, _: Port, batch: Batch, cx: &mut OpCx) -> Result<More> {
         let mut failures = Vec::new();
-        let values = self.timestamp.eval(&batch.rows, &mut failures)?;
+        let values = self.timestamp.eval(&batch.rows, cx.now, &mut failures)?;
         let times = instant::times(&values, self.timestamp.is_any(), self.beam_compat, &mut failures)?;
         let good = self.errors.split(&batch, failures, cx)?;
         let timed = Batch { times: Times::Each(times.into()), ..batch };

@@ -5,8 +5,8 @@ use crate::errors::Failure;
 use crate::unite::fit;
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Field, Schema};
-use purlin_api::shape::{any_field, nullable_type};
-use purlin_api::{BindCx, Error, Result};
+use purlin_api::shape::nullable_type;
+use purlin_api::{BindCx, Error, EventTime, Result};
 use purlin_expr::{Language, Options, Problem, Program, RowContext};
 use purlin_spec::config::Spanned;
 use purlin_spec::types::{Code, Expression, Snippet};
@@ -34,85 +34,84 @@ pub(crate) fn language(given: Option<&Spanned<String>>, cx: &mut BindCx<'_>) -> 
 /// An expression bound to the schema of its input.
 #[derive(Clone, Debug)]
 pub(crate) struct Compiled {
-    from: Origin,
-    data_type: DataType,
-    nullable: bool,
-    is_any: bool,
+    origin: Origin,
+    /// The values' type and nulls; the name means nothing.
+    field: Field,
 }
 
 #[derive(Clone, Debug)]
 enum Origin {
     /// A field of the input as it is.
     Column(usize),
-    Program(Arc<Program>),
+    /// The program, and its text for `explain`.
+    Program(Arc<Program>, String),
 }
 
 impl Compiled {
     /// A field of the input as it is.
     pub(crate) fn column(at: usize, field: &Field) -> Self {
-        Compiled {
-            from: Origin::Column(at),
-            data_type: field.data_type().clone(),
-            nullable: field.is_nullable(),
-            is_any: purlin_api::shape::is_any(field),
-        }
+        Compiled { origin: Origin::Column(at), field: field.clone() }
     }
 
     /// The field of its values.
     pub(crate) fn field(&self, name: &str) -> Field {
-        match self.is_any {
-            true => any_field(name).with_nullable(self.nullable),
-            false => Field::new(name, self.data_type.clone(), self.nullable),
-        }
+        self.field.clone().with_name(name)
     }
 
     /// The type of its values.
     pub(crate) fn data_type(&self) -> &DataType {
-        &self.data_type
+        self.field.data_type()
     }
 
     /// True if its values have no common type.
     pub(crate) fn is_any(&self) -> bool {
-        self.is_any
+        purlin_api::shape::is_any(&self.field)
     }
 
     /// The column it merely moves, if it does no more.
     pub(crate) fn as_column(&self) -> Option<usize> {
-        match self.from {
+        match self.origin {
             Origin::Column(at) => Some(at),
-            Origin::Program(_) => None,
+            Origin::Program(..) => None,
         }
     }
 
     /// The columns of the input it reads.
     pub(crate) fn columns(&self) -> Vec<usize> {
-        match &self.from {
+        match &self.origin {
             Origin::Column(at) => vec![*at],
-            Origin::Program(program) => program.columns(),
+            Origin::Program(program, _) => program.columns(),
         }
     }
 
     /// For `explain`.
     pub(crate) fn describe(&self, input: &Schema) -> String {
-        match &self.from {
+        match &self.origin {
             Origin::Column(at) => input.fields().get(*at).map_or_else(String::new, |f| f.name().clone()),
-            Origin::Program(program) => program.describe(),
+            Origin::Program(_, text) => text.clone(),
         }
     }
 
-    /// Its value for each row; rows that raise are pushed to `failures`, and null in the result.
-    pub(crate) fn eval(&self, rows: &RecordBatch, failures: &mut Vec<Failure>) -> Result<ArrayRef> {
-        match &self.from {
+    /// Its value for each row; rows that raise are pushed to `failures`, and null in the result. `now` is
+    /// what Python's clock shows.
+    pub(crate) fn eval(
+        &self,
+        rows: &RecordBatch,
+        now: EventTime,
+        failures: &mut Vec<Failure>,
+    ) -> Result<ArrayRef> {
+        match &self.origin {
             Origin::Column(at) => rows
                 .columns()
                 .get(*at)
                 .cloned()
                 .ok_or_else(|| Error::internal(format!("column {at} is missing"))),
-            Origin::Program(program) => {
-                let evaluated = program.eval(rows, &RowContext::default());
+            Origin::Program(program, _) => {
+                let context = RowContext { now_micros: (now > EventTime::MIN).then_some(now.0) };
+                let evaluated = program.eval(rows, &context);
                 let raised = evaluated.errors.into_iter();
                 failures.extend(raised.map(|e| Failure { row: e.row, message: e.message, stack: e.stack }));
-                fit(&evaluated.values, &nullable_type(&self.data_type))
+                fit(&evaluated.values, &nullable_type(self.field.data_type()))
             }
         }
     }
@@ -147,7 +146,7 @@ pub(crate) fn compile(
         }
     };
     let output_type = expression.output_type.as_ref().map(|t| t.to_json());
-    let options = Options { beam_compat: cx.beam_compat, ..Options::default() };
+    let options = Options { beam_compat: cx.beam_compat };
     match purlin_expr::compile(language, code, input, output_type.as_ref(), &options) {
         Ok(program) => {
             if let Some(at) = program.as_plain_field()
@@ -155,9 +154,8 @@ pub(crate) fn compile(
             {
                 return Some(Compiled::column(at, field));
             }
-            let (data_type, nullable) = program.field_type();
-            let is_any = program.is_any();
-            Some(Compiled { from: Origin::Program(Arc::new(program)), data_type, nullable, is_any })
+            let field = program.field("value");
+            Some(Compiled { origin: Origin::Program(Arc::new(program), shown(expression)), field })
         }
         Err(problems) => {
             for problem in problems {
@@ -165,6 +163,18 @@ pub(crate) fn compile(
             }
             None
         }
+    }
+}
+
+/// An expression as `explain` shows it: its text, or what kind of function it is.
+fn shown(expression: &Expression) -> String {
+    match &expression.code {
+        Code::Expression(s) => s.text.split_whitespace().collect::<Vec<_>>().join(" "),
+        Code::Callable(s) => match s.text.lines().count() {
+            0 | 1 => s.text.trim().to_owned(),
+            lines => format!("a function of {lines} lines"),
+        },
+        Code::File { path, name } => format!("{} of {}", name.value, path.value),
     }
 }
 

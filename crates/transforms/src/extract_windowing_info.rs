@@ -88,7 +88,7 @@ enum Info {
     WindowString,
     WindowType,
     WindowObject,
-    PaneInfo,
+    Pane,
 }
 
 impl Info {
@@ -100,7 +100,7 @@ impl Info {
             "window_string" => Info::WindowString,
             "window_type" => Info::WindowType,
             "window_object" => Info::WindowObject,
-            "pane_info" => Info::PaneInfo,
+            "pane_info" => Info::Pane,
             _ => return None,
         })
     }
@@ -112,7 +112,7 @@ impl Info {
             }
             Info::WindowString | Info::WindowType => Field::new(name, DataType::Utf8, false),
             Info::WindowObject => any_field(name).with_nullable(false),
-            Info::PaneInfo => Field::new(name, DataType::Struct(pane_fields(false)), false),
+            Info::Pane => Field::new(name, DataType::Struct(pane_fields(false)), false),
         }
     }
 }
@@ -261,7 +261,7 @@ fn column(info: Info, batch: &Batch) -> Result<ArrayRef> {
                     .to_string()
             }
         }),
-        Info::PaneInfo => spread(&batch.panes, batch.len(), panes),
+        Info::Pane => spread(&batch.panes, batch.len(), panes),
     }
 }
 

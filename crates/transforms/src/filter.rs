@@ -119,7 +119,7 @@ fn truth(values: &ArrayRef, is_any: bool) -> BooleanArray {
 impl Operator for FilterOperator {
     fn on_batch(&mut self, _: Port, batch: Batch, cx: &mut OpCx) -> Result<More> {
         let mut failures = Vec::new();
-        let values = self.keep.eval(&batch.rows, &mut failures)?;
+        let values = self.keep.eval(&batch.rows, cx.now, &mut failures)?;
         let failed = failures.iter().map(|f| f.row).collect::<std::collections::BTreeSet<_>>().len();
         let mut keep = truth(&values, self.keep.is_any());
         if let Some(good) = self.errors.split(&batch, failures, cx)? {

@@ -72,6 +72,23 @@ impl Transform for Flatten {
     }
 }
 
+/// A node that puts the error rows of a transform and of the check of its `output_schema` into one error
+/// output, called `tag`. Its inputs are `shapes`, in this order; there must be one at least.
+///
+/// A field of `element` that has two types becomes untyped; one that only some elements have is marked with
+/// [`crate::OPTIONAL_KEY`].
+pub fn merge_error_outputs(tag: &str, shapes: &[Shape]) -> Option<Arc<dyn PlanNode>> {
+    let (first, others) = shapes.split_first()?;
+    let mut shape = first.clone();
+    for other in others {
+        shape.bounded &= other.bounded;
+        let fields = unite_fields(shape.schema.fields(), other.schema.fields(), true).ok()?;
+        shape.schema = schema_of(fields);
+    }
+    let outputs = vec![Output { tag: tag.to_owned(), shape, role: OutputRole::Error }];
+    Some(Arc::new(FlattenNode { outputs, inputs: shapes.len() }))
+}
+
 /// Rows windowed in two ways cannot be grouped together. Beam silently takes the first input's windowing.
 fn same_windows(first: &InputShape, input: &InputShape, cx: &mut BindCx<'_>) -> bool {
     let (a, b) = (&first.shape.windowing, &input.shape.windowing);
@@ -187,6 +204,42 @@ mod tests {
                 r#"{"r":{"x":1,"l":[{"p":1.0,"q":null}]},"n":null}"#,
                 r#"{"r":{"x":null,"l":[{"p":0.5,"q":"s"}]},"n":"t"}"#,
                 r#"{"r":null,"n":null}"#
+            ]
+        );
+    }
+
+    #[test]
+    fn fields_that_only_some_nested_rows_have_are_marked() {
+        let inputs = [r#"[{"e": {"v": "x", "w": 1}}]"#, r#"[{"e": {"n": 1, "w": 2}}]"#];
+        let inputs = inputs.map(|j| testing::input(testing::shape_of(j).unwrap()));
+        let node = testing::bind(&Flatten {}, &inputs, false).unwrap();
+        let arrow_schema::DataType::Struct(fields) =
+            node.outputs()[0].shape.schema.field(0).data_type().clone()
+        else {
+            panic!("not a row")
+        };
+        let optional = |name: &str| fields.find(name).unwrap().1.metadata().contains_key(crate::OPTIONAL_KEY);
+        assert_eq!(["v", "w", "n"].map(optional), [true, false, true]);
+    }
+
+    #[test]
+    fn error_rows_of_all_kinds_merge() {
+        let rows = [
+            r#"[{"element": {"n": "x"}, "msg": "m", "stack": "s"}]"#,
+            r#"[{"element": {"n": -2, "k": 1}, "msg": "m", "stack": "s"}]"#,
+        ];
+        let shapes = rows.map(|r| testing::shape_of(r).unwrap());
+        let node = merge_error_outputs("bad", &shapes).unwrap();
+        let mut driver = Driver::new(node.as_ref()).unwrap();
+        for (port, json) in rows.into_iter().enumerate() {
+            driver.push(port, Batch::untimed(testing::rows_of(&shapes[port].schema, json).unwrap())).unwrap();
+        }
+        driver.check_schemas(node.as_ref()).unwrap();
+        assert_eq!(
+            driver.rows(0),
+            [
+                r#"{"element":{"n":"x","k":null},"msg":"m","stack":"s"}"#,
+                r#"{"element":{"n":-2,"k":1},"msg":"m","stack":"s"}"#
             ]
         );
     }

@@ -190,8 +190,11 @@ struct MapOperator {
 impl Operator for MapOperator {
     fn on_batch(&mut self, _: Port, batch: Batch, cx: &mut OpCx) -> Result<More> {
         let mut failures = Vec::new();
-        let columns: Vec<_> =
-            self.columns.iter().map(|(_, c)| c.eval(&batch.rows, &mut failures)).collect::<Result<_>>()?;
+        let columns: Vec<_> = self
+            .columns
+            .iter()
+            .map(|(_, c)| c.eval(&batch.rows, cx.now, &mut failures))
+            .collect::<Result<_>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(batch.len()));
         let rows = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?;
         let good = self.errors.split(&batch, failures, cx)?;

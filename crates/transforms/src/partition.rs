@@ -247,7 +247,7 @@ impl PartitionOperator {
 impl Operator for PartitionOperator {
     fn on_batch(&mut self, _: Port, batch: Batch, cx: &mut OpCx) -> Result<More> {
         let mut failures = Vec::new();
-        let values = self.route.by.eval(&batch.rows, &mut failures)?;
+        let values = self.route.by.eval(&batch.rows, cx.now, &mut failures)?;
         let ports = self.ports(&values, &mut failures);
         self.errors.split(&batch, failures, cx)?;
         for (port, rows) in ports.into_iter().enumerate() {

@@ -9,9 +9,28 @@ use purlin_api::shape::{any_field, is_any};
 use purlin_api::{Result, json};
 use std::sync::Arc;
 
+/// The key of the field metadata that marks a field of a nested row as one that some rows do not have: where
+/// it is null it counts as absent. Beam keeps such rows as they were, each with its own fields.
+pub const OPTIONAL_KEY: &str = "purlin.optional";
+
+fn is_optional(f: &Field) -> bool {
+    f.metadata().contains_key(OPTIONAL_KEY)
+}
+
+fn optional(f: Field) -> Field {
+    let mut metadata = f.metadata().clone();
+    metadata.insert(OPTIONAL_KEY.to_owned(), "1".to_owned());
+    f.with_metadata(metadata)
+}
+
 /// A field that holds the values of both, or `None` if they have nothing in common. Integers beside floats
 /// are floats, null fits all, nested rows and lists unite inside. With `mix` different kinds become `any`.
 pub(crate) fn unite(a: &Field, b: &Field, mix: bool) -> Option<Field> {
+    let united = unite_types(a, b, mix)?;
+    Some(if is_optional(a) || is_optional(b) { optional(united) } else { united })
+}
+
+fn unite_types(a: &Field, b: &Field, mix: bool) -> Option<Field> {
     let nullable = a.is_nullable() || b.is_nullable();
     let field = |t: DataType| Some(Field::new(a.name(), t, nullable));
     let any = || Some(any_field(a.name()).with_nullable(nullable));
@@ -28,7 +47,14 @@ pub(crate) fn unite(a: &Field, b: &Field, mix: bool) -> Option<Field> {
             Some(item) => field(DataType::List(Arc::new(item))),
             None => None,
         },
-        (DataType::Struct(x), DataType::Struct(y)) => field(DataType::Struct(unite_fields(x, y, mix).ok()?)),
+        (DataType::Struct(x), DataType::Struct(y)) => {
+            let has = |fields: &Fields, f: &Field| fields.iter().any(|o| o.name() == f.name());
+            let mark = |f: &Arc<Field>| match has(x, f) && has(y, f) {
+                true => f.clone(),
+                false => Arc::new(optional(f.as_ref().clone())),
+            };
+            field(DataType::Struct(unite_fields(x, y, mix).ok()?.iter().map(mark).collect()))
+        }
         (x, y) if x == y => Some(a.clone().with_nullable(nullable)),
         _ if mix => any(),
         _ => None,

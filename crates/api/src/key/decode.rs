@@ -8,7 +8,10 @@ use arrow_buffer::{BooleanBufferBuilder, NullBuffer, OffsetBuffer, ScalarBuffer}
 use arrow_schema::{DataType, FieldRef, Fields};
 use std::sync::Arc;
 
-pub(super) fn decode<'a>(types: &[DataType], keys: impl IntoIterator<Item = &'a [u8]>) -> Result<Vec<ArrayRef>> {
+pub(super) fn decode<'a>(
+    types: &[DataType],
+    keys: impl IntoIterator<Item = &'a [u8]>,
+) -> Result<Vec<ArrayRef>> {
     let mut columns: Vec<Column> = types.iter().map(Column::of).collect::<Result<_>>()?;
     for key in keys {
         let mut rest = Reader(key);
@@ -86,9 +89,24 @@ enum Column {
     Timestamp(TimestampMicrosecondBuilder),
     Utf8(StringBuilder, Vec<u8>),
     Binary(BinaryBuilder, Vec<u8>),
-    List { field: FieldRef, item: Box<Column>, rows: Nested },
-    Struct { fields: Fields, columns: Vec<Column>, rows: Nested },
-    Map { entries: FieldRef, sorted: bool, fields: Fields, key: Box<Column>, value: Box<Column>, rows: Nested },
+    List {
+        field: FieldRef,
+        item: Box<Column>,
+        rows: Nested,
+    },
+    Struct {
+        fields: Fields,
+        columns: Vec<Column>,
+        rows: Nested,
+    },
+    Map {
+        entries: FieldRef,
+        sorted: bool,
+        fields: Fields,
+        key: Box<Column>,
+        value: Box<Column>,
+        rows: Nested,
+    },
 }
 
 /// Offsets and nulls of nested values.
@@ -103,7 +121,8 @@ impl Nested {
     }
 
     fn push(&mut self, items: usize, valid: bool) -> Result<()> {
-        let end = i32::try_from(items).map_err(|_| Error::data("more than 2^31 values in the lists of one batch"))?;
+        let end = i32::try_from(items)
+            .map_err(|_| Error::data("more than 2^31 values in the lists of one batch"))?;
         self.offsets.push(end);
         self.valid.append(valid);
         Ok(())
@@ -165,7 +184,9 @@ impl Column {
             Column::Timestamp(b) => b.len(),
             Column::Utf8(b, _) => b.len(),
             Column::Binary(b, _) => b.len(),
-            Column::List { rows, .. } | Column::Struct { rows, .. } | Column::Map { rows, .. } => rows.valid.len(),
+            Column::List { rows, .. } | Column::Struct { rows, .. } | Column::Map { rows, .. } => {
+                rows.valid.len()
+            }
         }
     }
 
@@ -202,7 +223,9 @@ impl Column {
                     b.append_null();
                 }
             }
-            Column::List { .. } | Column::Struct { .. } | Column::Map { .. } => return self.read_nested(from),
+            Column::List { .. } | Column::Struct { .. } | Column::Map { .. } => {
+                return self.read_nested(from);
+            }
         }
         Ok(())
     }

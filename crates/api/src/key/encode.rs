@@ -94,7 +94,9 @@ impl<'a> Column<'a> {
             DataType::Timestamp(arrow_schema::TimeUnit::Microsecond, _) => {
                 Column::Int { values: array.as_primitive::<TimestampMicrosecondType>().values(), nulls }
             }
-            DataType::Float64 => Column::Float { values: array.as_primitive::<Float64Type>().values(), nulls },
+            DataType::Float64 => {
+                Column::Float { values: array.as_primitive::<Float64Type>().values(), nulls }
+            }
             DataType::Utf8 => {
                 let a = array.as_string::<i32>();
                 Column::bytes(a.value_offsets(), a.value_data(), nulls)
@@ -105,7 +107,11 @@ impl<'a> Column<'a> {
             }
             DataType::List(_) => {
                 let a = array.as_list::<i32>();
-                Column::List { offsets: a.value_offsets(), item: Box::new(Column::of(a.values().as_ref())?), nulls }
+                Column::List {
+                    offsets: a.value_offsets(),
+                    item: Box::new(Column::of(a.values().as_ref())?),
+                    nulls,
+                }
             }
             DataType::Struct(_) => {
                 let fields = array.as_struct().columns().iter().map(|c| Column::of(c.as_ref()));

@@ -1,6 +1,8 @@
 use super::*;
 use arrow_array::types::{Float64Type, Int64Type};
-use arrow_array::{Array, BinaryArray, BooleanArray, ListArray, MapArray, NullArray, PrimitiveArray, StringArray};
+use arrow_array::{
+    Array, BinaryArray, BooleanArray, ListArray, MapArray, NullArray, PrimitiveArray, StringArray,
+};
 use arrow_array::{StructArray, TimestampMicrosecondArray};
 use arrow_buffer::{NullBuffer, OffsetBuffer};
 use arrow_schema::Fields;
@@ -31,9 +33,7 @@ fn compare(a: &Value, b: &Value) -> Ordering {
         (_, Null) => Ordering::Greater,
         (Bool(a), Bool(b)) => a.cmp(b),
         (Int(a), Int(b)) | (Time(a), Time(b)) => a.cmp(b),
-        (Float(a), Float(b)) => {
-            a.partial_cmp(b).unwrap_or_else(|| a.is_nan().cmp(&b.is_nan()))
-        }
+        (Float(a), Float(b)) => a.partial_cmp(b).unwrap_or_else(|| a.is_nan().cmp(&b.is_nan())),
         (Text(a), Text(b)) => a.chars().cmp(b.chars()),
         (Bytes(a), Bytes(b)) => a.cmp(b),
         (List(a), List(b)) | (Struct(a), Struct(b)) => compare_all(a, b),
@@ -67,10 +67,12 @@ fn array(t: &DataType, values: &[Value]) -> ArrayRef {
             Int(i) => Some(*i),
             _ => None,
         }))),
-        DataType::Float64 => Arc::new(PrimitiveArray::<Float64Type>::from_iter(values.iter().map(|v| match v {
-            Float(f) => Some(*f),
-            _ => None,
-        }))),
+        DataType::Float64 => {
+            Arc::new(PrimitiveArray::<Float64Type>::from_iter(values.iter().map(|v| match v {
+                Float(f) => Some(*f),
+                _ => None,
+            })))
+        }
         DataType::Timestamp(..) => {
             let times = values.iter().map(|v| match v {
                 Time(t) => Some(*t),
@@ -125,7 +127,13 @@ fn array(t: &DataType, values: &[Value]) -> ArrayRef {
             let inner: Vec<Value> = all.into_iter().map(|(_, v)| v).collect();
             let DataType::Struct(fields) = entries.data_type() else { unreachable!() };
             let columns = vec![array(&DataType::Utf8, &keys), array(fields[1].data_type(), &inner)];
-            Arc::new(MapArray::new(entries.clone(), offsets, StructArray::new(fields.clone(), columns, None), nulls(), false))
+            Arc::new(MapArray::new(
+                entries.clone(),
+                offsets,
+                StructArray::new(fields.clone(), columns, None),
+                nulls(),
+                false,
+            ))
         }
         _ => unreachable!(),
     }
@@ -185,10 +193,15 @@ fn any_value(t: &DataType) -> BoxedStrategy<Value> {
         DataType::Timestamp(..) => any::<i64>().prop_map(Value::Time).boxed(),
         DataType::Utf8 => "[\u{0}\u{1}\u{2}ab\u{e9}\u{ffff}\u{10000}]{0,4}".prop_map(Value::Text).boxed(),
         DataType::Binary => bytes.prop_map(Value::Bytes).boxed(),
-        DataType::List(item) => prop::collection::vec(any_value(item.data_type()), 0..3).prop_map(Value::List).boxed(),
-        DataType::Struct(fields) => {
-            fields.iter().map(|f| any_value(f.data_type())).collect::<Vec<_>>().prop_map(Value::Struct).boxed()
+        DataType::List(item) => {
+            prop::collection::vec(any_value(item.data_type()), 0..3).prop_map(Value::List).boxed()
         }
+        DataType::Struct(fields) => fields
+            .iter()
+            .map(|f| any_value(f.data_type()))
+            .collect::<Vec<_>>()
+            .prop_map(Value::Struct)
+            .boxed(),
         DataType::Map(entries, _) => {
             let DataType::Struct(fields) = entries.data_type() else { unreachable!() };
             let entry = ("[ab\u{0}]{0,2}", any_value(fields[1].data_type()));
@@ -208,9 +221,8 @@ fn any_rows() -> impl Strategy<Value = (Vec<DataType>, Vec<Vec<Value>>)> {
 }
 
 fn columns(types: &[DataType], rows: &[Vec<Value>]) -> Vec<ArrayRef> {
-    let column = |(i, t): (usize, &DataType)| {
-        array(t, &rows.iter().map(|r| r[i].clone()).collect::<Vec<_>>())
-    };
+    let column =
+        |(i, t): (usize, &DataType)| array(t, &rows.iter().map(|r| r[i].clone()).collect::<Vec<_>>());
     types.iter().enumerate().map(column).collect()
 }
 
@@ -326,6 +338,7 @@ fn lanes_share_the_slots() {
         assert_eq!((owners[0], owners[1023]), (0, lanes - 1));
     }
     assert_eq!(lane(5, 0), 0);
-    let slots: std::collections::HashSet<u16> = (0..20_000_u64).map(|i| slot(hash(&i.to_be_bytes()))).collect();
+    let slots: std::collections::HashSet<u16> =
+        (0..20_000_u64).map(|i| slot(hash(&i.to_be_bytes()))).collect();
     assert_eq!(slots.len(), usize::from(KEY_SLOTS));
 }

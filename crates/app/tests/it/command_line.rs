@@ -116,3 +116,12 @@ tests:
     assert!(ran.code == 2 && ran.err.contains("no tests"), "{ran:?}");
     assert_eq!(s.purlin(&["run", "p.yaml", "--tests"]).code, 0);
 }
+
+#[test]
+fn two_writers_of_one_path_are_refused() {
+    let s = Scratch::new();
+    let twice = format!("{GOOD}  extra_transforms:\n    - {{type: WriteToJson, name: Again, input: Combine, config: {{path: out}}}}\n");
+    s.write("p.yaml", twice);
+    let ran = s.purlin(&["check", "p.yaml"]);
+    assert!(ran.code == 2 && ran.err.contains("both write files `out-*`"), "{ran:?}");
+}

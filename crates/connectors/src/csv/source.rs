@@ -60,6 +60,11 @@ impl Transform for ReadFromCsv {
         let layout = self.layout(cx);
         let files = bind::files(cx, &self.path)?;
         let ((on_bad, record_bytes_max), layout) = (limits?, layout?);
+        if let (Some(OnBadLines::Skip), Some(e)) = (self.on_bad_lines, errors) {
+            let what =
+                "`on_bad_lines` passes over the lines that `error_handling` wants as data; give one of them";
+            cx.diagnostics.push(Diagnostic::error("config/conflict", e.output.span, what));
+        }
         let on_bad = match self.on_bad_lines {
             Some(OnBadLines::Skip) => OnBad::Skip,
             _ => on_bad,

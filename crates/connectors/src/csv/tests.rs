@@ -111,6 +111,7 @@ fn options_that_make_no_sense_are_refused() {
         "schema: {properties: {a: {type: array, items: {type: string}}}}",
         "cannot be list<str>",
     );
+    refused("a\n1\n", "on_bad_lines: skip, error_handling: {output: bad}", "config/conflict");
     refused("a\n1\n", "header: 3", "to pass over lines use `skiprows`");
 }
 

@@ -8,6 +8,7 @@ use arrow_buffer::{BooleanBufferBuilder, Buffer, NullBufferBuilder, OffsetBuffer
 use arrow_schema::{DataType, Field, FieldRef, Fields, TimeUnit};
 use purlin_api::shape::is_any;
 use purlin_api::{Error, Result};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// A column that is being filled.
@@ -58,8 +59,37 @@ pub(crate) struct ListColumn {
 #[derive(Debug)]
 pub(crate) struct StructColumn {
     fields: Fields,
+    index: FieldIndex,
     columns: Vec<Column>,
     valid: NullBufferBuilder,
+}
+
+/// Rows with more fields than this find them by hash, smaller ones by looking through.
+const SCAN_FIELDS_MAX: usize = 16;
+
+/// The fields of a row, found by name.
+#[derive(Debug, Default)]
+pub(crate) struct FieldIndex(HashMap<String, usize>);
+
+impl FieldIndex {
+    /// Of these fields.
+    pub(crate) fn of(fields: &Fields) -> Self {
+        if fields.len() <= SCAN_FIELDS_MAX {
+            return FieldIndex::default();
+        }
+        FieldIndex(fields.iter().enumerate().map(|(i, f)| (f.name().clone(), i)).collect())
+    }
+
+    /// Most rows have their fields in one order: `guess` is the field after the last one found.
+    pub(crate) fn find(&self, fields: &Fields, name: &str, guess: usize) -> Option<usize> {
+        if fields.get(guess).is_some_and(|f| f.name() == name) {
+            return Some(guess);
+        }
+        if fields.len() <= SCAN_FIELDS_MAX {
+            return fields.iter().position(|f| f.name() == name);
+        }
+        self.0.get(name).copied()
+    }
 }
 
 impl Column {
@@ -82,6 +112,7 @@ impl Column {
             })),
             DataType::Struct(fields) => Column::Struct(StructColumn {
                 columns: fields.iter().map(|f| Column::new(f)).collect(),
+                index: FieldIndex::of(fields),
                 fields: fields.clone(),
                 valid,
             }),
@@ -107,13 +138,10 @@ impl Column {
         }
     }
 
-    /// Takes the values from `len` on back.
+    /// Takes the values from `len` on back, and what an unfinished list or row left behind.
     pub(crate) fn truncate(&mut self, len: usize) {
-        if self.len() <= len {
-            return;
-        }
         match self {
-            Column::Null(_, n) => *n = len,
+            Column::Null(_, n) => *n = len.min(*n),
             Column::Bool(v, valid) => {
                 v.truncate(len);
                 valid.truncate(len);
@@ -157,17 +185,11 @@ impl Column {
             }
             Column::Text(b) | Column::Any(b) | Column::Binary(b) => b.push_null(),
             Column::List(l) => {
-                // What an unfinished list left behind would belong to this one.
-                l.items.truncate(l.offsets.last().map_or(0, |o| *o as usize));
                 l.offsets.push(l.offsets.last().copied().unwrap_or(0));
                 l.valid.append_null();
             }
             Column::Struct(s) => {
-                let len = s.valid.len();
-                for c in &mut s.columns {
-                    c.truncate(len);
-                    c.push_null();
-                }
+                s.columns.iter_mut().for_each(Column::push_null);
                 s.valid.append_null();
             }
         }
@@ -316,14 +338,9 @@ impl StructColumn {
         &mut self.columns
     }
 
-    /// The fields.
-    pub(crate) fn fields(&self) -> &Fields {
-        &self.fields
-    }
-
-    /// Columns and fields at once.
-    pub(crate) fn parts_mut(&mut self) -> (&Fields, &mut [Column], usize) {
-        (&self.fields, &mut self.columns, self.valid.len())
+    /// Fields, their index, columns, and how many rows are complete.
+    pub(crate) fn parts_mut(&mut self) -> (&Fields, &FieldIndex, &mut [Column], usize) {
+        (&self.fields, &self.index, &mut self.columns, self.valid.len())
     }
 
     /// Ends a row.

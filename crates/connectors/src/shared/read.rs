@@ -143,7 +143,8 @@ impl PlanNode for ReadNode {
         } else {
             format!("; {read} of {} columns", self.needed.len())
         };
-        format!("{}; {files}{columns}", self.format.describe())
+        let errors = self.outputs.get(1).map(|o| format!("; errors to {}", o.tag)).unwrap_or_default();
+        format!("{}; {files}{columns}{errors}", self.format.describe())
     }
 
     fn prune(&self, needed: &[bool]) -> Option<Arc<dyn PlanNode>> {
@@ -154,7 +155,16 @@ impl PlanNode for ReadNode {
     }
 
     fn build(&self, cx: &BuildCx) -> Result<Running> {
-        Ok(Running::Source(Box::new(FilesSource::new(self.clone(), cx.lane, cx.lanes)?)))
+        // A threshold is a fraction of all records, so that all must be counted in one lane.
+        let lanes = match self.on_bad {
+            OnBad::Output { threshold: Some(_) } if cx.lane == 0 => 1,
+            OnBad::Output { threshold: Some(_) } => {
+                let none = ReadNode { files: Arc::from([]), ..self.clone() };
+                return Ok(Running::Source(Box::new(FilesSource::new(none, 0, 1)?)));
+            }
+            _ => cx.lanes,
+        };
+        Ok(Running::Source(Box::new(FilesSource::new(self.clone(), cx.lane, lanes)?)))
     }
 }
 
@@ -375,6 +385,9 @@ impl Source for FilesSource {
 
     fn split(&mut self) -> Option<Box<dyn Source>> {
         // Half of the files that are not begun; a file is never divided.
+        if matches!(self.node.on_bad, OnBad::Output { threshold: Some(_) }) {
+            return None;
+        }
         let mut other = FilesSource::new(self.node.clone(), 0, 1).ok()?;
         other.waiting = self.waiting.split()?;
         Some(Box::new(other))

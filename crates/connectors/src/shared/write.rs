@@ -9,6 +9,7 @@ mod sink;
 pub(crate) use sink::FilesSink;
 
 use super::compression::Compression;
+use super::console::{Console, ConsoleSink};
 use arrow_array::RecordBatch;
 use arrow_schema::Schema;
 use purlin_api::transform::{BuildCx, Distribution};
@@ -66,6 +67,9 @@ impl PlanNode for WriteNode {
     }
 
     fn explain(&self) -> String {
+        if Console::of(&self.target.prefix).is_some() {
+            return format!("{}; {}", self.encoder.describe(), self.target.prefix);
+        }
         let per = if self.target.windowed { ", per window" } else { "" };
         format!("{}; {}-*{per}", self.encoder.describe(), self.target.prefix)
     }
@@ -75,7 +79,16 @@ impl PlanNode for WriteNode {
         Distribution::Single
     }
 
+    fn claims(&self) -> Vec<String> {
+        // Many may print; only one may own the files of a name.
+        let prefix = &self.target.prefix;
+        if Console::of(prefix).is_some() || self.target.beam_compat { Vec::new() } else { vec![format!("files `{prefix}-*`")] }
+    }
+
     fn build(&self, _: &BuildCx) -> Result<Running> {
+        if let Some(console) = Console::of(&self.target.prefix) {
+            return Ok(Running::Sink(Box::new(ConsoleSink::new(console, self.encoder.clone()))));
+        }
         Ok(Running::Sink(Box::new(FilesSink::new(self.clone()))))
     }
 }

@@ -25,6 +25,8 @@ purlin_spec::config! {
     /// Values are written as Python's `str` prints them: `None`, `True`, `1.0`. The files are named
     /// `PATH-SSSSS-of-NNNNN`; windowed rows go to `PATH-START-END-SSSSS-of-NNNNN`. Without rows there is
     /// one empty file. Files appear only when they are complete.
+    ///
+    /// `path: /dev/stdout` prints the rows as they come instead.
     pub struct WriteToText {
         /// What the names of the files begin with. Missing folders are made.
         pub path: Spanned<String>,

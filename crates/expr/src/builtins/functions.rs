@@ -178,7 +178,7 @@ fn getattr(_: &mut Machine<'_>, args: Args) -> Res<Value> {
 }
 
 /// `isinstance(value, class)`.
-pub(crate) fn isinstance(value: &Value, class: &Value) -> Res<bool> {
+fn isinstance(value: &Value, class: &Value) -> Res<bool> {
     match class {
         Value::Type(name) => Ok(is_subtype(class::class_of(value), name)),
         Value::Tuple(classes) => {

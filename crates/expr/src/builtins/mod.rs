@@ -17,7 +17,6 @@ use std::sync::Arc;
 pub(crate) use class::construct;
 pub(crate) use datetime::time_arithmetic;
 pub(crate) use format::format_value;
-pub(crate) use functions::isinstance;
 pub(crate) use percent::percent_format;
 pub(crate) use text::is_space;
 

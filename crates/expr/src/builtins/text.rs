@@ -88,6 +88,7 @@ pub(super) fn find(name: &str) -> Option<TextMethod> {
 }
 
 pub(super) fn names() -> Vec<&'static str> {
+    TABLE.iter().map(|(name, _)| *name).collect()
 }
 
 /// White space as `str.isspace` and `str.strip` see it.

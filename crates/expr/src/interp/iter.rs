@@ -224,7 +224,7 @@ impl Machine<'_> {
             }
             Iter::Filter(function, inner) => loop {
                 let Some(value) = self.next(inner)? else { break None };
-                let kept = match function {
+                let kept = match &*function {
                     Value::None => value.truthy(),
                     f => self.call(f, Args::of(vec![value.clone()]))?.truthy(),
                 };

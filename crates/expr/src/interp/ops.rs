@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use num_bigint::BigInt;
 use num_integer::Integer as _;
-use num_traits::{FromPrimitive as _, Pow as _, Signed as _, ToPrimitive as _, Zero as _};
+use num_traits::{FromPrimitive as _, Signed as _, ToPrimitive as _, Zero as _};
 
 use super::Machine;
 use crate::builtins;

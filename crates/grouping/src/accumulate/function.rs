@@ -5,10 +5,11 @@ use super::extreme::{KeyExtreme, PrimitiveExtreme, Side};
 use super::list::{Element, ListAccumulator, item_of};
 use super::nothing::NothingAccumulator;
 use super::sum::{FloatSumAccumulator, IntSumAccumulator, Moment, float_state, int_state};
+use super::top::TopAccumulator;
 use super::truth::{Quantifier, TruthAccumulator};
 use super::{Accumulator, NullRule};
 use arrow_array::types::{Float64Type, Int64Type, TimestampMicrosecondType};
-use arrow_schema::{DataType, Field};
+use arrow_schema::{DataType, Field, FieldRef};
 use purlin_api::key::encodes;
 use purlin_api::shape::{is_any, nullable, nullable_type, type_name};
 use purlin_api::{Error, Result};
@@ -26,6 +27,7 @@ enum Kind {
     Count,
     Group,
     Concat,
+    Top(Side, usize),
 }
 
 /// An aggregate function for values of one type.
@@ -68,7 +70,7 @@ impl AggregateFn {
             Kind::Mean => DataType::Float64,
             Kind::Truth(_) => DataType::Boolean,
             Kind::Count => DataType::Int64,
-            Kind::Group => {
+            Kind::Group | Kind::Top(..) => {
                 let item = nullable(input).with_name("item");
                 DataType::List(Arc::new(item))
             }
@@ -76,12 +78,28 @@ impl AggregateFn {
         let nulls = match kind {
             Kind::Sum | Kind::Mean | Kind::Extreme(_) => input.is_nullable() || null,
             Kind::Concat => null,
-            Kind::Truth(_) | Kind::Count | Kind::Group => false,
+            Kind::Truth(_) | Kind::Count | Kind::Group | Kind::Top(..) => false,
         };
         Ok(AggregateFn { kind, input: input.clone(), output, nulls, null_fails: false })
     }
 
-    /// Whether a null in `sum`, `mean`, `max`, `min` and `concat` fails the run, as in Beam, rather than
+    /// The `n` greatest (or least) values as a list, best first: Beam's `TopCombineFn`. `Err` is a message
+    /// for the author.
+    pub fn top(n: usize, least: bool, input: &Field) -> Result<Self, String> {
+        if is_any(input) || !encodes(input.data_type()) {
+            return Err(format!("`top` needs values of one type, not {}", type_name(input)));
+        }
+        let item = nullable(input).with_name("item");
+        Ok(AggregateFn {
+            kind: Kind::Top(if least { Side::Min } else { Side::Max }, n),
+            input: input.clone(),
+            output: DataType::List(Arc::new(item)),
+            nulls: false,
+            null_fails: false,
+        })
+    }
+
+    /// Whether a null in `sum`, `mean`, `max`, `min`, `concat` and `top` fails the run, as in Beam, rather than
     /// being skipped.
     #[must_use]
     pub fn failing_on_null(mut self, fails: bool) -> Self {
@@ -101,6 +119,7 @@ impl AggregateFn {
             Kind::Count => "count",
             Kind::Group => "group",
             Kind::Concat => "concat",
+            Kind::Top(..) => "top",
         }
     }
 
@@ -140,7 +159,9 @@ impl AggregateFn {
             Kind::Mean => self.moment(Moment::Mean, nulls),
             Kind::Extreme(side) => match &self.output {
                 t @ DataType::Int64 => Box::new(PrimitiveExtreme::<Int64Type>::new(side, nulls, t.clone())),
-                t @ DataType::Float64 => Box::new(PrimitiveExtreme::<Float64Type>::new(side, nulls, t.clone())),
+                t @ DataType::Float64 => {
+                    Box::new(PrimitiveExtreme::<Float64Type>::new(side, nulls, t.clone()))
+                }
                 t @ DataType::Timestamp(..) => {
                     Box::new(PrimitiveExtreme::<TimestampMicrosecondType>::new(side, nulls, t.clone()))
                 }
@@ -150,6 +171,7 @@ impl AggregateFn {
             Kind::Count => Box::new(CountAccumulator::new()),
             Kind::Group => self.list(Element::Item, nulls)?,
             Kind::Concat => self.list(Element::List, nulls)?,
+            Kind::Top(side, n) => Box::new(TopAccumulator::new(side, n, nulls, self.item()?)?),
         })
     }
 
@@ -162,8 +184,11 @@ impl AggregateFn {
     }
 
     fn list(&self, element: Element, nulls: NullRule) -> Result<Box<dyn Accumulator>> {
-        let item = item_of(&self.output).ok_or_else(|| Error::internal("a list aggregate without a list"))?;
-        Ok(Box::new(ListAccumulator::new(element, item, nulls)))
+        Ok(Box::new(ListAccumulator::new(element, self.item()?, nulls)))
+    }
+
+    fn item(&self) -> Result<FieldRef> {
+        item_of(&self.output).ok_or_else(|| Error::internal("a list aggregate without a list"))
     }
 
     fn null_rule(&self) -> NullRule {
@@ -172,7 +197,9 @@ impl AggregateFn {
         }
         NullRule::Fail(match self.kind {
             Kind::Sum | Kind::Mean => "TypeError: unsupported operand type(s) for +: a number and 'NoneType'",
-            Kind::Extreme(Side::Max) => "TypeError: '>' not supported between a value and 'NoneType'",
+            Kind::Extreme(Side::Max) | Kind::Top(..) => {
+                "TypeError: '>' not supported between a value and 'NoneType'"
+            }
             Kind::Extreme(Side::Min) => "TypeError: '<' not supported between a value and 'NoneType'",
             Kind::Concat => "TypeError: 'NoneType' object is not iterable",
             Kind::Truth(_) | Kind::Count | Kind::Group => return NullRule::Skip,

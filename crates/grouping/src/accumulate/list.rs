@@ -188,7 +188,8 @@ impl ListAccumulator {
         });
         // Null lists are skipped, even where values lie under them.
         let groups = groups.iter().zip(offsets).enumerate();
-        let groups = groups.flat_map(|(i, (g, n))| std::iter::repeat_n(if lists.is_null(i) { NONE } else { *g }, n));
+        let groups =
+            groups.flat_map(|(i, (g, n))| std::iter::repeat_n(if lists.is_null(i) { NONE } else { *g }, n));
         self.add_items(groups, &lists.values().slice(start, len))
     }
 }

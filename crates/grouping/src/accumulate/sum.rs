@@ -52,7 +52,8 @@ impl IntSum {
             return Ok(None);
         }
         let fits = i64::try_from(self.sum);
-        fits.map(Some).map_err(|_| Error::data(format!("the sum {} does not fit an int of 64 bits", self.sum)))
+        fits.map(Some)
+            .map_err(|_| Error::data(format!("the sum {} does not fit an int of 64 bits", self.sum)))
     }
 
     fn mean(&self) -> Option<f64> {

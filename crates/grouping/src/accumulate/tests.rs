@@ -3,7 +3,8 @@ use arrow_array::builder::{Int64Builder, ListBuilder, MapBuilder, StringBuilder}
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type, TimestampMicrosecondType};
 use arrow_array::{
-    BinaryArray, BooleanArray, Float64Array, Int64Array, ListArray, NullArray, StringArray, TimestampMicrosecondArray,
+    BinaryArray, BooleanArray, Float64Array, Int64Array, ListArray, NullArray, StringArray,
+    TimestampMicrosecondArray,
 };
 use arrow_schema::{DataType, Field};
 use proptest::prelude::*;
@@ -56,7 +57,10 @@ fn sums() {
 
 #[test]
 fn a_sum_may_leave_its_type_on_the_way_but_not_at_the_end() {
-    assert_eq!(int(&run("sum", Int64Array::from(vec![i64::MAX, i64::MAX, -i64::MAX, -5]))), Some(i64::MAX - 5));
+    assert_eq!(
+        int(&run("sum", Int64Array::from(vec![i64::MAX, i64::MAX, -i64::MAX, -5]))),
+        Some(i64::MAX - 5)
+    );
     let values: ArrayRef = Arc::new(Int64Array::from(vec![i64::MAX, 1]));
     let mut a = function("sum", &values).accumulator().unwrap();
     a.resize(1);
@@ -120,7 +124,10 @@ fn extremes() {
     assert!(float(&run("max", Float64Array::from(vec![1.0, f64::NAN, 2.0]))).unwrap().is_nan());
     assert_eq!(float(&run("min", Float64Array::from(vec![f64::NAN, 1.0]))), Some(1.0));
     assert_eq!(run("max", StringArray::from(vec!["b", "a", "\u{e9}"])).as_string::<i32>().value(0), "\u{e9}");
-    assert_eq!(run("min", StringArray::from(vec![Some("b"), None, Some("")])).as_string::<i32>().value(0), "");
+    assert_eq!(
+        run("min", StringArray::from(vec![Some("b"), None, Some("")])).as_string::<i32>().value(0),
+        ""
+    );
     assert!(run("min", StringArray::from(vec![None::<&str>])).is_null(0));
     assert_eq!(run("max", BinaryArray::from(vec![b"a".as_slice(), b"\0"])).as_binary::<i32>().value(0), b"a");
     assert!(truth(&run("max", BooleanArray::from(vec![false, true]))));
@@ -164,6 +171,7 @@ fn truths_are_those_of_python() {
         ("{}", false),
         ("false", false),
         ("[0]", true),
+        ("[[]]", true),
         ("\"0\"", true),
         ("0.1", true),
         ("true", true),
@@ -202,12 +210,31 @@ fn lists() {
 }
 
 #[test]
+fn tops() {
+    let values: ArrayRef =
+        Arc::new(Int64Array::from(vec![Some(2), Some(9), None, Some(4), Some(9), Some(-1)]));
+    let field = Field::new("v", DataType::Int64, true);
+    for (n, least, expected) in [
+        (3, false, vec![9, 9, 4]),
+        (2, true, vec![-1, 2]),
+        (9, true, vec![-1, 2, 4, 9, 9]),
+        (0, false, vec![]),
+    ] {
+        let mut a = AggregateFn::top(n, least, &field).unwrap().accumulator().unwrap();
+        a.resize(1);
+        a.update(&[0; 6], &values).unwrap();
+        let out = a.emit(&[0]).unwrap();
+        assert_eq!(out.as_list::<i32>().value(0).as_primitive::<Int64Type>().values(), &expected[..]);
+    }
+}
+
+#[test]
 fn a_list_keeps_no_more_than_it_must() {
     let values: ArrayRef = Arc::new(Int64Array::from_iter_values(0..4096));
     let mut a = function("group", &values).accumulator().unwrap();
     a.resize(2);
     for round in 0..200 {
-        a.update(&vec![round % 2; 8], &values.slice(round as usize, 8)).unwrap();
+        a.update(&[round % 2; 8], &values.slice(round as usize, 8)).unwrap();
         a.clear((round + 1) % 2);
     }
     // 1600 values came, 8 are left, and at most about as many more wait to be swept.
@@ -251,7 +278,10 @@ fn nulls_fail_the_run_if_told_to() {
 /// The functions that a column of a type takes.
 fn functions(values: &ArrayRef) -> Vec<AggregateFn> {
     let field = Field::new("v", values.data_type().clone(), true);
-    NAMES.iter().filter_map(|name| AggregateFn::resolve(name, &field).ok()).collect()
+    let mut all: Vec<_> = NAMES.iter().filter_map(|name| AggregateFn::resolve(name, &field).ok()).collect();
+    all.push(AggregateFn::top(2, false, &field).unwrap());
+    all.push(AggregateFn::top(3, true, &field).unwrap());
+    all
 }
 
 fn any_column() -> impl Strategy<Value = ArrayRef> {
@@ -268,13 +298,12 @@ fn any_column() -> impl Strategy<Value = ArrayRef> {
             .prop_map(|v| Arc::new(Float64Array::from(v)) as ArrayRef),
         prop::collection::vec(prop::option::of("[a-c\u{0}]{0,2}"), n.clone())
             .prop_map(|v| Arc::new(StringArray::from(v)) as ArrayRef),
-        prop::collection::vec(prop::option::of(prop::collection::vec(prop::option::of(0..3_i64), 0..3)), n).prop_map(
-            |v| {
+        prop::collection::vec(prop::option::of(prop::collection::vec(prop::option::of(0..3_i64), 0..3)), n)
+            .prop_map(|v| {
                 let mut b = ListBuilder::new(Int64Builder::new());
                 v.into_iter().for_each(|l| b.append_option(l));
                 Arc::new(b.finish()) as ArrayRef
-            }
-        ),
+            }),
     ]
 }
 

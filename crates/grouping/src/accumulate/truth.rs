@@ -98,13 +98,21 @@ fn truths(values: &ArrayRef, json: bool) -> Result<Vec<bool>> {
     Ok(match values.data_type() {
         DataType::Null => vec![false; values.len()],
         DataType::Boolean => values.as_boolean().iter().map(|b| b == Some(true)).collect(),
-        DataType::Int64 => values.as_primitive::<Int64Type>().iter().map(|v| v.is_some_and(|v| v != 0)).collect(),
+        DataType::Int64 => {
+            values.as_primitive::<Int64Type>().iter().map(|v| v.is_some_and(|v| v != 0)).collect()
+        }
         DataType::Float64 => {
             values.as_primitive::<Float64Type>().iter().map(|v| v.is_some_and(|v| v != 0.0)).collect()
         }
-        DataType::Utf8 if json => values.as_string::<i32>().iter().map(|v| v.is_some_and(json_truth)).collect(),
-        DataType::Utf8 => values.as_string::<i32>().iter().map(|v| v.is_some_and(|v| !v.is_empty())).collect(),
-        DataType::Binary => values.as_binary::<i32>().iter().map(|v| v.is_some_and(|v| !v.is_empty())).collect(),
+        DataType::Utf8 if json => {
+            values.as_string::<i32>().iter().map(|v| v.is_some_and(json_truth)).collect()
+        }
+        DataType::Utf8 => {
+            values.as_string::<i32>().iter().map(|v| v.is_some_and(|v| !v.is_empty())).collect()
+        }
+        DataType::Binary => {
+            values.as_binary::<i32>().iter().map(|v| v.is_some_and(|v| !v.is_empty())).collect()
+        }
         DataType::List(_) => rows.map(|i| valid(i) && values.as_list::<i32>().value_length(i) > 0).collect(),
         DataType::Map(..) => rows.map(|i| valid(i) && values.as_map().value_length(i) > 0).collect(),
         DataType::Struct(_) | DataType::Timestamp(..) => rows.map(valid).collect(),
@@ -117,7 +125,13 @@ fn json_truth(text: &str) -> bool {
     let text = text.trim();
     match text {
         "null" | "false" | "" | "\"\"" => false,
-        _ if text.starts_with(['[', '{']) => text.chars().skip(1).any(|c| !c.is_whitespace() && c != ']' && c != '}'),
-        _ => text.parse::<f64>().map_or(true, |v| v != 0.0),
+        // A list or a row: what is between the brackets.
+        _ if text.starts_with(['[', '{']) => {
+            let mut inner = text.chars();
+            inner.next();
+            inner.next_back();
+            !inner.as_str().trim().is_empty()
+        }
+        _ => text.parse::<f64>() != Ok(0.0),
     }
 }

@@ -108,7 +108,11 @@ fn all<T: Clone + 'static>(pieces: &[Piece], of: impl Fn(&Piece) -> &Each<T>) ->
     each.into_iter()
 }
 
-fn dict<T: Clone + Eq + Hash + 'static>(pieces: &[Piece], of: impl Fn(&Piece) -> &Each<T>, empty: T) -> Dict<T> {
+fn dict<T: Clone + Eq + Hash + 'static>(
+    pieces: &[Piece],
+    of: impl Fn(&Piece) -> &Each<T>,
+    empty: T,
+) -> Dict<T> {
     match one(pieces, &of) {
         Some(value) => Dict::one(value.clone()),
         None => Dict::from_rows(all(pieces, of), empty),

@@ -33,7 +33,8 @@ impl Panes {
     pub(super) fn new(aggregate: Aggregate) -> Result<Self> {
         let retracts = if aggregate.windowing.accumulation == AccumulationMode::Retracting {
             let results = aggregate.emitted();
-            let results = results.fields().iter().skip(aggregate.keys.len()).take(aggregate.aggregations.len());
+            let results =
+                results.fields().iter().skip(aggregate.keys.len()).take(aggregate.aggregations.len());
             let types: Vec<DataType> = results.map(|f| f.data_type().clone()).collect();
             Some(KeyCodec::new(&types)?)
         } else {

@@ -171,7 +171,8 @@ impl PartialOperator {
 
     fn group(&mut self, batch: &Batch, cx: &mut OpCx) -> Result<()> {
         let aggregate = &self.partial.aggregate;
-        let keys = HashedKeys::new(&aggregate.codec, &aggregate.key_columns(batch)?, batch.len(), &self.random)?;
+        let keys =
+            HashedKeys::new(&aggregate.codec, &aggregate.key_columns(batch)?, batch.len(), &self.random)?;
         let parts = Parts::new(batch);
         let columns = Columns::new(batch.rows.columns(), &self.partial.feeds, |c| parts.ordered(c))?;
         let mut new_groups = 0;
@@ -229,7 +230,8 @@ impl PartialOperator {
             }
             Mode::Probe { rows, groups } if *rows >= PROBE_ROWS => {
                 let pays = *groups * 100 <= *rows * GROUPS_PERCENT_MAX;
-                self.mode = if pays { Mode::Probe { rows: 0, groups: 0 } } else { Mode::Pass { rows: PASS_ROWS } };
+                self.mode =
+                    if pays { Mode::Probe { rows: 0, groups: 0 } } else { Mode::Pass { rows: PASS_ROWS } };
                 !pays
             }
             Mode::Probe { .. } => false,

@@ -17,9 +17,18 @@ pub(super) struct HashedKeys {
 }
 
 impl HashedKeys {
-    pub(super) fn new(codec: &KeyCodec, columns: &[ArrayRef], rows: usize, random: &RandomState) -> Result<Self> {
+    pub(super) fn new(
+        codec: &KeyCodec,
+        columns: &[ArrayRef],
+        rows: usize,
+        random: &RandomState,
+    ) -> Result<Self> {
         let keys = codec.encode(columns, rows)?;
-        let hashes = if columns.is_empty() { vec![0; rows] } else { keys.iter().map(|k| random.hash_one(k)).collect() };
+        let hashes = if columns.is_empty() {
+            vec![0; rows]
+        } else {
+            keys.iter().map(|k| random.hash_one(k)).collect()
+        };
         Ok(HashedKeys { keys, hashes })
     }
 
@@ -67,7 +76,10 @@ impl KeyTable {
     }
 
     fn size_bytes(&self) -> usize {
-        self.table.capacity() * 5 + self.hashes.capacity() * 8 + self.bytes.capacity() + self.ends.capacity() * 8
+        self.table.capacity() * 5
+            + self.hashes.capacity() * 8
+            + self.bytes.capacity()
+            + self.ends.capacity() * 8
     }
 }
 
@@ -93,7 +105,12 @@ impl Groups {
     }
 
     /// The groups of rows, new ones included; `row` names a row of `keys` by place.
-    pub(super) fn intern(&mut self, keys: &HashedKeys, rows: impl Iterator<Item = usize>, into: &mut Vec<u32>) {
+    pub(super) fn intern(
+        &mut self,
+        keys: &HashedKeys,
+        rows: impl Iterator<Item = usize>,
+        into: &mut Vec<u32>,
+    ) {
         into.clear();
         // Equal neighbours are frequent: one key, no key, sorted input.
         let mut last: Option<(&[u8], u64, u32)> = None;
@@ -116,7 +133,13 @@ impl Groups {
     }
 
     /// Adds rows to their groups. `columns` are those of the input, in the order of `groups`.
-    pub(super) fn add(&mut self, groups: &[u32], feeds: &[Feed], columns: &Columns, rows: Range<usize>) -> Result<()> {
+    pub(super) fn add(
+        &mut self,
+        groups: &[u32],
+        feeds: &[Feed],
+        columns: &Columns,
+        rows: Range<usize>,
+    ) -> Result<()> {
         for (accumulator, feed) in self.accumulators.iter_mut().zip(feeds) {
             columns.feed(feed, rows.clone(), accumulator.as_mut(), groups)?;
         }
@@ -177,7 +200,8 @@ impl Columns {
         let mut columns = vec![None; all.len()];
         for index in feeds.iter().flat_map(Feed::columns) {
             let column = all.get(index).zip(columns.get_mut(index));
-            let (from, to) = column.ok_or_else(|| Error::internal(format!("column {index} of {}", all.len())))?;
+            let (from, to) =
+                column.ok_or_else(|| Error::internal(format!("column {index} of {}", all.len())))?;
             if to.is_none() {
                 *to = Some(order(from)?);
             }
@@ -215,7 +239,8 @@ impl Columns {
                 accumulator.update(groups, &nothing)
             }
             Feed::States(range) => {
-                let states: Vec<ArrayRef> = range.clone().map(|i| self.get(i, &rows)).collect::<Result<_>>()?;
+                let states: Vec<ArrayRef> =
+                    range.clone().map(|i| self.get(i, &rows)).collect::<Result<_>>()?;
                 accumulator.merge_state(groups, &states)
             }
         }

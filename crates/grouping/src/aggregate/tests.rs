@@ -25,7 +25,8 @@ fn batch(rows: &[Row], window_fn: &WindowFn) -> Batch {
     let values = Int64Array::from_iter(placed.iter().map(|(r, _)| r.1));
     let cents = Float64Array::from_iter(placed.iter().map(|(r, _)| r.1.map(|v| v as f64 / 100.0)));
     Batch {
-        rows: RecordBatch::try_new(schema(), vec![Arc::new(keys), Arc::new(values), Arc::new(cents)]).unwrap(),
+        rows: RecordBatch::try_new(schema(), vec![Arc::new(keys), Arc::new(values), Arc::new(cents)])
+            .unwrap(),
         times: Times::Each(placed.iter().map(|(r, _)| r.2 * 1_000_000).collect()),
         windows: Dict::from_rows(placed.iter().map(|(_, w)| w.clone()), Window::Global),
         panes: Dict::one(Pane::UNKNOWN),
@@ -224,7 +225,12 @@ fn sessions_merge() {
     let w = Windowing::of(WindowFn::Sessions { gap: 10_000_000 });
     let a = aggregate(&[("count", 1), ("sum", 1)], &[0], w.clone());
     let mut d = Driver::new(a.operator().unwrap(), 100);
-    let rows = [(Some("a"), Some(1), 0), (Some("a"), Some(2), 19), (Some("b"), Some(3), 5), (Some("a"), Some(4), 10)];
+    let rows = [
+        (Some("a"), Some(1), 0),
+        (Some("a"), Some(2), 19),
+        (Some("b"), Some(3), 5),
+        (Some("a"), Some(4), 10),
+    ];
     d.batch(batch(&rows, &w.window_fn));
     let mut out = lines(&d.end());
     out.sort();
@@ -365,8 +371,8 @@ fn a_partial_step_gives_up_where_it_does_not_pay() {
 }
 
 enum Either {
-    Whole(super::whole::WholeWindows),
-    Panes(super::general::Panes),
+    Whole(Box<super::whole::WholeWindows>),
+    Panes(Box<super::general::Panes>),
 }
 
 impl Operator for Either {
@@ -392,9 +398,9 @@ impl Operator for Either {
 
 fn driver(a: &Aggregate, general: bool, rows_max: usize) -> Driver<Either> {
     let operator = if general {
-        Either::Panes(super::general::Panes::new(a.clone()).unwrap())
+        Either::Panes(Box::new(super::general::Panes::new(a.clone()).unwrap()))
     } else {
-        Either::Whole(super::whole::WholeWindows::new(a.clone()).unwrap())
+        Either::Whole(Box::new(super::whole::WholeWindows::new(a.clone()).unwrap()))
     };
     Driver::new(operator, rows_max)
 }
@@ -432,7 +438,8 @@ fn any_window_fn() -> impl Strategy<Value = WindowFn> {
 }
 
 fn any_windowing() -> impl Strategy<Value = Windowing> {
-    let trigger = prop_oneof![Just(Trigger::Default), Just(Trigger::AfterWatermark { early: None, late: None })];
+    let trigger =
+        prop_oneof![Just(Trigger::Default), Just(Trigger::AfterWatermark { early: None, late: None })];
     let accumulation = prop::sample::select(vec![
         AccumulationMode::Discarding,
         AccumulationMode::Accumulating,
@@ -440,9 +447,15 @@ fn any_windowing() -> impl Strategy<Value = Windowing> {
     ]);
     let lateness = prop_oneof![Just(0), 1..40_000_000_i64];
     let late = prop::option::of(Just("late".to_owned()));
-    (any_window_fn(), trigger, accumulation, lateness, late).prop_map(|(window_fn, trigger, accumulation, l, late)| {
-        Windowing { window_fn, trigger, accumulation, allowed_lateness: l, late_output: late }
-    })
+    (any_window_fn(), trigger, accumulation, lateness, late).prop_map(
+        |(window_fn, trigger, accumulation, l, late)| Windowing {
+            window_fn,
+            trigger,
+            accumulation,
+            allowed_lateness: l,
+            late_output: late,
+        },
+    )
 }
 
 /// Plays events, rows cut into batches of `cut`, and returns everything that came out, sorted, and the

@@ -3,10 +3,10 @@
 //! Each window has a table of its keys. Within the allowed lateness a window that went out stays: every
 //! late row makes a pane of its own.
 
+use super::Aggregate;
 use super::emit::{Each, Emitter, Piece};
 use super::parts::Parts;
 use super::table::{Columns, Groups, HashedKeys};
-use super::Aggregate;
 use ahash::RandomState;
 use arrow_array::UInt32Array;
 use arrow_select::take::take;
@@ -135,7 +135,13 @@ impl WholeWindows {
     }
 
     /// One late row for each of these groups.
-    fn late_panes(&mut self, part: &Part<'_>, places: &UInt32Array, groups: &[u32], cx: &mut OpCx) -> Result<()> {
+    fn late_panes(
+        &mut self,
+        part: &Part<'_>,
+        places: &UInt32Array,
+        groups: &[u32],
+        cx: &mut OpCx,
+    ) -> Result<()> {
         let (once, forgets) = (self.fires_once(), self.forgets());
         let retracts = self.aggregate.windowing.accumulation == AccumulationMode::Retracting;
         let state = state_of(&mut self.fired, part.window, &self.aggregate)?;
@@ -179,8 +185,11 @@ impl WholeWindows {
         let mut room = cx.rows_max.max(1);
         loop {
             if self.closing.is_none() {
-                self.closing = pop_until(&mut self.open, cx.watermark)
-                    .map(|((_, window), state)| Closing { window, state, next: 0 });
+                self.closing = pop_until(&mut self.open, cx.watermark).map(|((_, window), state)| Closing {
+                    window,
+                    state,
+                    next: 0,
+                });
             }
             let Some(mut closing) = self.closing.take() else { break };
             if room == 0 {
@@ -249,7 +258,8 @@ impl WholeWindows {
 impl Operator for WholeWindows {
     fn on_batch(&mut self, _port: Port, batch: Batch, cx: &mut OpCx) -> Result<More> {
         let aggregate = &self.aggregate;
-        let keys = HashedKeys::new(&aggregate.codec, &aggregate.key_columns(&batch)?, batch.len(), &self.random)?;
+        let keys =
+            HashedKeys::new(&aggregate.codec, &aggregate.key_columns(&batch)?, batch.len(), &self.random)?;
         let parts = Parts::new(&batch);
         let columns = Columns::new(batch.rows.columns(), &aggregate.feeds, |c| parts.ordered(c))?;
         let mut late = Vec::new();

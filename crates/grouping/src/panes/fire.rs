@@ -179,10 +179,10 @@ fn timing(slot: &Slot, cause: Cause, expiry: EventTime, watermark: EventTime) ->
         Cause::Row | Cause::Timer if watermark < end => Timing::Early,
         // Beam calls no pane on time that a row or a clock caused.
         Cause::Row | Cause::Timer => Timing::Late,
-        Cause::End if first => Timing::OnTime,
+        Cause::End => Timing::OnTime,
         // Only while rows still hold the watermark: else downstream is past the window already.
         Cause::Expiry if first && (expiry <= end || slot.stamp.is_some()) => Timing::OnTime,
-        Cause::End | Cause::Expiry => Timing::Late,
+        Cause::Expiry => Timing::Late,
     }
 }
 

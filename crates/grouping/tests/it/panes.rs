@@ -278,6 +278,46 @@ fn holds_are_few_and_follow_their_windows() {
 }
 
 #[test]
+fn a_hold_stays_for_the_on_time_pane_and_no_longer() {
+    let early = early_late(Trigger::AfterCount(2), Trigger::AfterCount(1));
+    let mut s = Sim::new(windowing(FIXED, early, 50), TimestampCombiner::Earliest);
+    s.row("a", 3, 1);
+    gives(s.row("a", 4, 2), &["a [0,10) [1, 2] EARLY 0/-1 first @3"]);
+    s.watermark(8);
+    assert_eq!(s.output, seconds(3));
+    // So the next pane is not behind the one before it.
+    s.row("a", 9, 3);
+    gives(s.watermark(12), &["a [0,10) [3] ON_TIME 1/0 @3"]);
+    assert!(s.holds.is_empty());
+    // Behind the watermark there is nothing to hold for.
+    gives(s.row("a", 5, 4), &["a [0,10) [4] LATE 2/1 @9"]);
+
+    // Without an on-time pane there is nothing to wait for.
+    let mut s = Sim::new(windowing(FIXED, again(Trigger::AfterCount(1)), 0), TimestampCombiner::Earliest);
+    s.row("a", 3, 1);
+    assert!(s.holds.is_empty());
+
+    // The end passes without a pane, though one might have come.
+    let all =
+        Trigger::AfterAll(vec![Trigger::AfterWatermark { early: None, late: None }, Trigger::AfterCount(9)]);
+    let mut s = sim(windowing(FIXED, Trigger::AfterAny(vec![again(Trigger::AfterCount(1)), all]), 50));
+    s.row("a", 3, 1);
+    assert!(!s.holds.is_empty());
+    gives(s.watermark(12), &[]);
+    assert_eq!(s.output, seconds(12));
+}
+
+#[test]
+fn a_closed_window_rings_no_more() {
+    let any = Trigger::AfterAny(vec![Trigger::AfterCount(2), Trigger::AfterProcessingTime(5 * SECOND)]);
+    let mut s = sim(windowing(FIXED, any, 0));
+    s.row("a", 1, 1);
+    assert_eq!(s.driver.next_timer(), Some(seconds(5)));
+    s.row("a", 2, 2);
+    assert_eq!((s.driver.next_timer(), s.driver.len()), (None, 1));
+}
+
+#[test]
 fn timestamps_of_panes() {
     let run = |combiner| {
         let mut s = Sim::new(windowing(SESSIONS, Trigger::Default, 0), combiner);

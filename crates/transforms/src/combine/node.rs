@@ -30,7 +30,7 @@ impl Computed {
         let mut failures = Vec::new();
         let mut columns = batch.rows.columns().to_vec();
         for value in self.values.iter() {
-            columns.push(value.eval(&batch.rows, &mut failures)?);
+            columns.push(value.eval(&batch.rows, cx.now, &mut failures)?);
         }
         // There is no error output: a failure ends the run here.
         errors.split(&batch, failures, cx)?;

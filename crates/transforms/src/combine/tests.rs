@@ -111,7 +111,7 @@ fn two_steps_give_what_one_gives() {
     let t: Combine = config(v.clone()).unwrap();
     let shape = testing::shape_of(rows).unwrap();
     let node = testing::bind(&t, &[testing::input(shape.clone())], false).unwrap();
-    assert_eq!(node.columns_needed(&[], &[shape.clone()]), [vec![true, true, false]]);
+    assert_eq!(node.columns_needed(&[], std::slice::from_ref(&shape)), [vec![true, true, false]]);
     let lifted = node.lift().unwrap();
     let mut partial = Driver::new(lifted.partial.as_ref()).unwrap();
     partial.push_json(rows).unwrap();

@@ -223,7 +223,10 @@ fn push(column: &mut Column, text: &str, spec: &CsvColumn, csv: &Csv) -> Result<
     // Zeros that a number would lose: the sample was of numbers without any.
     let loses = || !spec.declared && !csv.layout.beam_compat && cell::has_leading_zero(text);
     let read = match spec.cell_type {
-        CellType::Text => Some(column.push_text(text)),
+        CellType::Text => {
+            column.push_text(text);
+            Some(())
+        }
         CellType::Int => cell::integer(text).filter(|_| !loses()).map(|i| column.push_int(i)),
         CellType::Float => cell::float(text).filter(|_| !loses()).map(|f| column.push_float(f)),
         CellType::Bool => cell::boolean(text).map(|b| column.push_bool(b)),

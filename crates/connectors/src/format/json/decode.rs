@@ -1,7 +1,7 @@
 //! JSON records into columns. The parser behind is serde_json; only `visit` knows that.
 
-use super::visit::{Index, MARK, Row, Rules};
-use crate::format::columns::Column;
+use super::visit::{MARK, Path, Row, Rules};
+use crate::format::columns::{Column, FieldIndex};
 use crate::format::text::utf8;
 use crate::shared::read::{Decoder, Fate, Format, RowError, Stop, batch_of};
 use crate::shared::records::Record;
@@ -32,7 +32,7 @@ impl Format for Json {
     fn decoder(&self, schema: &SchemaRef, needed: &[bool]) -> Box<dyn Decoder> {
         Box::new(JsonDecoder {
             json: self.clone(),
-            index: Index::of(schema.fields()),
+            index: FieldIndex::of(schema.fields()),
             schema: schema.clone(),
             needed: needed.to_vec(),
             columns: Vec::new(),
@@ -47,7 +47,7 @@ impl Format for Json {
 
 struct JsonDecoder {
     json: Json,
-    index: Index,
+    index: FieldIndex,
     schema: SchemaRef,
     needed: Vec<bool>,
     columns: Vec<Column>,
@@ -70,7 +70,7 @@ impl JsonDecoder {
             columns: &mut self.columns,
             rows: self.rows,
             rules,
-            path: "",
+            path: Path::default(),
         }
         .deserialize(&mut parser)?;
         parser.end()

@@ -1,18 +1,15 @@
 //! One JSON value appended to a column while it is parsed: nothing is built in between.
 
-use crate::format::columns::{Column, StructColumn};
+use crate::format::columns::{Column, FieldIndex, StructColumn};
 use crate::format::python_text::json_repr;
 use arrow_schema::Fields;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
-use std::collections::HashMap;
 use std::fmt;
 
 /// Deepest nesting of values kept as JSON text; typed values are held by the parser's own limit of 128.
 const ANY_DEPTH_MAX: usize = 120;
-/// Objects with more fields than this find them by hash, smaller ones by looking through.
-const SCAN_FIELDS_MAX: usize = 16;
 
 /// What to do with nested values in text columns, and with keys that the schema does not have.
 #[derive(Clone, Copy, Debug)]
@@ -23,41 +20,34 @@ pub(super) struct Rules {
     pub(super) extra_keys: bool,
 }
 
-/// The fields of an object, found by name.
-#[derive(Debug, Default)]
-pub(super) struct Index(HashMap<String, usize>);
+/// Where in a row a value is, for messages; written out only when one is needed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Path<'a> {
+    parent: Option<&'a Path<'a>>,
+    name: &'a str,
+    /// What follows the name: `.` for a row, `[]` for a list.
+    end: &'static str,
+}
 
-impl Index {
-    /// Of these fields.
-    pub(super) fn of(fields: &Fields) -> Self {
-        if fields.len() <= SCAN_FIELDS_MAX {
-            return Index::default();
+impl fmt::Display for Path<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(parent) = self.parent {
+            parent.fmt(f)?;
         }
-        Index(fields.iter().enumerate().map(|(i, f)| (f.name().clone(), i)).collect())
-    }
-
-    /// Most objects have their keys in one order: `guess` is the field after the last one found.
-    fn find(&self, fields: &Fields, key: &str, guess: usize) -> Option<usize> {
-        if fields.get(guess).is_some_and(|f| f.name() == key) {
-            return Some(guess);
-        }
-        if fields.len() <= SCAN_FIELDS_MAX {
-            return fields.iter().position(|f| f.name() == key);
-        }
-        self.0.get(key).copied()
+        write!(f, "{}{}", self.name, self.end)
     }
 }
 
 /// Appends the object that a row is.
 pub(super) struct Row<'a> {
     pub(super) fields: &'a Fields,
-    pub(super) index: &'a Index,
+    pub(super) index: &'a FieldIndex,
     pub(super) columns: &'a mut [Column],
     /// Rows in the columns before this one.
     pub(super) rows: usize,
     pub(super) rules: Rules,
-    /// What to call this object in messages: nothing for the row, else its path with a dot.
-    pub(super) path: &'a str,
+    /// What to call this object in messages: nothing for the row itself.
+    pub(super) path: Path<'a>,
 }
 
 impl<'de> DeserializeSeed<'de> for Row<'_> {
@@ -92,8 +82,10 @@ impl<'de> Visitor<'de> for Row<'_> {
                 continue;
             };
             // Of two equal keys the last wins.
-            column.truncate(self.rows);
-            map.next_value_seed(Cell { column, name: field.name(), path: self.path, rules: self.rules })?;
+            if column.len() > self.rows {
+                column.truncate(self.rows);
+            }
+            map.next_value_seed(Cell { column, name: field.name(), path: &self.path, rules: self.rules })?;
         }
         for column in self.columns.iter_mut().filter(|c| c.len() <= self.rows) {
             column.push_null();
@@ -105,7 +97,7 @@ impl<'de> Visitor<'de> for Row<'_> {
 /// Which field a key names, or the key itself.
 struct Key<'a> {
     fields: &'a Fields,
-    index: &'a Index,
+    index: &'a FieldIndex,
     guess: usize,
 }
 
@@ -130,7 +122,7 @@ impl Visitor<'_> for Key<'_> {
 struct Cell<'a> {
     column: &'a mut Column,
     name: &'a str,
-    path: &'a str,
+    path: &'a Path<'a>,
     rules: Rules,
 }
 
@@ -246,7 +238,7 @@ impl<'de> Visitor<'de> for Cell<'_> {
             return Ok(());
         }
         let Column::List(list) = &mut *self.column else { return Err(self.misfit("a list")) };
-        let path = format!("{}{}[]", self.path, self.name);
+        let path = Path { parent: Some(self.path), name: self.name, end: "[]" };
         loop {
             let column = list.items_mut();
             let cell = Cell { column, name: "", path: &path, rules: self.rules };
@@ -264,8 +256,8 @@ impl<'de> Visitor<'de> for Cell<'_> {
             return Ok(());
         }
         let Column::Struct(row) = &mut *self.column else { return Err(self.misfit("an object")) };
-        let path = format!("{}{}.", self.path, self.name);
-        nested(row, map, &path, self.rules)
+        let path = Path { parent: Some(self.path), name: self.name, end: "." };
+        nested(row, map, path, self.rules)
     }
 }
 
@@ -284,12 +276,11 @@ impl Cell<'_> {
 fn nested<'de, A: MapAccess<'de>>(
     row: &mut StructColumn,
     map: A,
-    path: &str,
+    path: Path<'_>,
     rules: Rules,
 ) -> Result<(), A::Error> {
-    let index = Index::of(row.fields());
-    let (fields, columns, rows) = row.parts_mut();
-    Row { fields, index: &index, columns, rows, rules, path }.visit_map(map)?;
+    let (fields, index, columns, rows) = row.parts_mut();
+    Row { fields, index, columns, rows, rules, path }.visit_map(map)?;
     row.push_valid();
     Ok(())
 }
