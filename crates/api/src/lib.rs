@@ -23,6 +23,7 @@ pub mod testing;
 pub mod time;
 pub mod transform;
 pub mod trigger;
+pub mod unite;
 pub mod window;
 
 pub use batch::{Batch, Dict, Times};

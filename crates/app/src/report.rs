@@ -94,7 +94,7 @@ impl Summary {
         let width = self.transforms.iter().filter(|t| !t.implicit).map(|t| t.label.chars().count()).max().unwrap_or(0).clamp(9, 48);
         line(&mut out, format_args!("  {:width$} {:>12} {:>12}", "transform", "rows in", "rows out"));
         for t in self.transforms.iter().filter(|t| !t.implicit || !notes(t).is_empty()) {
-            let given = if t.is_source && t.rows_in == 0 { String::new() } else { count(t.rows_in) };
+            let given = if t.is_source && t.rows_in == 0 { String::new() } else { count(self.rows_given(t)) };
             let gave = if t.is_sink { String::new() } else { count(t.rows_out.first().map_or(0, |o| o.1)) };
             let text = format!("  {:width$} {given:>12} {gave:>12}  {}", t.label, notes(t));
             line(&mut out, format_args!("{}", text.trim_end()));
@@ -124,6 +124,12 @@ impl Summary {
             }
         }
         out
+    }
+
+    /// The rows a transform was given, before a partial step of its own (which is not shown) thinned them.
+    fn rows_given(&self, t: &TransformSummary) -> u64 {
+        let partial = format!("{}[partial]", t.label);
+        self.transforms.iter().find(|p| p.implicit && p.label == partial).map_or(t.rows_in, |p| p.rows_in)
     }
 
     /// As `purlin run --json` prints it.

@@ -27,4 +27,4 @@ mod tests;
 pub use any::{any_field, is_any};
 pub use problem::{Problem, nearest};
 pub use program::{Code, Evaluated, Language, Options, Program, RowContext, RowError, compile};
-pub use vector::truthy;
+pub use vector::{truthy, truthy_any};

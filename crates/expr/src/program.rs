@@ -143,11 +143,12 @@ pub fn compile(
         (None, Some(field)) => field.as_ref().clone(),
         (None, None) => inferred.ty.to_field("value"),
     };
-    let vectorised = stacker::maybe_grow(stack, stack, || vector::plan(&entry, &types, &output));
+    let plain_fields: Vec<Field> = input.fields().iter().map(|f| f.as_ref().clone()).collect();
+    let vectorised = stacker::maybe_grow(stack, stack, || vector::plan(&entry, &plain_fields, &output));
     Ok(Program {
         source: source.to_owned(),
         names: shared,
-        fields: input.fields().iter().map(|f| f.as_ref().clone()).collect(),
+        fields: plain_fields,
         columns: uses.columns,
         whole_row: uses.whole_row,
         plain: plain.filter(|_| output_type.is_none()),

@@ -1,3 +1,5 @@
 //! Tests of the whole crate, through its public interface.
 
 mod cases;
+mod differential;
+mod robust;

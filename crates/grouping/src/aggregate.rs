@@ -3,8 +3,8 @@
 //! An [`Aggregate`] says what is grouped and how; [`Aggregate::operator`] makes a running instance for
 //! one lane. Rows with equal keys must meet in one lane.
 //!
-//! Two ways lead to the same results. Where panes can only fire at the end of a window, each window has
-//! one table of its keys, and goes out as columns when the watermark passes its end. Everything else
+//! Two ways lead to the same results. Where panes can only fire at the end of a window, rows go into
+//! tables of windows and keys, and a window goes out as columns when the watermark passes its end. The rest
 //! (early and late panes, counts, clocks, sessions) is driven row by row by [`crate::panes`], over the
 //! same accumulators.
 
@@ -13,6 +13,7 @@ mod emit;
 mod general;
 mod partial;
 mod parts;
+mod pools;
 mod table;
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,5 @@
 
 pub mod accumulate;
 pub mod aggregate;
-
 pub mod panes;
 pub mod trigger;

@@ -2,7 +2,7 @@
 
 use crate::common::find;
 use crate::errors::Failure;
-use crate::unite::fit;
+use purlin_api::unite::fit;
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Field, Schema};
 use purlin_api::shape::nullable_type;

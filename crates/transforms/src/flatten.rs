@@ -1,6 +1,6 @@
 //! `Flatten`: several collections as one.
 
-use crate::unite::{conform, schema_of, unite_fields};
+use purlin_api::unite::{conform, schema_of, unite_fields};
 use arrow_schema::SchemaRef;
 use purlin_api::shape::{physical, type_name};
 use purlin_api::{
@@ -70,23 +70,6 @@ impl Transform for Flatten {
         let outputs = vec![Output { tag: "out".to_owned(), shape, role: OutputRole::Main }];
         Some(Arc::new(FlattenNode { outputs, inputs: inputs.len() }))
     }
-}
-
-/// A node that puts the error rows of a transform and of the check of its `output_schema` into one error
-/// output, called `tag`. Its inputs are `shapes`, in this order; there must be one at least.
-///
-/// A field of `element` that has two types becomes untyped; one that only some elements have is marked with
-/// [`crate::OPTIONAL_KEY`].
-pub fn merge_error_outputs(tag: &str, shapes: &[Shape]) -> Option<Arc<dyn PlanNode>> {
-    let (first, others) = shapes.split_first()?;
-    let mut shape = first.clone();
-    for other in others {
-        shape.bounded &= other.bounded;
-        let fields = unite_fields(shape.schema.fields(), other.schema.fields(), true).ok()?;
-        shape.schema = schema_of(fields);
-    }
-    let outputs = vec![Output { tag: tag.to_owned(), shape, role: OutputRole::Error }];
-    Some(Arc::new(FlattenNode { outputs, inputs: shapes.len() }))
 }
 
 /// Rows windowed in two ways cannot be grouped together. Beam silently takes the first input's windowing.
@@ -218,30 +201,8 @@ mod tests {
         else {
             panic!("not a row")
         };
-        let optional = |name: &str| fields.find(name).unwrap().1.metadata().contains_key(crate::OPTIONAL_KEY);
+        let optional = |name: &str| fields.find(name).unwrap().1.metadata().contains_key(purlin_api::unite::OPTIONAL_KEY);
         assert_eq!(["v", "w", "n"].map(optional), [true, false, true]);
-    }
-
-    #[test]
-    fn error_rows_of_all_kinds_merge() {
-        let rows = [
-            r#"[{"element": {"n": "x"}, "msg": "m", "stack": "s"}]"#,
-            r#"[{"element": {"n": -2, "k": 1}, "msg": "m", "stack": "s"}]"#,
-        ];
-        let shapes = rows.map(|r| testing::shape_of(r).unwrap());
-        let node = merge_error_outputs("bad", &shapes).unwrap();
-        let mut driver = Driver::new(node.as_ref()).unwrap();
-        for (port, json) in rows.into_iter().enumerate() {
-            driver.push(port, Batch::untimed(testing::rows_of(&shapes[port].schema, json).unwrap())).unwrap();
-        }
-        driver.check_schemas(node.as_ref()).unwrap();
-        assert_eq!(
-            driver.rows(0),
-            [
-                r#"{"element":{"n":"x","k":null},"msg":"m","stack":"s"}"#,
-                r#"{"element":{"n":-2,"k":1},"msg":"m","stack":"s"}"#
-            ]
-        );
     }
 
     #[test]

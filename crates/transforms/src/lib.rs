@@ -1,8 +1,7 @@
 //! The built-in transforms, one file each.
 //!
 //! [`catalog`] lists them. What other crates need of their parts is exported too: [`schema_guard`] for
-//! `output_schema` with [`merge_error_outputs`], and [`assign_windows`] with [`windowing_from_spec`] for
-//! `windowing` on any transform.
+//! `output_schema`, and [`assign_windows`] with [`windowing_from_spec`] for `windowing` on any transform.
 //!
 //! **Invariants.** Everything that can be checked before data flows is checked in `bind`, as diagnostics
 //! with stable codes. Operators account for every row they are given.
@@ -28,13 +27,10 @@ mod strip_error_metadata;
 mod testing;
 #[cfg(test)]
 mod tests;
-mod unite;
 mod validate_with_schema;
 mod window_into;
 mod windows;
 
-pub use flatten::merge_error_outputs;
-pub use unite::OPTIONAL_KEY;
 pub use validate_with_schema::schema_guard;
 pub use windows::{assign_windows, windowing_from_spec};
 

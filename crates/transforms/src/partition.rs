@@ -16,7 +16,6 @@ use purlin_spec::types::{Code, ErrorHandling, Expression};
 use purlin_spec::vocabulary::{Inputs, TransformDef};
 use purlin_spec::{Config, Diagnostic, FromNode};
 use serde_json::Value;
-use std::borrow::Cow;
 use std::sync::Arc;
 
 purlin_spec::config! {
@@ -255,12 +254,9 @@ impl Operator for PartitionOperator {
                 continue;
             }
             cx.fates.passed += rows.len() as u64;
-            let part = if rows.len() == batch.len() {
-                Cow::Borrowed(&batch)
-            } else {
-                Cow::Owned(batch.take(&UInt32Array::from(rows))?)
-            };
-            cx.emit(port, part.into_owned());
+            let all = rows.len() == batch.len();
+            let part = if all { batch.clone() } else { batch.take(&UInt32Array::from(rows))? };
+            cx.emit(port, part);
         }
         Ok(More::No)
     }

@@ -3,9 +3,9 @@
 
 use proptest::prelude::*;
 use purlin::pipeline::{Pipeline, PipelineOptions};
-use purlin_api::{Batch, EventTime, Times, literal};
+use purlin_api::{Batch, EventTime, OutPort, Times, literal};
 use purlin_engine::StepRun;
-use purlin_plan::{NodeId, OutPort, Plan};
+use purlin_plan::{NodeId, Plan};
 
 const PIPELINE: &str = "\
 pipeline:

@@ -32,13 +32,29 @@ pub(crate) enum Column {
     Bytes(BinaryArray),
     List(ListArray, Box<Column>),
     Map(MapArray, Box<Column>, Box<Column>),
-    Row(StructArray, Arc<[Arc<str>]>, Vec<Column>),
+    /// Rows: names, columns, and whether a field counts as absent where it is null.
+    Row(StructArray, Arc<[Arc<str>]>, Vec<Column>, Vec<bool>),
     Timestamp(PrimitiveArray<TimestampMicrosecondType>),
     /// Without a zone.
     DateTime(PrimitiveArray<TimestampMicrosecondType>),
     Date(PrimitiveArray<Date32Type>),
     Time(PrimitiveArray<Time64MicrosecondType>),
     Delta(PrimitiveArray<DurationMicrosecondType>),
+}
+
+/// Marks fields of a nested row that only some rows have: error rows of several makers on one output. The
+/// same key as in `purlin_api::unite`.
+const OPTIONAL_KEY: &str = "purlin.optional";
+
+/// A row without the optional fields that are null.
+fn present(names: &Arc<[Arc<str>]>, values: Vec<Value>, optional: &[bool]) -> Row {
+    let absent = |(value, optional): (&Value, &bool)| *optional && matches!(value, Value::None);
+    if !values.iter().zip(optional).any(absent) {
+        return Row { names: Arc::clone(names), values };
+    }
+    let kept = names.iter().zip(values).zip(optional).filter(|((_, v), o)| !absent((v, o)));
+    let (names, values): (Vec<Arc<str>>, Vec<Value>) = kept.map(|((n, v), _)| (Arc::clone(n), v)).unzip();
+    Row { names: names.into(), values }
 }
 
 /// The layout that a type is cast to before it is read; `None` for types that expressions cannot read.
@@ -111,7 +127,8 @@ impl Column {
                 let columns = rows.columns().iter().zip(fields).map(|(c, f)| Column::new(c, f));
                 let columns = columns.collect::<Result<Vec<Column>, String>>()?;
                 let names: Arc<[Arc<str>]> = fields.iter().map(|f| Arc::from(f.name().as_str())).collect();
-                Column::Row(rows.clone(), names, columns)
+                let optional = fields.iter().map(|f| f.metadata().contains_key(OPTIONAL_KEY)).collect();
+                Column::Row(rows.clone(), names, columns, optional)
             }
             DataType::Timestamp(_, Some(_)) => Column::Timestamp(array.as_primitive().clone()),
             DataType::Timestamp(_, None) => Column::DateTime(array.as_primitive().clone()),
@@ -184,9 +201,9 @@ impl Column {
                 let pair = |i| Ok((Key::new(keys.value(i)?)?, values.value(i)?));
                 Value::dict((start..end).map(pair).collect::<Res<Dict>>()?)
             }
-            Column::Row(_, names, columns) => {
-                let values = columns.iter().map(|c| c.value(row)).collect::<Res<_>>()?;
-                Value::Row(Rc::new(Row { names: Arc::clone(names), values }))
+            Column::Row(_, names, columns, optional) => {
+                let values = columns.iter().map(|c| c.value(row)).collect::<Res<Vec<Value>>>()?;
+                Value::Row(Rc::new(present(names, values, optional)))
             }
             Column::Timestamp(a) => Value::Timestamp(a.value(row)),
             Column::DateTime(a) => match DateTime::from_local_micros(a.value(row), None) {

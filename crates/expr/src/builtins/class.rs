@@ -222,7 +222,7 @@ pub(super) fn class_method(machine: &mut Machine<'_>, class: &'static str, name:
         ("int", "from_bytes") => super::math::int_from_bytes(args),
         _ if datetime::has_class_method(class, name) => datetime::class_method(machine, class, name, args),
         _ if args.positional.is_empty() => match class_attribute(class, name) {
-            Some(value) => machine.call(&value, args),
+            Some(_) => Err(type_error(format!("unbound method {class}.{name}() needs an argument"))),
             None => Err(no_attribute(&Value::Type(class), name)),
         },
         _ => {

@@ -359,9 +359,8 @@ pub(super) fn sort(
         if failure.is_some() {
             return Ordering::Equal;
         }
-        // CPython asks whether the later item is less; the message names that order.
-        match order("<", b, a) {
-            Ok(o) => o.unwrap_or(Ordering::Equal).reverse(),
+        match order("<", a, b) {
+            Ok(o) => o.unwrap_or(Ordering::Equal),
             Err(r) => {
                 failure = Some(r);
                 Ordering::Equal

@@ -74,7 +74,8 @@ pub(crate) fn get_item(object: &Value, index: &Value) -> Res<Value> {
         }
         Value::Match(m) => crate::regex::group(m, index),
         // `list[int]` in an annotation that is evaluated after all.
-        Value::Type(_) => Ok(object.clone()),
+        Value::Type("list" | "dict" | "set" | "frozenset" | "tuple" | "type") => Ok(object.clone()),
+        Value::Type(name) => Err(type_error(format!("type '{name}' is not subscriptable"))),
         other => Err(type_error(format!("'{}' object is not subscriptable", other.type_name()))),
     }
 }
@@ -160,6 +161,7 @@ fn get_slice(machine: &mut Machine<'_>, object: &Value, parts: &[Option<i64>; 3]
             Ok(Value::list(picked.into_iter().filter_map(value).collect()))
         }
         Value::Dict(_) => Err(type_error("unhashable type: 'slice'")),
+        Value::Type(_) => get_item(object, &Value::None),
         other => Err(type_error(format!("'{}' object is not subscriptable", other.type_name()))),
     }
 }

@@ -24,6 +24,7 @@ impl Lower<'_> {
         self.scopes.push(self.function_scope(&params, row));
         if let Some(scope) = self.scopes.last_mut() {
             scope.outer = names::declared_outer(&def.body);
+            scope.globals = names::declared_global(&def.body);
             for name in names::assigned(&def.body) {
                 scope.local(&name);
             }

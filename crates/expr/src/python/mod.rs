@@ -95,6 +95,8 @@ struct Scope {
     comprehensions: Vec<HashMap<String, u16>>,
     /// Names declared `global` or `nonlocal`.
     outer: Vec<String>,
+    /// Names declared `global`.
+    globals: Vec<String>,
     /// Slot of the parameter that always holds the current input row.
     row_slot: Option<u16>,
 }
@@ -264,6 +266,10 @@ impl<'a> Lower<'a> {
     fn bind(&mut self, name: &str) -> Option<Var> {
         let declared_outer = self.scopes.last().is_some_and(|s| s.outer.iter().any(|n| n == name));
         if declared_outer {
+            let global = self.scopes.last().is_some_and(|s| s.globals.iter().any(|n| n == name));
+            if global && let Some(module) = self.scopes.first_mut() {
+                module.local(name);
+            }
             return self.variable(name);
         }
         let scope = self.scopes.last_mut()?;
@@ -276,7 +282,11 @@ impl<'a> Lower<'a> {
 
     /// The variable in scope under `name`, from the inside out.
     fn variable(&self, name: &str) -> Option<Var> {
+        let global = self.scopes.last().is_some_and(|s| s.globals.iter().any(|n| n == name));
         for (depth, scope) in self.scopes.iter().rev().enumerate() {
+            if global && depth + 1 < self.scopes.len() {
+                continue;
+            }
             let skipped = depth == 0 && scope.outer.iter().any(|n| n == name);
             if let Some(slot) = scope.find(name).filter(|_| !skipped) {
                 return Some(Var { depth: u16::try_from(depth).ok()?, slot, name: Arc::from(name) });

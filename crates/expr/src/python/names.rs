@@ -40,6 +40,13 @@ pub(super) fn bound_twice(suite: &[Stmt]) -> HashSet<String> {
     globals.0
 }
 
+/// The names that `body`, functions inside too, declares `global`.
+pub(super) fn declared_global(body: &[Stmt]) -> Vec<String> {
+    let mut globals = Globals(HashSet::new());
+    body.iter().for_each(|s| globals.visit_stmt(s));
+    globals.0.into_iter().collect()
+}
+
 struct Globals(HashSet<String>);
 
 impl<'a> Visitor<'a> for Globals {

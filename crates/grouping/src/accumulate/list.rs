@@ -23,6 +23,9 @@ pub(super) enum Element {
     List,
 }
 
+/// Chunks grow to about this size: text and lists of more than 2^31 bytes have no place in one column.
+const CHUNK_BYTES_MAX: usize = 1 << 29;
+
 /// No row.
 const NONE: u32 = u32::MAX;
 
@@ -101,7 +104,8 @@ impl ListAccumulator {
         self.chunks.push((start, take(items, &all, None)?));
         // Neighbours of like size become one, so that there are few chunks and few copies of a value.
         while let [.., (at, a), (_, b)] = self.chunks.as_slice() {
-            if a.len() > b.len() * 2 {
+            let bytes = a.get_array_memory_size() + b.get_array_memory_size();
+            if a.len() > b.len() * 2 || bytes > CHUNK_BYTES_MAX {
                 break;
             }
             let joined = (*at, concat(&[a.as_ref(), b.as_ref()])?);

@@ -16,7 +16,18 @@ pub(super) enum Each<T> {
     Rows(Vec<T>),
 }
 
-impl<T: Clone> Each<T> {
+impl<T: Clone + PartialEq> Each<T> {
+    /// As one value, if all rows have the same.
+    pub(super) fn shortened(self) -> Self {
+        match &self {
+            Each::Rows(values) => match values.split_first() {
+                Some((first, rest)) if rest.iter().all(|v| v == first) => Each::One(first.clone()),
+                _ => self,
+            },
+            Each::One(_) => self,
+        }
+    }
+
     fn get(&self, row: usize) -> Option<&T> {
         match self {
             Each::One(value) => Some(value),
@@ -97,7 +108,10 @@ fn one<T: PartialEq>(pieces: &[Piece], of: impl Fn(&Piece) -> &Each<T>) -> Optio
     values.all(|v| v == Some(first)).then_some(first)
 }
 
-fn all<T: Clone + 'static>(pieces: &[Piece], of: impl Fn(&Piece) -> &Each<T>) -> impl Iterator<Item = T> {
+fn all<T: Clone + PartialEq + 'static>(
+    pieces: &[Piece],
+    of: impl Fn(&Piece) -> &Each<T>,
+) -> impl Iterator<Item = T> {
     let each: Vec<T> = pieces
         .iter()
         .flat_map(|p| {

@@ -10,7 +10,7 @@
 
 use super::emit::{Each, Emitter, Piece};
 use super::parts::Parts;
-use super::table::{Columns, Groups, HashedKeys};
+use super::table::{Columns, Groups, HashedKeys, Member};
 use super::{Aggregate, Aggregation, Feed, ROWS};
 use crate::accumulate::{Accumulator, AggregateFn};
 use ahash::RandomState;
@@ -19,6 +19,7 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use purlin_api::shape::physical;
 use purlin_api::{Batch, EventTime, More, OpCx, Operator, Pane, Port, Result, Window};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 /// Groups the table holds at most, about.
@@ -92,15 +93,13 @@ impl Partial {
 
     /// A running instance for one lane.
     pub fn operator(&self) -> Result<PartialOperator> {
-        self.accumulators()?;
         Ok(PartialOperator {
             emitter: Emitter::new(physical(&self.output)),
             schema: physical(&self.output),
+            groups: Groups::new(self.accumulators()?),
             partial: self.clone(),
             random: RandomState::new(),
             windows: BTreeMap::new(),
-            groups: 0,
-            bytes: 0,
             leaving: None,
             until: EventTime::MIN,
             mode: Mode::Probe { rows: 0, groups: 0 },
@@ -123,9 +122,9 @@ enum Mode {
     Pass { rows: u64 },
 }
 
-/// The groups of one window.
+/// What is kept of a window.
 struct State {
-    groups: Groups,
+    member: Member,
     rows: u64,
 }
 
@@ -133,7 +132,9 @@ struct State {
 struct Leaving {
     window: Window,
     state: State,
-    next: usize,
+    /// The next group to go, and how many are left.
+    next: u32,
+    left: usize,
 }
 
 /// A running first step. It counts rows as passed when their state has gone out.
@@ -143,9 +144,8 @@ pub struct PartialOperator {
     random: RandomState,
     emitter: Emitter,
     windows: BTreeMap<(EventTime, Window), State>,
-    /// Groups and bytes in `windows`.
-    groups: usize,
-    bytes: usize,
+    /// The groups of all windows. Those that have left stay until the table is empty or full.
+    groups: Groups,
     leaving: Option<Leaving>,
     /// Windows that end up to here are to be emptied.
     until: EventTime,
@@ -156,12 +156,13 @@ pub struct PartialOperator {
 impl PartialOperator {
     /// About how many bytes of state it holds.
     pub fn state_bytes(&self) -> usize {
-        self.bytes + self.leaving.as_ref().map_or(0, |l| l.state.groups.size_bytes())
+        self.groups.size_bytes()
     }
 
     /// How many groups it holds.
     pub fn state_groups(&self) -> usize {
-        self.groups + self.leaving.as_ref().map_or(0, |l| l.state.groups.len() - l.next)
+        let kept: usize = self.windows.values().map(|s| s.member.len()).sum();
+        kept + self.leaving.as_ref().map_or(0, |l| l.left)
     }
 
     #[cfg(test)]
@@ -173,25 +174,22 @@ impl PartialOperator {
         let aggregate = &self.partial.aggregate;
         let keys =
             HashedKeys::new(&aggregate.codec, &aggregate.key_columns(batch)?, batch.len(), &self.random)?;
-        let parts = Parts::new(batch);
+        let parts = Parts::new(batch, |_| Ok(()))?;
         let columns = Columns::new(batch.rows.columns(), &self.partial.feeds, |c| parts.ordered(c))?;
-        let mut new_groups = 0;
-        for (window, places) in parts.iter() {
-            let at = (window.end(), (*window).clone());
-            let state = match self.windows.entry(at) {
-                std::collections::btree_map::Entry::Occupied(found) => found.into_mut(),
-                std::collections::btree_map::Entry::Vacant(free) => {
-                    free.insert(State { groups: Groups::new(self.partial.accumulators()?), rows: 0 })
-                }
+        let groups_before = self.groups.len();
+        self.scratch.clear();
+        for part in parts.kinds().flatten() {
+            let state = match self.windows.entry((part.window.end(), part.window.clone())) {
+                Entry::Occupied(found) => found.into_mut(),
+                Entry::Vacant(free) => free.insert(State { member: self.groups.open(), rows: 0 }),
             };
-            let (groups, bytes) = (state.groups.len(), state.groups.size_bytes());
-            state.groups.intern(&keys, parts.rows(places.clone()), &mut self.scratch);
-            state.groups.add(&self.scratch, &self.partial.feeds, &columns, places.clone())?;
-            state.rows += places.len() as u64;
-            new_groups += state.groups.len() - groups;
-            self.bytes = (self.bytes + state.groups.size_bytes()).saturating_sub(bytes);
+            let rows = parts.rows(part.places.clone());
+            self.groups.intern(&mut state.member, &keys, rows, &mut self.scratch);
+            state.rows += part.places.len() as u64;
         }
-        self.groups += new_groups;
+        self.groups.grow();
+        self.groups.add(&self.scratch, &self.partial.feeds, &columns, 0..batch.len())?;
+        let new_groups = self.groups.len() - groups_before;
         let n = batch.len() as u64;
         cx.fates.in_state += n;
         if let Mode::Probe { rows, groups } = &mut self.mode {
@@ -240,46 +238,52 @@ impl PartialOperator {
 
     /// Empties the windows that are due, about `cx.rows_max` rows of them.
     fn drain(&mut self, cx: &mut OpCx) -> Result<More> {
-        let mut room = cx.rows_max.max(1);
-        loop {
-            if self.leaving.is_none()
-                && let Some(first) = self.windows.first_entry()
-                && first.key().0 <= self.until
-            {
-                let ((_, window), state) = first.remove_entry();
-                self.groups -= state.groups.len();
-                self.bytes = self.bytes.saturating_sub(state.groups.size_bytes());
-                self.leaving = Some(Leaving { window, state, next: 0 });
-            }
-            let Some(mut leaving) = self.leaving.take() else { break };
-            if room == 0 {
+        let room = cx.rows_max.max(1);
+        let mut windows: Vec<Window> = Vec::new();
+        let mut groups: Vec<u32> = Vec::new();
+        let mut more = More::No;
+        while let Some(mut leaving) = self.leaving.take().or_else(|| self.next_due()) {
+            if groups.len() >= room {
                 self.leaving = Some(leaving);
-                self.emitter.flush(cx)?;
-                return Ok(More::Yes);
+                more = More::Yes;
+                break;
             }
-            let len = leaving.state.groups.len();
-            let end = len.min(leaving.next + room);
-            let groups: Vec<u32> = (leaving.next as u32..end as u32).collect();
-            let piece = Piece {
-                times: Each::One(leaving.window.max_timestamp()),
-                windows: Each::One(leaving.window.clone()),
-                panes: Each::One(Pane::UNKNOWN),
-                columns: leaving.state.groups.states(&self.partial.aggregate.codec, &groups)?,
-                rows: groups.len(),
-            };
-            self.emitter.push(piece, None, cx)?;
-            room -= groups.len();
-            leaving.next = end;
-            if end < len {
+            let (some, next) = self.groups.walk(leaving.next, (room - groups.len()).min(leaving.left));
+            leaving.next = next;
+            leaving.left = if some.is_empty() { 0 } else { leaving.left - some.len() };
+            windows.extend(std::iter::repeat_n(leaving.window.clone(), some.len()));
+            groups.extend(some);
+            if leaving.left > 0 {
                 self.leaving = Some(leaving);
             } else {
                 cx.fates.in_state -= leaving.state.rows;
                 cx.fates.passed += leaving.state.rows;
             }
         }
-        self.emitter.flush(cx)?;
-        self.until = cx.watermark;
-        Ok(More::No)
+        if !groups.is_empty() {
+            let piece = Piece {
+                times: Each::Rows(windows.iter().map(Window::max_timestamp).collect()).shortened(),
+                windows: Each::Rows(windows).shortened(),
+                panes: Each::One(Pane::UNKNOWN),
+                columns: self.groups.states(&self.partial.aggregate.codec, &groups)?,
+                rows: groups.len(),
+            };
+            self.emitter.push(piece, None, cx)?;
+            self.emitter.flush(cx)?;
+        }
+        if more == More::No {
+            self.until = cx.watermark;
+            if self.windows.is_empty() && self.groups.len() > 0 {
+                self.groups = Groups::new(self.partial.accumulators()?);
+            }
+        }
+        Ok(more)
+    }
+
+    fn next_due(&mut self) -> Option<Leaving> {
+        let first = self.windows.first_entry().filter(|first| first.key().0 <= self.until)?;
+        let ((_, window), state) = first.remove_entry();
+        Some(Leaving { window, next: state.member.first(), left: state.member.len(), state })
     }
 }
 
@@ -293,7 +297,7 @@ impl Operator for PartialOperator {
         } else {
             self.group(&batch, cx)?;
         }
-        let full = self.groups >= GROUPS_MAX || self.bytes >= BYTES_MAX;
+        let full = self.groups.len() >= GROUPS_MAX || self.groups.size_bytes() >= BYTES_MAX;
         let loses = self.judge(batch.len() as u64);
         self.until = if full || loses { EventTime::MAX } else { self.until.max(cx.watermark) };
         self.drain(cx)

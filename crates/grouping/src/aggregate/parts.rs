@@ -5,53 +5,60 @@ use arrow_select::take::take;
 use purlin_api::{Batch, Result, Window};
 use std::ops::Range;
 
-/// The rows of a batch by window.
-pub(super) struct Parts<'a> {
-    /// Rows in the order of windows, then as they came; `None` if that is the order they are in.
-    order: Option<UInt32Array>,
-    parts: Vec<(&'a Window, Range<usize>)>,
+/// The rows of a batch that are in one window.
+pub(super) struct Part<'a, K> {
+    pub(super) window: &'a Window,
+    pub(super) kind: K,
+    /// Where the rows stand in the order of [`Parts`].
+    pub(super) places: Range<usize>,
 }
 
-impl<'a> Parts<'a> {
-    pub(super) fn new(batch: &'a Batch) -> Self {
+/// The rows of a batch by window.
+pub(super) struct Parts<'a, K> {
+    /// Rows in the order of the parts, then as they came; `None` if that is the order they are in.
+    order: Option<UInt32Array>,
+    parts: Vec<Part<'a, K>>,
+}
+
+impl<'a, K: Ord + Copy> Parts<'a, K> {
+    /// Cuts a batch. `kind` is asked once for each window that has rows; windows of a kind are neighbours.
+    pub(super) fn new(batch: &'a Batch, mut kind: impl FnMut(&Window) -> Result<K>) -> Result<Self> {
         let windows = batch.windows.values();
-        let Some(keys) = batch.windows.keys() else {
-            let only = windows.first().map(|w| (w, 0..batch.len()));
-            return Parts { order: None, parts: only.into_iter().collect() };
-        };
-        let mut counts = vec![0_u32; windows.len()];
-        for key in keys {
-            if let Some(count) = counts.get_mut(*key as usize) {
-                *count += 1;
-            }
-        }
-        let mut parts = Vec::new();
-        let mut start = 0;
-        // From here on the counts say where the next row of a window goes.
-        for (window, count) in windows.iter().zip(&mut counts) {
-            let len = std::mem::replace(count, start as u32) as usize;
-            if len > 0 {
-                parts.push((window, start..start + len));
-                start += len;
-            }
-        }
-        if parts.len() == 1 {
-            return Parts { order: None, parts };
-        }
-        let mut order = vec![0_u32; keys.len()];
-        for (row, key) in keys.iter().enumerate() {
-            if let Some(at) = counts.get_mut(*key as usize) {
-                if let Some(place) = order.get_mut(*at as usize) {
-                    *place = row as u32;
+        let mut counts = vec![0_usize; windows.len()];
+        match (batch.windows.keys(), counts.first_mut()) {
+            (Some(keys), _) => {
+                for key in keys {
+                    if let Some(count) = counts.get_mut(*key as usize) {
+                        *count += 1;
+                    }
                 }
-                *at += 1;
+            }
+            (None, Some(all)) => *all = batch.len(),
+            (None, None) => {}
+        }
+        let mut found = Vec::new();
+        for (index, (window, count)) in windows.iter().zip(&counts).enumerate() {
+            if *count > 0 {
+                found.push((kind(window)?, index));
             }
         }
-        Parts { order: Some(UInt32Array::from(order)), parts }
+        found.sort_unstable();
+        let mut parts = Vec::with_capacity(found.len());
+        let mut start = 0;
+        for (kind, index) in found {
+            if let (Some(window), Some(count)) = (windows.get(index), counts.get_mut(index)) {
+                parts.push(Part { window, kind, places: start..start + *count });
+                // From here on it says where the next row of the window goes.
+                start += std::mem::replace(count, start);
+            }
+        }
+        let order = batch.windows.keys().filter(|_| parts.len() > 1).map(|keys| order(keys, counts));
+        Ok(Parts { order, parts })
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &(&'a Window, Range<usize>)> {
-        self.parts.iter()
+    /// The parts, those of a kind together.
+    pub(super) fn kinds(&self) -> impl Iterator<Item = &[Part<'a, K>]> {
+        self.parts.chunk_by(|a, b| a.kind == b.kind)
     }
 
     /// The rows of the batch that stand at these places.
@@ -67,4 +74,18 @@ impl<'a> Parts<'a> {
             Some(order) => Ok(take(column, order, None)?),
         }
     }
+}
+
+/// The rows by place; `starts` is the place of each window's first row.
+fn order(keys: &[u32], mut starts: Vec<usize>) -> UInt32Array {
+    let mut order = vec![0_u32; keys.len()];
+    for (row, key) in keys.iter().enumerate() {
+        if let Some(at) = starts.get_mut(*key as usize) {
+            if let Some(place) = order.get_mut(*at) {
+                *place = row as u32;
+            }
+            *at += 1;
+        }
+    }
+    UInt32Array::from(order)
 }

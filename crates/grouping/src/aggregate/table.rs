@@ -1,4 +1,4 @@
-//! The groups of one window: keys by group number, and the accumulators.
+//! The groups of windows: keys by group number, and the accumulators.
 
 use super::Feed;
 use crate::accumulate::Accumulator;
@@ -37,26 +37,29 @@ impl HashedKeys {
     }
 }
 
-/// Group numbers by key, in the order in which keys came first.
+/// Group numbers by window and key, in the order in which they came first.
 #[derive(Default)]
-pub(super) struct KeyTable {
+struct KeyTable {
     table: HashTable<u32>,
     hashes: Vec<u64>,
+    /// The window of a group.
+    windows: Vec<u32>,
     bytes: Vec<u8>,
     ends: Vec<usize>,
 }
 
 impl KeyTable {
-    pub(super) fn len(&self) -> usize {
-        self.hashes.len()
-    }
-
-    /// The group of a key; a new one if the key is new.
+    /// The group of a key in a window; a new one if it is new.
     #[inline]
-    pub(super) fn intern(&mut self, key: &[u8], hash: u64) -> u32 {
-        let KeyTable { table, hashes, bytes, ends } = self;
+    fn intern(&mut self, window: u32, key: &[u8], hash: u64) -> u32 {
+        // Any odd number with bits all over: windows must not share places in the table.
+        let hash = hash ^ u64::from(window).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let KeyTable { table, hashes, windows, bytes, ends } = self;
         let same = |group: &u32| {
-            hashes.get(*group as usize) == Some(&hash) && key_at(bytes, ends, *group as usize) == key
+            let group = *group as usize;
+            hashes.get(group) == Some(&hash)
+                && windows.get(group) == Some(&window)
+                && key_at(bytes, ends, group) == key
         };
         match table.entry(hash, same, |group| hashes.get(*group as usize).copied().unwrap_or(0)) {
             Entry::Occupied(found) => *found.get(),
@@ -64,6 +67,7 @@ impl KeyTable {
                 let group = ends.len() as u32;
                 free.insert(group);
                 hashes.push(hash);
+                windows.push(window);
                 bytes.extend_from_slice(key);
                 ends.push(bytes.len());
                 group
@@ -71,15 +75,15 @@ impl KeyTable {
         }
     }
 
-    pub(super) fn key(&self, group: usize) -> &[u8] {
-        key_at(&self.bytes, &self.ends, group)
+    fn key(&self, group: u32) -> &[u8] {
+        key_at(&self.bytes, &self.ends, group as usize)
     }
 
     fn size_bytes(&self) -> usize {
         self.table.capacity() * 5
-            + self.hashes.capacity() * 8
+            + (self.hashes.capacity() + self.ends.capacity()) * 8
+            + self.windows.capacity() * 4
             + self.bytes.capacity()
-            + self.ends.capacity() * 8
     }
 }
 
@@ -89,29 +93,66 @@ fn key_at<'a>(bytes: &'a [u8], ends: &[usize], group: usize) -> &'a [u8] {
     ends.get(group).and_then(|end| bytes.get(start..*end)).unwrap_or(&[])
 }
 
-/// The groups of one window.
+/// No group.
+const NONE: u32 = u32::MAX;
+
+/// The groups of one window in a [`Groups`]: a chain, in the order in which keys came first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Member {
+    /// The window's number in the table.
+    window: u32,
+    first: u32,
+    last: u32,
+    len: u32,
+}
+
+impl Member {
+    /// How many groups.
+    pub(super) fn len(&self) -> usize {
+        self.len as usize
+    }
+
+    /// Where [`Groups::walk`] begins.
+    pub(super) fn first(&self) -> u32 {
+        self.first
+    }
+}
+
+/// The groups of one window, or of several that share a table.
 pub(super) struct Groups {
-    pub(super) keys: KeyTable,
+    keys: KeyTable,
+    /// The group after a group in the chain of its window.
+    next: Vec<u32>,
     accumulators: Vec<Box<dyn Accumulator>>,
+    windows: u32,
 }
 
 impl Groups {
     pub(super) fn new(accumulators: Vec<Box<dyn Accumulator>>) -> Self {
-        Groups { keys: KeyTable::default(), accumulators }
+        Groups { keys: KeyTable::default(), next: Vec::new(), accumulators, windows: 0 }
     }
 
+    /// How many groups there are in all windows that ever were here.
     pub(super) fn len(&self) -> usize {
-        self.keys.len()
+        self.next.len()
     }
 
-    /// The groups of rows, new ones included; `row` names a row of `keys` by place.
+    /// A further window.
+    pub(super) fn open(&mut self) -> Member {
+        let window = self.windows;
+        self.windows += 1;
+        Member { window, first: NONE, last: NONE, len: 0 }
+    }
+
+    /// Appends the groups of rows to `into`, new ones included; `rows` are rows of `keys`. Before rows are
+    /// added, [`Groups::grow`] must be called.
     pub(super) fn intern(
         &mut self,
+        member: &mut Member,
         keys: &HashedKeys,
         rows: impl Iterator<Item = usize>,
         into: &mut Vec<u32>,
     ) {
-        into.clear();
         // Equal neighbours are frequent: one key, no key, sorted input.
         let mut last: Option<(&[u8], u64, u32)> = None;
         into.extend(rows.map(|row| {
@@ -122,14 +163,47 @@ impl Groups {
             {
                 return group;
             }
-            let group = self.keys.intern(key, hash);
+            let group = self.keys.intern(member.window, key, hash);
+            if group as usize == self.next.len() {
+                self.link(member, group);
+            }
             last = Some((key, hash, group));
             group
         }));
-        let len = self.keys.len();
-        for accumulator in &mut self.accumulators {
-            accumulator.resize(len);
+    }
+
+    /// Hangs a new group behind the others of its window.
+    fn link(&mut self, member: &mut Member, group: u32) {
+        self.next.push(NONE);
+        match self.next.get_mut(member.last as usize) {
+            Some(next) => *next = group,
+            None => member.first = group,
         }
+        member.last = group;
+        member.len += 1;
+    }
+
+    /// Makes room for new groups in the accumulators.
+    pub(super) fn grow(&mut self) {
+        for accumulator in &mut self.accumulators {
+            accumulator.resize(self.next.len());
+        }
+    }
+
+    /// At most `max` groups of a chain from `from` on, and where it goes on.
+    pub(super) fn walk(&self, from: u32, max: usize) -> (Vec<u32>, u32) {
+        let mut groups = Vec::new();
+        let mut at = from;
+        while at != NONE && groups.len() < max {
+            groups.push(at);
+            at = self.next.get(at as usize).copied().unwrap_or(NONE);
+        }
+        (groups, at)
+    }
+
+    /// All groups of a window.
+    pub(super) fn all(&self, member: &Member) -> Vec<u32> {
+        self.walk(member.first, usize::MAX).0
     }
 
     /// Adds rows to their groups. `columns` are those of the input, in the order of `groups`.
@@ -154,18 +228,9 @@ impl Groups {
         }
     }
 
-    /// Empties all groups and gives their memory back; the keys stay.
-    pub(super) fn clear_all(&mut self) {
-        let len = self.keys.len();
-        for accumulator in &mut self.accumulators {
-            accumulator.resize(0);
-            accumulator.resize(len);
-        }
-    }
-
     /// The key columns and results of these groups.
     pub(super) fn emit(&self, codec: &KeyCodec, groups: &[u32]) -> Result<Vec<ArrayRef>> {
-        let mut columns = codec.decode(groups.iter().map(|g| self.keys.key(*g as usize)))?;
+        let mut columns = codec.decode(groups.iter().map(|g| self.keys.key(*g)))?;
         for accumulator in &self.accumulators {
             columns.push(accumulator.emit(groups)?);
         }
@@ -174,7 +239,7 @@ impl Groups {
 
     /// The key columns and states of these groups.
     pub(super) fn states(&self, codec: &KeyCodec, groups: &[u32]) -> Result<Vec<ArrayRef>> {
-        let mut columns = codec.decode(groups.iter().map(|g| self.keys.key(*g as usize)))?;
+        let mut columns = codec.decode(groups.iter().map(|g| self.keys.key(*g)))?;
         for accumulator in &self.accumulators {
             columns.extend(accumulator.state(groups)?);
         }
@@ -182,7 +247,8 @@ impl Groups {
     }
 
     pub(super) fn size_bytes(&self) -> usize {
-        self.keys.size_bytes() + self.accumulators.iter().map(|a| a.size_bytes()).sum::<usize>()
+        let accumulators: usize = self.accumulators.iter().map(|a| a.size_bytes()).sum();
+        self.keys.size_bytes() + self.next.capacity() * 4 + accumulators
     }
 }
 

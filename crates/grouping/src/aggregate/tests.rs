@@ -319,6 +319,27 @@ fn small_windows_share_a_batch() {
 }
 
 #[test]
+fn many_windows_share_tables_and_leave_nothing() {
+    let w =
+        Windowing { allowed_lateness: 5_000_000, accumulation: AccumulationMode::Accumulating, ..fixed(1) };
+    let a = aggregate(&[("group", 1)], &[0], w.clone());
+    let mut d = driver(&a, false, 1000);
+    let rows: Vec<Row> = (0..300).map(|i| (Some("a"), Some(i), i / 3)).collect();
+    d.batch(batch(&rows, &w.window_fn));
+    let Either::Whole(whole) = &d.operator else { unreachable!() };
+    let (full, groups) = (whole.state_bytes(), whole.state_groups());
+    assert_eq!(groups, 100);
+    assert_eq!(lines(&d.watermark(50)).len(), 50);
+    let Either::Whole(whole) = &d.operator else { unreachable!() };
+    // 45 windows have expired.
+    assert_eq!(whole.state_groups(), 55);
+    assert!(whole.state_bytes() < full * 3 / 4, "{} of {full}", whole.state_bytes());
+    assert_eq!(lines(&d.end()).len(), 50);
+    let Either::Whole(whole) = &d.operator else { unreachable!() };
+    assert_eq!(whole.state_bytes(), 0);
+}
+
+#[test]
 fn a_sum_that_does_not_fit_fails_the_run() {
     let a = aggregate(&[("sum", 1)], &[], Windowing::global());
     let mut d = Driver::new(a.operator().unwrap(), 10);

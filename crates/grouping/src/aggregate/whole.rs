@@ -1,41 +1,51 @@
 //! Windows that go out whole, when the watermark passes their end.
 //!
-//! Each window has a table of its keys. Within the allowed lateness a window that went out stays: every
-//! late row makes a pane of its own.
+//! Rows are added to the groups of their window. Within the allowed lateness a window that went out stays:
+//! every late row makes a pane of its own.
 
 use super::Aggregate;
 use super::emit::{Each, Emitter, Piece};
-use super::parts::Parts;
-use super::table::{Columns, Groups, HashedKeys};
+use super::parts::{Part, Parts};
+use super::pools::{PaneCount, Pools};
+use super::table::{Columns, HashedKeys, Member};
 use ahash::RandomState;
 use arrow_array::UInt32Array;
 use arrow_select::take::take;
 use purlin_api::{
     AccumulationMode, Batch, EventTime, More, OpCx, Operator, Pane, Port, Result, Timing, Trigger, Window,
 };
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
-use std::ops::Range;
 
 /// By end, so that windows are found in the order of time.
 type Windows = BTreeMap<(EventTime, Window), State>;
 
 /// What is kept of a window.
 struct State {
-    groups: Groups,
+    pool: usize,
+    member: Member,
     /// Rows that no pane has had yet.
     rows: u64,
-    /// How many panes a group has had; only kept after the first.
-    panes: Vec<u32>,
-    /// How many groups, from the first, had their first pane on time.
-    punctual: usize,
 }
 
 /// A window that is going out.
 struct Closing {
     window: Window,
     state: State,
-    /// The next group to go.
-    next: usize,
+    /// The next group to go, and how many are left.
+    next: u32,
+    left: usize,
+}
+
+/// Groups of one pool that go out together.
+#[derive(Default)]
+struct Outgoing {
+    pool: Option<usize>,
+    groups: Vec<u32>,
+    /// Whose groups they are: so many of each window.
+    windows: Vec<(Window, usize)>,
+    /// Windows whose last groups these are.
+    complete: Vec<Closing>,
 }
 
 /// The operator.
@@ -43,6 +53,7 @@ pub(super) struct WholeWindows {
     aggregate: Aggregate,
     random: RandomState,
     emitter: Emitter,
+    pools: Pools,
     /// Windows the watermark has not passed.
     open: Windows,
     closing: Option<Closing>,
@@ -51,11 +62,19 @@ pub(super) struct WholeWindows {
     scratch: Vec<u32>,
 }
 
-/// The rows of one window in a batch.
-struct Part<'a> {
-    window: &'a Window,
-    places: Range<usize>,
-    parts: &'a Parts<'a>,
+/// Where the rows of a window go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    /// Into the groups of this pool.
+    Pool(usize),
+    /// Each into a pane of its own.
+    AfterEnd,
+    Late,
+}
+
+/// A batch that is being worked on.
+struct Rows<'a> {
+    parts: &'a Parts<'a, Kind>,
     keys: &'a HashedKeys,
     columns: &'a Columns,
 }
@@ -67,6 +86,7 @@ impl WholeWindows {
         Ok(WholeWindows {
             random: RandomState::new(),
             emitter: Emitter::new(aggregate.emitted()),
+            pools: Pools::default(),
             open: Windows::new(),
             closing: None,
             fired: Windows::new(),
@@ -76,13 +96,14 @@ impl WholeWindows {
     }
 
     pub(super) fn state_bytes(&self) -> usize {
-        let kept = self.open.values().chain(self.fired.values()).chain(self.closing.iter().map(|c| &c.state));
-        kept.map(|s| s.groups.size_bytes() + s.panes.capacity() * 4).sum()
+        let windows = self.open.len() + self.fired.len() + usize::from(self.closing.is_some());
+        self.pools.size_bytes() + windows * size_of::<((EventTime, Window), State)>()
     }
 
     pub(super) fn state_groups(&self) -> usize {
-        let kept = self.open.values().chain(self.fired.values()).chain(self.closing.iter().map(|c| &c.state));
-        kept.map(|s| s.groups.len()).sum()
+        let kept = self.open.values().chain(self.fired.values());
+        let closing = self.closing.as_ref().map_or(0, |c| c.state.member.len());
+        kept.map(|s| s.member.len()).sum::<usize>() + closing
     }
 
     /// The trigger has fired for good once a pane went out.
@@ -94,30 +115,71 @@ impl WholeWindows {
         self.fires_once() || self.aggregate.windowing.accumulation == AccumulationMode::Discarding
     }
 
-    fn absorb(&mut self, part: &Part<'_>, cx: &mut OpCx) -> Result<()> {
-        let state = state_of(&mut self.open, part.window, &self.aggregate)?;
-        state.groups.intern(part.keys, part.parts.rows(part.places.clone()), &mut self.scratch);
-        state.groups.add(&self.scratch, &self.aggregate.feeds, part.columns, part.places.clone())?;
-        let rows = part.places.len() as u64;
-        state.rows += rows;
-        cx.fates.in_state += rows;
-        Ok(())
+    fn retracts(&self) -> bool {
+        self.aggregate.windowing.accumulation == AccumulationMode::Retracting
     }
 
-    /// Rows of a window that went out and has not expired: each makes a pane. Rows of different keys
-    /// have nothing to do with each other, so the first row of every key goes in one step, then the
-    /// second, and so on. Places of rows that are too late nevertheless are added to `late`.
-    fn after_end(&mut self, part: &Part<'_>, late: &mut Vec<u32>, cx: &mut OpCx) -> Result<()> {
+    /// Decides where the rows of a window go.
+    fn kind(&mut self, window: &Window, watermark: EventTime) -> Result<Kind> {
+        if self.aggregate.windowing.expiry(window) <= watermark {
+            return Ok(Kind::Late);
+        }
+        if window.end() <= watermark {
+            return Ok(Kind::AfterEnd);
+        }
+        let state = state_of(&mut self.open, window, &mut self.pools, &self.aggregate)?;
+        Ok(Kind::Pool(state.pool))
+    }
+
+    /// Adds rows to windows that share a pool.
+    fn absorb(
+        &mut self,
+        pool: usize,
+        parts: &[Part<'_, Kind>],
+        rows: &Rows<'_>,
+        cx: &mut OpCx,
+    ) -> Result<()> {
+        let (Some(first), Some(last)) = (parts.first(), parts.last()) else { return Ok(()) };
+        let places = first.places.start..last.places.end;
+        self.scratch.clear();
+        for part in parts {
+            let state = state_of(&mut self.open, part.window, &mut self.pools, &self.aggregate)?;
+            let groups = &mut self.pools.get_mut(pool)?.groups;
+            let row_of = rows.parts.rows(part.places.clone());
+            groups.intern(&mut state.member, rows.keys, row_of, &mut self.scratch);
+            state.rows += part.places.len() as u64;
+        }
+        let groups = &mut self.pools.get_mut(pool)?.groups;
+        groups.grow();
+        cx.fates.in_state += places.len() as u64;
+        groups.add(&self.scratch, &self.aggregate.feeds, rows.columns, places)
+    }
+
+    /// Rows of a window that went out and has not expired: each makes a pane. Rows of different keys have
+    /// nothing to do with each other, so the first row of every key goes in one step, then the second,
+    /// and so on. Rows that are too late nevertheless are added to `late`.
+    fn after_end(
+        &mut self,
+        part: &Part<'_, Kind>,
+        rows: &Rows<'_>,
+        late: &mut Vec<u32>,
+        cx: &mut OpCx,
+    ) -> Result<()> {
         let once = self.fires_once();
-        let state = state_of(&mut self.fired, part.window, &self.aggregate)?;
-        let rows: Vec<usize> = part.parts.rows(part.places.clone()).collect();
-        state.groups.intern(part.keys, rows.iter().copied(), &mut self.scratch);
-        state.panes.resize(state.groups.len(), 0);
+        let state = state_of(&mut self.fired, part.window, &mut self.pools, &self.aggregate)?;
+        let at = state.pool;
+        let pool = self.pools.get_mut(at)?;
+        self.scratch.clear();
+        let row_of = rows.parts.rows(part.places.clone());
+        pool.groups.intern(&mut state.member, rows.keys, row_of, &mut self.scratch);
+        pool.groups.grow();
+        pool.panes.resize(pool.groups.len(), PaneCount::default());
         let mut seen = HashMap::<u32, u32>::new();
-        let mut rounds: Vec<(u32, u32, u32)> = Vec::with_capacity(rows.len());
-        for ((group, row), place) in self.scratch.iter().zip(rows).zip(part.places.clone()) {
+        let mut rounds: Vec<(u32, u32, u32)> = Vec::with_capacity(part.places.len());
+        let row_of = rows.parts.rows(part.places.clone());
+        for ((group, row), place) in self.scratch.iter().zip(row_of).zip(part.places.clone()) {
             let nth = seen.entry(*group).or_insert(0);
-            let before = state.panes.get(*group as usize).copied().unwrap_or(0) + *nth;
+            let before = pool.panes.get(*group as usize).map_or(0, |p| p.count) + *nth;
             if once && before > 0 {
                 late.push(row as u32);
             } else {
@@ -129,7 +191,8 @@ impl WholeWindows {
         for round in rounds.chunk_by(|a, b| a.0 == b.0) {
             let places = UInt32Array::from_iter_values(round.iter().map(|(_, place, _)| *place));
             let groups: Vec<u32> = round.iter().map(|(.., group)| *group).collect();
-            self.late_panes(part, &places, &groups, cx)?;
+            let columns = rows.columns.map(|c| Ok(take(c, &places, None)?))?;
+            self.late_panes(at, part.window, &columns, &groups, cx)?;
         }
         Ok(())
     }
@@ -137,43 +200,42 @@ impl WholeWindows {
     /// One late row for each of these groups.
     fn late_panes(
         &mut self,
-        part: &Part<'_>,
-        places: &UInt32Array,
+        at: usize,
+        window: &Window,
+        columns: &Columns,
         groups: &[u32],
         cx: &mut OpCx,
     ) -> Result<()> {
-        let (once, forgets) = (self.fires_once(), self.forgets());
-        let retracts = self.aggregate.windowing.accumulation == AccumulationMode::Retracting;
-        let state = state_of(&mut self.fired, part.window, &self.aggregate)?;
+        let (once, forgets, retracts) = (self.fires_once(), self.forgets(), self.retracts());
+        let pool = self.pools.get_mut(at)?;
         let codec = &self.aggregate.codec;
-        let count = |g: &u32| state.panes.get(*g as usize).copied().unwrap_or(0);
-        let punctual = state.punctual;
+        let had = |g: &u32| pool.panes.get(*g as usize).copied().unwrap_or_default();
         let piece = |columns, panes: Vec<Pane>| Piece {
-            windows: Each::One(part.window.clone()),
-            times: Each::One(part.window.max_timestamp()),
+            windows: Each::One(window.clone()),
+            times: Each::One(window.max_timestamp()),
             rows: panes.len(),
             panes: Each::Rows(panes),
             columns,
         };
         if retracts {
-            let before: Vec<u32> = groups.iter().copied().filter(|g| count(g) > 0).collect();
+            let before: Vec<u32> = groups.iter().copied().filter(|g| had(g).count > 0).collect();
             if !before.is_empty() {
-                let panes = before.iter().map(|g| pane_after(count(g) - 1, (*g as usize) < punctual, once));
-                let taken_back = piece(state.groups.emit(codec, &before)?, panes.collect());
+                let earlier = |p: PaneCount| PaneCount { count: p.count - 1, ..p };
+                let panes = before.iter().map(|g| pane_after(earlier(had(g)), once)).collect();
+                let taken_back = piece(pool.groups.emit(codec, &before)?, panes);
                 self.emitter.push(taken_back, Some(true), cx)?;
             }
         }
-        let columns = part.columns.map(|c| Ok(take(c, places, None)?))?;
-        state.groups.add(groups, &self.aggregate.feeds, &columns, 0..groups.len())?;
-        let panes = groups.iter().map(|g| pane_after(count(g), (*g as usize) < punctual, once));
-        let results = piece(state.groups.emit(codec, groups)?, panes.collect());
+        pool.groups.add(groups, &self.aggregate.feeds, columns, 0..groups.len())?;
+        let panes = groups.iter().map(|g| pane_after(had(g), once)).collect();
+        let results = piece(pool.groups.emit(codec, groups)?, panes);
         self.emitter.push(results, retracts.then_some(false), cx)?;
         if forgets {
-            state.groups.clear(groups);
+            pool.groups.clear(groups);
         }
         for group in groups {
-            if let Some(panes) = state.panes.get_mut(*group as usize) {
-                *panes += 1;
+            if let Some(panes) = pool.panes.get_mut(*group as usize) {
+                panes.count += 1;
             }
         }
         cx.fates.passed += groups.len() as u64;
@@ -183,63 +245,88 @@ impl WholeWindows {
     /// Sends out what the watermark has passed, at most about `cx.rows_max` rows of it.
     fn advance(&mut self, cx: &mut OpCx) -> Result<More> {
         let mut room = cx.rows_max.max(1);
+        let mut outgoing = Outgoing::default();
         loop {
             if self.closing.is_none() {
                 self.closing = pop_until(&mut self.open, cx.watermark).map(|((_, window), state)| Closing {
                     window,
+                    next: state.member.first(),
+                    left: state.member.len(),
                     state,
-                    next: 0,
                 });
             }
-            let Some(mut closing) = self.closing.take() else { break };
-            if room == 0 {
-                self.closing = Some(closing);
+            if room == 0 && self.closing.is_some() {
+                self.send(outgoing, cx)?;
                 self.emitter.flush(cx)?;
                 return Ok(More::Yes);
             }
-            let len = closing.state.groups.len();
-            let end = len.min(closing.next + room);
-            self.send(&closing, end, cx)?;
-            room -= end - closing.next;
-            closing.next = end;
-            if end < len {
+            let Some(mut closing) = self.closing.take() else { break };
+            if outgoing.pool != Some(closing.state.pool) {
+                self.send(std::mem::take(&mut outgoing), cx)?;
+                outgoing.pool = Some(closing.state.pool);
+            }
+            let pool = self.pools.get(closing.state.pool)?;
+            let (groups, next) = pool.groups.walk(closing.next, room.min(closing.left));
+            room -= groups.len();
+            closing.next = next;
+            closing.left = if groups.is_empty() { 0 } else { closing.left - groups.len() };
+            outgoing.windows.push((closing.window.clone(), groups.len()));
+            outgoing.groups.extend(groups);
+            if closing.left > 0 {
                 self.closing = Some(closing);
             } else {
-                self.closed(closing, cx);
+                outgoing.complete.push(closing);
             }
         }
+        self.send(outgoing, cx)?;
         self.emitter.flush(cx)?;
         let lateness = self.aggregate.windowing.allowed_lateness;
-        while pop_until(&mut self.fired, cx.watermark.plus(-lateness)).is_some() {}
+        while let Some((_, state)) = pop_until(&mut self.fired, cx.watermark.plus(-lateness)) {
+            self.pools.close(state.pool, &state.member)?;
+        }
         Ok(More::No)
     }
 
-    fn send(&mut self, closing: &Closing, end: usize, cx: &mut OpCx) -> Result<()> {
-        let groups: Vec<u32> = (closing.next as u32..end as u32).collect();
+    /// Sends out groups of one pool.
+    fn send(&mut self, outgoing: Outgoing, cx: &mut OpCx) -> Result<()> {
+        let Some(pool) = outgoing.pool else { return Ok(()) };
+        let pool = self.pools.get(pool)?;
+        let each = |(window, rows): &(Window, usize)| std::iter::repeat_n(window.clone(), *rows);
+        let windows: Vec<Window> = outgoing.windows.iter().flat_map(each).collect();
         let piece = Piece {
-            windows: Each::One(closing.window.clone()),
-            times: Each::One(closing.window.max_timestamp()),
-            panes: Each::One(self.pane_at_end(&closing.window)),
-            columns: closing.state.groups.emit(&self.aggregate.codec, &groups)?,
-            rows: groups.len(),
+            times: Each::Rows(windows.iter().map(Window::max_timestamp).collect()).shortened(),
+            panes: Each::Rows(windows.iter().map(|w| self.pane_at_end(w)).collect()).shortened(),
+            windows: Each::Rows(windows).shortened(),
+            columns: pool.groups.emit(&self.aggregate.codec, &outgoing.groups)?,
+            rows: outgoing.groups.len(),
         };
-        let retracts = self.aggregate.windowing.accumulation == AccumulationMode::Retracting;
-        self.emitter.push(piece, retracts.then_some(false), cx)
+        let flag = self.retracts().then_some(false);
+        self.emitter.push(piece, flag, cx)?;
+        outgoing.complete.into_iter().try_for_each(|closing| self.closed(closing, cx))
     }
 
-    fn closed(&mut self, closing: Closing, cx: &mut OpCx) {
+    fn closed(&mut self, closing: Closing, cx: &mut OpCx) -> Result<()> {
         let Closing { window, mut state, .. } = closing;
         cx.fates.in_state -= state.rows;
         cx.fates.passed += state.rows;
         state.rows = 0;
-        if self.aggregate.windowing.expiry(&window) > cx.watermark {
-            if self.forgets() {
-                state.groups.clear_all();
-            }
-            state.punctual = state.groups.len();
-            state.panes = vec![1; state.punctual];
-            self.fired.insert((window.end(), window), state);
+        if self.aggregate.windowing.expiry(&window) <= cx.watermark {
+            return self.pools.close(state.pool, &state.member);
         }
+        let forgets = self.forgets();
+        let pool = self.pools.get_mut(state.pool)?;
+        let groups = pool.groups.all(&state.member);
+        if forgets {
+            pool.groups.clear(&groups);
+        }
+        pool.panes.resize(pool.groups.len(), PaneCount::default());
+        for group in groups {
+            if let Some(panes) = pool.panes.get_mut(group as usize) {
+                *panes = PaneCount { count: 1, punctual: true };
+            }
+        }
+        self.fired.insert((window.end(), window), state);
+        Ok(())
     }
 
     fn pane_at_end(&self, window: &Window) -> Pane {
@@ -257,23 +344,23 @@ impl WholeWindows {
 
 impl Operator for WholeWindows {
     fn on_batch(&mut self, _port: Port, batch: Batch, cx: &mut OpCx) -> Result<More> {
-        let aggregate = &self.aggregate;
-        let keys =
-            HashedKeys::new(&aggregate.codec, &aggregate.key_columns(&batch)?, batch.len(), &self.random)?;
-        let parts = Parts::new(&batch);
-        let columns = Columns::new(batch.rows.columns(), &aggregate.feeds, |c| parts.ordered(c))?;
+        let keys = self.aggregate.key_columns(&batch)?;
+        let keys = HashedKeys::new(&self.aggregate.codec, &keys, batch.len(), &self.random)?;
+        let parts = Parts::new(&batch, |window| self.kind(window, cx.watermark))?;
+        let columns = Columns::new(batch.rows.columns(), &self.aggregate.feeds, |c| parts.ordered(c))?;
+        let rows = Rows { parts: &parts, keys: &keys, columns: &columns };
         let mut late = Vec::new();
-        for (window, places) in parts.iter() {
-            let places = places.clone();
-            if self.aggregate.windowing.expiry(window) <= cx.watermark {
-                late.extend(parts.rows(places).map(|row| row as u32));
-                continue;
-            }
-            let part = Part { window, places, parts: &parts, keys: &keys, columns: &columns };
-            if window.end() <= cx.watermark {
-                self.after_end(&part, &mut late, cx)?;
-            } else {
-                self.absorb(&part, cx)?;
+        for alike in parts.kinds() {
+            match alike.first().map(|part| part.kind) {
+                Some(Kind::Pool(pool)) => self.absorb(pool, alike, &rows, cx)?,
+                Some(Kind::AfterEnd) => {
+                    alike.iter().try_for_each(|part| self.after_end(part, &rows, &mut late, cx))?;
+                }
+                Some(Kind::Late) => {
+                    let places = alike.iter().flat_map(|part| parts.rows(part.places.clone()));
+                    late.extend(places.map(|row| row as u32));
+                }
+                None => {}
             }
         }
         self.emitter.flush(cx)?;
@@ -290,13 +377,17 @@ impl Operator for WholeWindows {
     }
 }
 
-fn state_of<'a>(windows: &'a mut Windows, window: &Window, aggregate: &Aggregate) -> Result<&'a mut State> {
-    use std::collections::btree_map::Entry;
+fn state_of<'a>(
+    windows: &'a mut Windows,
+    window: &Window,
+    pools: &mut Pools,
+    aggregate: &Aggregate,
+) -> Result<&'a mut State> {
     Ok(match windows.entry((window.end(), window.clone())) {
         Entry::Occupied(found) => found.into_mut(),
         Entry::Vacant(free) => {
-            let groups = Groups::new(aggregate.accumulators()?);
-            free.insert(State { groups, rows: 0, panes: Vec::new(), punctual: 0 })
+            let (pool, member) = pools.open(aggregate)?;
+            free.insert(State { pool, member, rows: 0 })
         }
     })
 }
@@ -305,14 +396,9 @@ fn pop_until(windows: &mut Windows, end: EventTime) -> Option<((EventTime, Windo
     if windows.first_key_value().is_some_and(|((t, _), _)| *t <= end) { windows.pop_first() } else { None }
 }
 
-/// The pane of a group that has had `count` of them, given whether the first was on time.
-fn pane_after(count: u32, punctual: bool, once: bool) -> Pane {
-    let index = i64::from(count);
-    Pane {
-        is_first: count == 0,
-        is_last: once,
-        timing: if count == 0 && punctual { Timing::OnTime } else { Timing::Late },
-        index,
-        nonspeculative_index: index,
-    }
+/// The pane that follows those a group has had.
+fn pane_after(had: PaneCount, once: bool) -> Pane {
+    let index = i64::from(had.count);
+    let timing = if had.count == 0 && had.punctual { Timing::OnTime } else { Timing::Late };
+    Pane { is_first: index == 0, is_last: once, timing, index, nonspeculative_index: index }
 }

@@ -5,8 +5,9 @@ use arrow_array::{
     Array, ArrayRef, ListArray, RecordBatch, RecordBatchOptions, StringArray, StructArray, new_null_array,
 };
 use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef};
-use purlin_api::shape::{any_field, is_any};
-use purlin_api::{Result, json};
+use crate::error::Result;
+use crate::json;
+use crate::shape::{any_field, is_any};
 use std::sync::Arc;
 
 /// The key of the field metadata that marks a field of a nested row as one that some rows do not have: where
@@ -25,7 +26,7 @@ fn optional(f: Field) -> Field {
 
 /// A field that holds the values of both, or `None` if they have nothing in common. Integers beside floats
 /// are floats, null fits all, nested rows and lists unite inside. With `mix` different kinds become `any`.
-pub(crate) fn unite(a: &Field, b: &Field, mix: bool) -> Option<Field> {
+pub fn unite(a: &Field, b: &Field, mix: bool) -> Option<Field> {
     let united = unite_types(a, b, mix)?;
     Some(if is_optional(a) || is_optional(b) { optional(united) } else { united })
 }
@@ -65,7 +66,7 @@ fn unite_types(a: &Field, b: &Field, mix: bool) -> Option<Field> {
 ///
 /// # Errors
 /// The name of a field whose two types have nothing in common.
-pub(crate) fn unite_fields(a: &Fields, b: &Fields, mix: bool) -> Result<Fields, String> {
+pub fn unite_fields(a: &Fields, b: &Fields, mix: bool) -> Result<Fields, String> {
     let mut all = Vec::with_capacity(a.len());
     for f in a {
         let other = b.iter().find(|o| o.name() == f.name());
@@ -81,7 +82,7 @@ pub(crate) fn unite_fields(a: &Fields, b: &Fields, mix: bool) -> Result<Fields, 
 
 /// Rows in the form of `target` (a physical schema that [`unite_fields`] made of theirs): fields by name,
 /// missing ones null.
-pub(crate) fn conform(rows: &RecordBatch, target: &SchemaRef) -> Result<RecordBatch> {
+pub fn conform(rows: &RecordBatch, target: &SchemaRef) -> Result<RecordBatch> {
     if rows.schema_ref() == target {
         return Ok(rows.clone());
     }
@@ -139,12 +140,12 @@ fn conform_column(from: &Field, column: &ArrayRef, to: &Field) -> Result<ArrayRe
 }
 
 /// A schema of these fields.
-pub(crate) fn schema_of(fields: Fields) -> SchemaRef {
+pub fn schema_of(fields: Fields) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
 /// A column in exactly this type: the same values, inner fields with the names and nulls of `target`.
-pub(crate) fn fit(column: &ArrayRef, target: &DataType) -> Result<ArrayRef> {
+pub fn fit(column: &ArrayRef, target: &DataType) -> Result<ArrayRef> {
     if column.data_type() == target {
         return Ok(column.clone());
     }
