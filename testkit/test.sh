@@ -6,7 +6,6 @@ cd "$(dirname "$0")/.."
 # Beam's own trigger transcripts, read from the pinned wheel and never copied into this repository.
 PURLIN_BEAM_DATA="${PURLIN_BEAM_DATA:-${CARGO_TARGET_DIR:-$PWD/target}/beam-data}"
 export PURLIN_BEAM_DATA
-export RUSTFLAGS="${RUSTFLAGS:--D warnings}"
 
 part() {
   local name="$1"
@@ -28,7 +27,7 @@ part() {
 
 part "Beam's trigger transcripts fetched" ./testkit/fetch-beam-data.sh "$PURLIN_BEAM_DATA"
 part "format" cargo fmt --all --check
-part "lints" cargo clippy --workspace --all-targets --quiet
+part "lints" cargo clippy --workspace --all-targets --quiet -- -D warnings
 part "tests" cargo test --workspace --no-fail-fast
 part "doc tests and documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 part "the pipelines' own tests" cargo run --quiet --package purlin -- test pipelines

@@ -76,11 +76,8 @@ impl Pipeline {
     /// Plans it: fixes shapes, checks, rewrites, cuts into stages. Adds to the diagnostics.
     pub fn plan(&mut self, options: &PipelineOptions) -> Option<Plan> {
         let spec = self.spec.as_ref()?;
-        let plan_options = PlanOptions {
-            beam_compat: options.beam_compat,
-            lanes: options.lanes,
-            rewrite: options.rewrite,
-        };
+        let plan_options =
+            PlanOptions { beam_compat: options.beam_compat, lanes: options.lanes, rewrite: options.rewrite };
         let probe: &dyn Probe = &LocalProbe;
         let plan = purlin_plan::plan(spec, &self.catalog, probe, &plan_options, &mut self.diagnostics);
         self.diagnostics.sort();
@@ -94,7 +91,9 @@ pub fn read(file: &str) -> Result<String> {
     let refuse = |m: String| Error::new(ErrorKind::Config, m);
     let meta = std::fs::metadata(path).map_err(|e| Error::io("read the pipeline file", file, e))?;
     if meta.is_dir() {
-        return Err(refuse(format!("`{file}` is a folder; name a pipeline file, such as `{file}/pipeline.yaml`")));
+        return Err(refuse(format!(
+            "`{file}` is a folder; name a pipeline file, such as `{file}/pipeline.yaml`"
+        )));
     }
     if meta.len() > FILE_BYTES_MAX {
         return Err(refuse(format!(
@@ -106,6 +105,8 @@ pub fn read(file: &str) -> Result<String> {
     String::from_utf8(bytes).map_err(|e| {
         let at = e.utf8_error().valid_up_to();
         let line = e.as_bytes().iter().take(at).filter(|b| **b == b'\n').count() + 1;
-        refuse(format!("`{file}` is not UTF-8: line {line} has an invalid byte (byte {at} of the file); save it as UTF-8"))
+        refuse(format!(
+            "`{file}` is not UTF-8: line {line} has an invalid byte (byte {at} of the file); save it as UTF-8"
+        ))
     })
 }

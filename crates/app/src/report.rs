@@ -49,8 +49,7 @@ pub struct Summary {
 impl Summary {
     /// From a job's outcome.
     pub fn new(name: &str, plan: &Plan, outcome: Outcome, micros: i64) -> Self {
-        let transforms =
-            plan.graph.nodes.iter().zip(&outcome.stats).map(|(n, s)| summarise(n, s)).collect();
+        let transforms = plan.graph.nodes.iter().zip(&outcome.stats).map(|(n, s)| summarise(n, s)).collect();
         Summary {
             name: name.to_owned(),
             error: outcome.result.err(),
@@ -91,7 +90,14 @@ impl Summary {
             (None, false) => "finished",
         };
         line(&mut out, format_args!("{} {how} after {seconds:.2} s", self.name));
-        let width = self.transforms.iter().filter(|t| !t.implicit).map(|t| t.label.chars().count()).max().unwrap_or(0).clamp(9, 48);
+        let width = self
+            .transforms
+            .iter()
+            .filter(|t| !t.implicit)
+            .map(|t| t.label.chars().count())
+            .max()
+            .unwrap_or(0)
+            .clamp(9, 48);
         line(&mut out, format_args!("  {:width$} {:>12} {:>12}", "transform", "rows in", "rows out"));
         for t in self.transforms.iter().filter(|t| !t.implicit || !notes(t).is_empty()) {
             let given = if t.is_source && t.rows_in == 0 { String::new() } else { count(self.rows_given(t)) };
@@ -221,7 +227,7 @@ pub fn count(n: u64) -> String {
     let digits = n.to_string();
     let mut out = String::new();
     for (i, c) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             out.push(',');
         }
         out.push(c);

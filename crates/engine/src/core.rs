@@ -137,17 +137,37 @@ impl Cell {
 }
 
 enum Work {
-    Deliver { node: usize, slot: usize, message: Message },
-    Resume { node: usize },
-    Watermark { node: usize },
-    OnEnd { node: usize },
+    Deliver {
+        node: usize,
+        slot: usize,
+        message: Message,
+    },
+    Resume {
+        node: usize,
+    },
+    Watermark {
+        node: usize,
+    },
+    OnEnd {
+        node: usize,
+    },
     /// Passes the output watermark on, as far as holds let it.
-    Forward { node: usize },
+    Forward {
+        node: usize,
+    },
     /// Passes the end on.
-    ForwardEnd { node: usize },
-    Timer { node: usize, id: TimerId },
+    ForwardEnd {
+        node: usize,
+    },
+    Timer {
+        node: usize,
+        id: TimerId,
+    },
     /// Leaves the stage.
-    Depart { edge: usize, message: Message },
+    Depart {
+        edge: usize,
+        message: Message,
+    },
 }
 
 /// One lane of a stage.

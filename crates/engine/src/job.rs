@@ -109,10 +109,8 @@ impl Job {
     /// Runs to the end on the present runtime.
     pub async fn run_async(self) -> Outcome {
         let Job { lanes, stats, options, stop } = self;
-        let inboxes: BTreeMap<(usize, usize), Arc<Inbox>> = lanes
-            .iter()
-            .map(|l| ((l.stage, l.lane), Inbox::new(l.inlets.len(), options.bounds)))
-            .collect();
+        let inboxes: BTreeMap<(usize, usize), Arc<Inbox>> =
+            lanes.iter().map(|l| ((l.stage, l.lane), Inbox::new(l.inlets.len(), options.bounds))).collect();
         let stall_after = options.stall_after;
         let shared = Arc::new(Shared {
             inboxes,
@@ -254,7 +252,8 @@ impl Task {
 
     async fn drive_sources(&mut self, lane: &mut LaneParts) -> Result<(), Halt> {
         let budget = Budget { rows_max: self.shared.options.rows_max, bytes_max: 16 << 20 };
-        let mut open: Vec<(usize, EventTime)> = (0..lane.sources.len()).map(|s| (s, EventTime::MIN)).collect();
+        let mut open: Vec<(usize, EventTime)> =
+            (0..lane.sources.len()).map(|s| (s, EventTime::MIN)).collect();
         while !open.is_empty() {
             let now = self.shared.options.clock.now();
             lane.core.fire_timers(now);
@@ -386,7 +385,8 @@ impl Task {
     async fn carry(&mut self, parcels: Vec<Parcel>) -> Result<(), Halt> {
         for p in parcels {
             let inbox = self.shared.inboxes.get(&(p.stage, p.lane));
-            let inbox = inbox.ok_or_else(|| Error::internal("a message to a lane that is not there"))?.clone();
+            let inbox =
+                inbox.ok_or_else(|| Error::internal("a message to a lane that is not there"))?.clone();
             let _waiting = Waiting::new(&self.shared.waiting);
             tokio::select! { biased;
                 sent = inbox.send(p.slot, p.message) => {

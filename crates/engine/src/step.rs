@@ -46,7 +46,16 @@ impl StepRun {
         let queues = wiring.lanes.iter().map(|l| vec![VecDeque::new(); l.inlets.len()]).collect();
         let aligns = wiring.lanes.iter().map(|l| Alignment::new(l.inlets.len())).collect();
         let budget = Budget { rows_max, bytes_max: 16 << 20 };
-        Ok(StepRun { lanes: wiring.lanes, aligns, queues, index, stats: wiring.stats, node_at, budget, barriers: 0 })
+        Ok(StepRun {
+            lanes: wiring.lanes,
+            aligns,
+            queues,
+            index,
+            stats: wiring.stats,
+            node_at,
+            budget,
+            barriers: 0,
+        })
     }
 
     /// Figures by node.
@@ -231,7 +240,8 @@ impl StepRun {
     fn next_message(&mut self, lane: usize) -> Option<(usize, Message)> {
         let align = self.aligns.get(lane)?;
         let queues = self.queues.get_mut(lane)?;
-        let slot = (0..queues.len()).find(|s| !align.is_blocked(*s) && queues.get(*s).is_some_and(|q| !q.is_empty()))?;
+        let slot = (0..queues.len())
+            .find(|s| !align.is_blocked(*s) && queues.get(*s).is_some_and(|q| !q.is_empty()))?;
         Some((slot, queues.get_mut(slot)?.pop_front()?))
     }
 
@@ -285,7 +295,9 @@ impl StepRun {
         for p in parcels {
             let lane = self.index.get(&(p.stage, p.lane)).copied();
             let queue = lane.and_then(|l| self.queues.get_mut(l)).and_then(|q| q.get_mut(p.slot));
-            queue.ok_or_else(|| Error::internal("a message to a slot that is not there"))?.push_back(p.message);
+            queue
+                .ok_or_else(|| Error::internal("a message to a slot that is not there"))?
+                .push_back(p.message);
         }
         Ok(())
     }

@@ -134,9 +134,8 @@ fn producers(plan: &Plan, edge: &RemoteEdge, from_stage: usize, lane: usize) -> 
 type InletSlots = BTreeMap<(usize, usize), Vec<(usize, usize)>>;
 
 fn number_inlets(plan: &Plan, edges: &[RemoteEdge]) -> InletSlots {
-    let stage_of_node = |n: NodeId| {
-        plan.stages.stages.iter().find(|s| s.nodes.contains(&n)).map_or(0, |s| s.id)
-    };
+    let stage_of_node =
+        |n: NodeId| plan.stages.stages.iter().find(|s| s.nodes.contains(&n)).map_or(0, |s| s.id);
     let mut slots = InletSlots::new();
     for (e, edge) in edges.iter().enumerate() {
         let from_stage = stage_of_node(edge.from.0);

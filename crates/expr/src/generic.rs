@@ -58,7 +58,9 @@ impl Generic<'_> {
                 return Err(self.too_big(text, start, end, 32));
             }
             Some(Number::Int(i)) => Some(Const::Int(i)),
-            Some(Number::TooBig) => return Err(self.too_big(text, start, end, if self.beam_compat { 32 } else { 64 })),
+            Some(Number::TooBig) => {
+                return Err(self.too_big(text, start, end, if self.beam_compat { 32 } else { 64 }));
+            }
             None => quoted(text, !self.beam_compat).map(|s| Const::Str(Arc::from(s))),
         };
         Ok(constant.map(|c| self.make(ExprKind::Const(c), start, end)))
@@ -66,21 +68,26 @@ impl Generic<'_> {
 
     fn too_big(&self, text: &str, start: usize, end: usize, bits: u32) -> Problem {
         let message = format!("the integer {text} does not fit {bits} bits");
-        Problem::new("expr/type", message, Some(start..end)).help("`language: python` has integers of any size")
+        Problem::new("expr/type", message, Some(start..end))
+            .help("`language: python` has integers of any size")
     }
 
     /// The first operator that has an atom on both sides: names and texts may hold operators too.
     fn comparison(&self) -> Result<Option<Expr>, Vec<Problem>> {
         for (at, _) in self.text.char_indices() {
             let rest = self.text.get(at..).unwrap_or("");
-            let Some((sign, op)) = OPERATORS.iter().find(|(sign, _)| rest.starts_with(sign)) else { continue };
+            let Some((sign, op)) = OPERATORS.iter().find(|(sign, _)| rest.starts_with(sign)) else {
+                continue;
+            };
             let left = self.atom(0, at).map_err(|p| vec![p])?;
             let right = self.atom(at + sign.len(), self.text.len()).map_err(|p| vec![p])?;
             let (Some(left), Some(right)) = (left, right) else { continue };
             if self.beam_compat && sign.len() > 1 {
                 let message = format!("Beam's generic language refuses `{sign}`");
                 let range = Some(at..at + sign.len());
-                return Err(vec![Problem::new("expr/unsupported", message, range).help("add `language: python`")]);
+                return Err(vec![
+                    Problem::new("expr/unsupported", message, range).help("add `language: python`"),
+                ]);
             }
             let kind = ExprKind::Compare(Box::new(left), vec![(*op, right)]);
             return Ok(Some(self.make(kind, 0, self.text.len())));
@@ -107,7 +114,9 @@ impl Generic<'_> {
         let message = format!("`{}` is no field, literal or comparison of two of them", self.text.trim());
         let problem = Problem::new("expr/syntax", message, Some(0..self.text.len()));
         let listed = self.fields.iter().map(String::as_str).take(20).collect::<Vec<_>>().join(", ");
-        problem.help("other expressions need a language: add `language: python`").help(format!("fields: {listed}"))
+        problem
+            .help("other expressions need a language: add `language: python`")
+            .help(format!("fields: {listed}"))
     }
 }
 
@@ -122,7 +131,9 @@ fn number(text: &str) -> Option<Number> {
     let digits = text.strip_prefix('-').unwrap_or(text);
     let all_digits = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
     match digits.split_once('.') {
-        None if !digits.is_empty() && all_digits(digits) => Some(text.parse().map_or(Number::TooBig, Number::Int)),
+        None if !digits.is_empty() && all_digits(digits) => {
+            Some(text.parse().map_or(Number::TooBig, Number::Int))
+        }
         Some((whole, rest)) if !whole.is_empty() && all_digits(whole) && all_digits(rest) => {
             text.parse().ok().map(Number::Float)
         }

@@ -50,13 +50,24 @@ pub(crate) enum ExprKind {
     And(Vec<Expr>),
     Or(Vec<Expr>),
     Compare(Box<Expr>, Vec<(Compare, Expr)>),
-    If { test: Box<Expr>, then: Box<Expr>, otherwise: Box<Expr> },
+    If {
+        test: Box<Expr>,
+        then: Box<Expr>,
+        otherwise: Box<Expr>,
+    },
     Attribute(Box<Expr>, Arc<str>),
     Subscript(Box<Expr>, Box<Expr>),
     /// Only as the index of a subscript.
     Slice(Option<Box<Expr>>, Option<Box<Expr>>, Option<Box<Expr>>),
-    Call { function: Box<Expr>, args: Arguments },
-    MethodCall { object: Box<Expr>, name: Arc<str>, args: Arguments },
+    Call {
+        function: Box<Expr>,
+        args: Arguments,
+    },
+    MethodCall {
+        object: Box<Expr>,
+        name: Arc<str>,
+        args: Arguments,
+    },
     List(Vec<Expr>),
     Tuple(Vec<Expr>),
     Set(Vec<Expr>),
@@ -208,7 +219,6 @@ pub(crate) struct Function {
     pub(crate) name: Arc<str>,
     pub(crate) params: Vec<Param>,
     pub(crate) slots: usize,
-    pub(crate) slot_names: Vec<Arc<str>>,
     pub(crate) body: Vec<Stmt>,
     /// How many function scopes lie around it.
     pub(crate) level: u16,
@@ -361,11 +371,18 @@ impl Walk {
             ExprKind::Const(_) | ExprKind::Unknown(_) => {}
             ExprKind::Column(index) => self.columns.push(*index),
             ExprKind::Var(var) => self.names.push(Arc::clone(&var.name)),
-            ExprKind::Unary(_, e) | ExprKind::Attribute(e, _) | ExprKind::Starred(e) | ExprKind::Named(_, e) => {
+            ExprKind::Unary(_, e)
+            | ExprKind::Attribute(e, _)
+            | ExprKind::Starred(e)
+            | ExprKind::Named(_, e) => {
                 self.expr(e);
             }
             ExprKind::Binary(_, a, b) | ExprKind::Subscript(a, b) => self.all([&**a, &**b]),
-            ExprKind::And(es) | ExprKind::Or(es) | ExprKind::List(es) | ExprKind::Tuple(es) | ExprKind::Set(es) => {
+            ExprKind::And(es)
+            | ExprKind::Or(es)
+            | ExprKind::List(es)
+            | ExprKind::Tuple(es)
+            | ExprKind::Set(es) => {
                 self.all(es);
             }
             ExprKind::Compare(a, rest) => {

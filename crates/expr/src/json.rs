@@ -1,12 +1,10 @@
 //! Module `json`: reading and writing JSON texts as CPython does.
 
-use std::fmt::Write as _;
-
 use crate::builtins::{BuiltinDef, def};
 use crate::interp::{Args, Machine};
 use crate::value::{
-    Dict, Key, Raise, Res, Value, float_repr, order, parse_float, parse_int, raise, timestamp_text, type_error,
-    value_error,
+    Dict, Key, Raise, Res, Value, float_repr, order, parse_float, parse_int, raise, timestamp_text,
+    type_error, value_error,
 };
 
 pub(crate) const TABLE: &[BuiltinDef] = &[def("json.dumps", dumps), def("json.loads", loads)];
@@ -139,7 +137,11 @@ impl Reader<'_> {
             }
         }
         let text = self.text.get(start..self.at).unwrap_or("");
-        if self.at == whole { parse_int(text, 10, &Value::str(text)) } else { parse_float(text).map(Value::Float) }
+        if self.at == whole {
+            parse_int(text, 10, &Value::str(text))
+        } else {
+            parse_float(text).map(Value::Float)
+        }
     }
 
     fn array(&mut self, depth: usize) -> Res<Value> {
@@ -362,9 +364,15 @@ impl Style {
         }
         if self.lenient {
             match value {
-                Value::Timestamp(t) => return Ok(self.string(out, &timestamp_text(*t))),
-                Value::DateTime(d) => return Ok(self.string(out, &d.iso("T"))),
-                Value::Date(_) | Value::Time(_) => return Ok(self.string(out, &crate::value::text(value)?)),
+                Value::Timestamp(_) | Value::DateTime(_) | Value::Date(_) | Value::Time(_) => {
+                    let text = match value {
+                        Value::Timestamp(t) => timestamp_text(*t),
+                        Value::DateTime(d) => d.iso("T"),
+                        other => crate::value::text(other)?,
+                    };
+                    self.string(out, &text);
+                    return Ok(());
+                }
                 Value::Delta(d) | Value::Duration(d) => {
                     #[allow(clippy::cast_precision_loss, reason = "seconds as the nearest float")]
                     return self.float(out, *d as f64 / 1e6);
@@ -408,8 +416,7 @@ impl Style {
                 '\u{c}' => out.push_str("\\f"),
                 c if c < ' ' || (self.ascii && !c.is_ascii()) => {
                     for unit in c.encode_utf16(&mut [0; 2]) {
-                        // Writing to a String cannot fail.
-                        let _: std::fmt::Result = write!(out, "\\u{unit:04x}");
+                        out.push_str(&format!("\\u{unit:04x}"));
                     }
                 }
                 c => out.push(c),
@@ -442,7 +449,13 @@ impl Style {
         machine.charge(out.len() >> 8)
     }
 
-    fn object(&self, machine: &mut Machine<'_>, out: &mut String, pairs: Vec<(Value, Value)>, depth: usize) -> Res<()> {
+    fn object(
+        &self,
+        machine: &mut Machine<'_>,
+        out: &mut String,
+        pairs: Vec<(Value, Value)>,
+        depth: usize,
+    ) -> Res<()> {
         let mut pairs = pairs;
         if self.sort {
             let mut failure = None;

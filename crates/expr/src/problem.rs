@@ -16,7 +16,11 @@ pub struct Problem {
 }
 
 impl Problem {
-    pub(crate) fn new(code: &'static str, message: impl Into<String>, range: Option<Range<usize>>) -> Problem {
+    pub(crate) fn new(
+        code: &'static str,
+        message: impl Into<String>,
+        range: Option<Range<usize>>,
+    ) -> Problem {
         Problem { code, message: message.into(), range, help: Vec::new() }
     }
 

@@ -112,7 +112,9 @@ pub fn compile(
         (_, Code::Expression(text)) if fields.iter().any(|f| f == text) => {
             (generic::compile(text, &fields, options.beam_compat)?, text)
         }
-        (Language::Generic, Code::Expression(text)) => (generic::compile(text, &fields, options.beam_compat)?, text),
+        (Language::Generic, Code::Expression(text)) => {
+            (generic::compile(text, &fields, options.beam_compat)?, text)
+        }
         (Language::Generic, Code::Callable(_) | Code::File { .. }) => {
             let problem = Problem::new("expr/unsupported", "the generic language has no functions", None);
             return Err(vec![problem.help("add `language: python`")]);
@@ -124,12 +126,20 @@ pub fn compile(
     let uses = crate::ir::uses(&entry, fields.len());
     let stack = (4 << 20) + source.len() * 256;
     let plain = match &entry {
-        Entry::Expression { body, .. } => if let ExprKind::Column(index) = body.kind { Some(index) } else { None },
+        Entry::Expression { body, .. } => {
+            if let ExprKind::Column(index) = body.kind {
+                Some(index)
+            } else {
+                None
+            }
+        }
         Entry::Callable { .. } => None,
     };
-    let unreadable = uses.columns.iter().filter_map(|i| input.fields().get(*i)).find(|f| !Column::readable(f));
+    let unreadable =
+        uses.columns.iter().filter_map(|i| input.fields().get(*i)).find(|f| !Column::readable(f));
     if let Some(field) = unreadable.filter(|_| plain.is_none() || output_type.is_some()) {
-        let message = format!("field `{}` has type {}, which expressions cannot read", field.name(), field.data_type());
+        let message =
+            format!("field `{}` has type {}, which expressions cannot read", field.name(), field.data_type());
         return Err(vec![Problem::new("expr/unsupported", message, None)]);
     }
     let types: Vec<Ty> = input.fields().iter().map(|f| Ty::of_field(f)).collect();
@@ -225,7 +235,12 @@ impl Program {
     }
 
     /// Column by column; rows that need more than that, or fail, are done again one by one.
-    fn eval_vector(&self, vector: &vector::Vectorised, batch: &RecordBatch, context: &RowContext) -> Evaluated {
+    fn eval_vector(
+        &self,
+        vector: &vector::Vectorised,
+        batch: &RecordBatch,
+        context: &RowContext,
+    ) -> Evaluated {
         let Some((values, left)) = vector.eval(batch) else { return self.eval_rows(batch, context, None) };
         if left.is_empty() {
             return Evaluated { values, errors: Vec::new() };
@@ -249,7 +264,9 @@ impl Program {
         let mut columns: Vec<Option<Column>> = Vec::new();
         columns.resize_with(self.names.len(), || None);
         for index in &self.columns {
-            let (Some(array), Some(field)) = (batch.columns().get(*index), self.fields.get(*index)) else { continue };
+            let (Some(array), Some(field)) = (batch.columns().get(*index), self.fields.get(*index)) else {
+                continue;
+            };
             match Column::new(array, field) {
                 Ok(column) => {
                     if let Some(place) = columns.get_mut(*index) {
@@ -352,7 +369,9 @@ impl Program {
             Entry::Expression { .. } => "<expression>",
             Entry::Callable { .. } => "<callable>",
         };
-        let stack = format!("Traceback (most recent call last):\n  File \"{file}\", line {line}\n    {code}\n{tail}\n");
+        let stack = format!(
+            "Traceback (most recent call last):\n  File \"{file}\", line {line}\n    {code}\n{tail}\n"
+        );
         RowError { row, message, stack }
     }
 }

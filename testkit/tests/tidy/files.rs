@@ -67,7 +67,8 @@ fn functions_are_short() {
 }
 
 fn is_function(code: &str) -> bool {
-    let code = code.trim_start_matches("pub ").trim_start_matches("pub(crate) ").trim_start_matches("pub(super) ");
+    let code =
+        code.trim_start_matches("pub ").trim_start_matches("pub(crate) ").trim_start_matches("pub(super) ");
     code.trim_start_matches("async ").trim_start_matches("const ").starts_with("fn ")
 }
 
@@ -82,7 +83,10 @@ fn changelog_fragments_have_a_type() {
         let kind = name.trim_end_matches(".md").rsplit('.').next().unwrap_or_default();
         assert!(TYPES.contains(&kind), "{path}: the name ends in .{{{}}}.md", TYPES.join(","));
         assert!(text.trim().len() > 20, "{path} says nothing");
-        assert!(kind != "breaking" || text.contains("## Migration"), "{path}: a breaking change needs `## Migration`");
+        assert!(
+            kind != "breaking" || text.contains("## Migration"),
+            "{path}: a breaking change needs `## Migration`"
+        );
     }
 }
 

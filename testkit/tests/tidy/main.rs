@@ -1,5 +1,7 @@
 //! What ARCHITECTURE.md and CONTRIBUTING.md promise, held by tests.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)] // a test fails by these
+
 mod arrows;
 mod files;
 mod metadata;

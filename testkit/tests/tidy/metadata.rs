@@ -5,8 +5,21 @@ use std::process::Command;
 
 /// Licences that may be linked into an Apache-2.0 binary.
 const LICENCES: &[&str] = &[
-    "Apache-2.0", "MIT", "BSD-2-Clause", "BSD-3-Clause", "ISC", "Zlib", "Unlicense", "CC0-1.0", "0BSD",
-    "Unicode-3.0", "Unicode-DFS-2016", "BSL-1.0", "MIT-0", "bzip2-1.0.6", "Apache-2.0 WITH LLVM-exception",
+    "Apache-2.0",
+    "MIT",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "ISC",
+    "Zlib",
+    "Unlicense",
+    "CC0-1.0",
+    "0BSD",
+    "Unicode-3.0",
+    "Unicode-DFS-2016",
+    "BSL-1.0",
+    "MIT-0",
+    "bzip2-1.0.6",
+    "Apache-2.0 WITH LLVM-exception",
 ];
 
 #[test]
@@ -27,9 +40,8 @@ fn every_library_has_a_licence_we_may_link() {
     let mut wrong = Vec::new();
     for p in packages {
         let licence = p["license"].as_str().unwrap_or("");
-        let fits = |part: &str| {
-            part.split(" AND ").all(|l| LICENCES.contains(&l.trim().trim_matches(['(', ')'])))
-        };
+        let fits =
+            |part: &str| part.split(" AND ").all(|l| LICENCES.contains(&l.trim().trim_matches(['(', ')'])));
         if !licence.replace('/', " OR ").split(" OR ").any(fits) {
             wrong.push(format!("{} {}: `{licence}`", p["name"], p["version"]));
         }

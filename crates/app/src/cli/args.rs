@@ -47,7 +47,9 @@ Other `--name=value` options become pipeline options, as in Beam.")]
     #[command(after_help = "Example:\n  purlin explain pipeline.yaml --stages")]
     Explain(ExplainArgs),
     /// Draw a pipeline.
-    #[command(after_help = "Examples:\n  purlin graph pipeline.yaml > pipeline.svg\n  purlin graph pipeline.yaml --format dot | dot -Tpng > p.png")]
+    #[command(
+        after_help = "Examples:\n  purlin graph pipeline.yaml > pipeline.svg\n  purlin graph pipeline.yaml --format dot | dot -Tpng > p.png"
+    )]
     Graph(GraphArgs),
     /// Run the tests that stand in pipeline files, in virtual time.
     #[command(after_help = "\
@@ -74,7 +76,12 @@ pub struct LoadArgs {
     #[arg(long = "jinja_variables", alias = "jinja-variables", value_name = "JSON")]
     pub jinja_variables: Option<String>,
     /// Names of other options that are Jinja variables too: `a,b` makes `--a=1 --b=2` variables.
-    #[arg(long = "jinja_variable_flags", alias = "jinja-variable-flags", value_name = "NAMES", value_delimiter = ',')]
+    #[arg(
+        long = "jinja_variable_flags",
+        alias = "jinja-variable-flags",
+        value_name = "NAMES",
+        value_delimiter = ','
+    )]
     pub jinja_variable_flags: Vec<String>,
     /// One Jinja variable; the value is text. May be repeated.
     #[arg(long = "set", value_name = "NAME=VALUE")]
@@ -199,14 +206,18 @@ impl LoadArgs {
             Some(text) => match serde_json::from_str(text) {
                 Ok(Value::Object(map)) => map,
                 Ok(other) => {
-                    return Err(refuse(format!("--jinja_variables wants a JSON object such as '{{\"name\": \"value\"}}', found {other}")));
+                    return Err(refuse(format!(
+                        "--jinja_variables wants a JSON object such as '{{\"name\": \"value\"}}', found {other}"
+                    )));
                 }
                 Err(e) => return Err(refuse(format!("--jinja_variables is not JSON: {e}"))),
             },
         };
         for name in &self.jinja_variable_flags {
             let value = options.get(name).ok_or_else(|| {
-                refuse(format!("--jinja_variable_flags names `{name}`, but there is no option --{name}=VALUE"))
+                refuse(format!(
+                    "--jinja_variable_flags names `{name}`, but there is no option --{name}=VALUE"
+                ))
             })?;
             variables.insert(name.clone(), value.clone());
         }
@@ -235,12 +246,13 @@ pub fn split_pipeline_options(args: Vec<OsString>) -> (Vec<OsString>, Map<String
         all.extend(command.get_subcommands().flat_map(clap::Command::get_arguments));
         name == "help"
             || name == "version"
-            || all.iter().any(|a| {
-                a.get_long() == Some(name) || a.get_all_aliases().is_some_and(|l| l.contains(&name))
-            })
+            || all
+                .iter()
+                .any(|a| a.get_long() == Some(name) || a.get_all_aliases().is_some_and(|l| l.contains(&name)))
     };
     let mut options = Map::new();
-    let loads = args.get(1).is_some_and(|a| ["run", "check", "explain", "graph", "test"].iter().any(|c| a == c));
+    let loads =
+        args.get(1).is_some_and(|a| ["run", "check", "explain", "graph", "test"].iter().any(|c| a == c));
     let kept = args
         .into_iter()
         .filter(|a| {
@@ -263,7 +275,16 @@ mod tests {
 
     #[test]
     fn options_of_the_pipeline_are_taken_off_and_ours_are_not() {
-        let args = ["purlin", "run", "p.yaml", "--runner=DirectRunner", "--set=a=b", "--beam-compat", "--set", "c=d"];
+        let args = [
+            "purlin",
+            "run",
+            "p.yaml",
+            "--runner=DirectRunner",
+            "--set=a=b",
+            "--beam-compat",
+            "--set",
+            "c=d",
+        ];
         let (kept, options) = split_pipeline_options(args.iter().map(OsString::from).collect());
         assert_eq!(options.get("runner"), Some(&Value::from("DirectRunner")));
         let Command::Run(run) = Cli::try_parse_from(kept).unwrap().command else { panic!("run") };

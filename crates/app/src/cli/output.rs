@@ -64,7 +64,9 @@ impl Output {
     /// The refusal of a pipeline as JSON.
     pub(crate) fn refusal(&mut self, p: &Pipeline) -> Exit {
         if self.json {
-            self.print_json(&json!({"pipeline": p.name, "status": "refused", "diagnostics": diagnostics_json(p)}));
+            self.print_json(
+                &json!({"pipeline": p.name, "status": "refused", "diagnostics": diagnostics_json(p)}),
+            );
         }
         Exit::Refused
     }

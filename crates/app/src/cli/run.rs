@@ -15,8 +15,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Options of Beam that change nothing here, and so need no warning.
-const QUIET_OPTIONS: &[&str] =
-    &["streaming", "runner", "temp_location", "yaml_experimental_features", "job_name", "project", "region", "save_main_session"];
+const QUIET_OPTIONS: &[&str] = &[
+    "streaming",
+    "runner",
+    "temp_location",
+    "yaml_experimental_features",
+    "job_name",
+    "project",
+    "region",
+    "save_main_session",
+];
 
 pub(crate) fn run(args: RunArgs, options: Map<String, Value>, out: &mut Output) -> Exit {
     if args.tests {
@@ -78,8 +86,12 @@ fn warn_of_options(pipeline: &mut Pipeline) {
     for (name, entry) in options.as_map().into_iter().flatten() {
         if !QUIET_OPTIONS.contains(&name.as_str()) {
             pipeline.diagnostics.push(
-                Diagnostic::warning("options/ignored", entry.key, format!("option `{name}` has no effect here"))
-                    .label("it is an option of Beam's runners"),
+                Diagnostic::warning(
+                    "options/ignored",
+                    entry.key,
+                    format!("option `{name}` has no effect here"),
+                )
+                .label("it is an option of Beam's runners"),
             );
         }
     }

@@ -34,12 +34,12 @@ pub(crate) fn test(args: TestArgs, options: Map<String, Value>, out: &mut Output
             }
         };
         let report = run_tests(&mut pipeline, &load, args.only.as_deref(), args.fix);
-        if !named && report.is_err() && !mentions_tests(&pipeline) {
+        if !named && report.is_none() && !mentions_tests(&pipeline) {
             // A file found in a folder that is no pipeline with tests (a provider, an include).
             continue;
         }
         out.diagnostics(&pipeline);
-        let Ok(report) = report else {
+        let Some(report) = report else {
             refused = true;
             reports.push(json!({"pipeline": file, "diagnostics": diagnostics_json(&pipeline)}));
             continue;
@@ -97,7 +97,10 @@ pub(crate) fn test(args: TestArgs, options: Map<String, Value>, out: &mut Output
 }
 
 fn mentions_tests(pipeline: &Pipeline) -> bool {
-    pipeline.sources.get(0).is_some_and(|f| f.text.lines().any(|l| l.trim_end() == "tests:" || l.trim() == "tests:"))
+    pipeline
+        .sources
+        .get(0)
+        .is_some_and(|f| f.text.lines().any(|l| l.trim_end() == "tests:" || l.trim() == "tests:"))
 }
 
 /// The files to test, and whether each was named itself (and not just found in a folder).

@@ -25,7 +25,11 @@ pub(crate) fn flow(v: &Value) -> String {
             match s.split_once('e') {
                 Some((m, e)) => {
                     let m = if m.contains('.') { m.to_owned() } else { format!("{m}.0") };
-                    let e = if e.starts_with('-') { e.to_owned() } else { format!("+{}", e.trim_start_matches('+')) };
+                    let e = if e.starts_with('-') {
+                        e.to_owned()
+                    } else {
+                        format!("+{}", e.trim_start_matches('+'))
+                    };
                     format!("{m}e{e}")
                 }
                 None => s,
@@ -78,7 +82,8 @@ mod tests {
 
     #[test]
     fn values_read_back_as_what_they_are() {
-        let v = serde_json::json!({"a": "yes", "b": "x y", "c": 1.5e300, "d": [1, null, true], "e f": "plain"});
+        let v =
+            serde_json::json!({"a": "yes", "b": "x y", "c": 1.5e300, "d": [1, null, true], "e f": "plain"});
         assert_eq!(flow(&v), r#"{a: "yes", b: "x y", c: 1.5e+300, d: [1, null, true], "e f": plain}"#);
     }
 }

@@ -5,8 +5,8 @@ use purlin_api::literal::{Literal, infer_rows};
 use purlin_api::shape::physical;
 use purlin_api::source::BoxFuture;
 use purlin_api::{
-    Batch, BindCx, BuildCx, Budget, Entry, Error, InputShape, More, OpCx, Operator, OutPort, Output, OutputRole,
-    PlanNode, Port, Pull, Result, Running, Shape, Source, Transform, Windowing,
+    Batch, BindCx, Budget, BuildCx, Entry, Error, InputShape, More, OpCx, Operator, OutPort, Output,
+    OutputRole, PlanNode, Port, Pull, Result, Running, Shape, Source, Transform, Windowing,
 };
 use purlin_plan::{NodeId, Plan};
 use purlin_spec::config::FieldDef;

@@ -98,8 +98,12 @@ fn parse_step(node: &Node, d: &mut Diagnostics) -> Option<Step> {
     let map = node.as_map()?;
     let (Some((verb, entry)), 1) = (map.first(), map.len()) else {
         d.push(
-            Diagnostic::error("timed/step", node.span, format!("a step does one thing, this has {}", map.len()))
-                .help("write each as an item of the list: `- give: …`, `- advance_watermark: …`, `- expect: …`"),
+            Diagnostic::error(
+                "timed/step",
+                node.span,
+                format!("a step does one thing, this has {}", map.len()),
+            )
+            .help("write each as an item of the list: `- give: …`, `- advance_watermark: …`, `- expect: …`"),
         );
         return None;
     };
@@ -108,7 +112,7 @@ fn parse_step(node: &Node, d: &mut Diagnostics) -> Option<Step> {
         "give" => What::Give(by_name(arg, d, |rows, d| each(rows, d, given_row))?),
         "advance_watermark" => match &arg.value {
             Value::Map(_) => What::Watermark(
-                by_name(arg, d, |n, d| instant(n, d))?.into_iter().map(|(n, t)| (Some(n), t)).collect(),
+                by_name(arg, d, instant)?.into_iter().map(|(n, t)| (Some(n), t)).collect(),
             ),
             _ => What::Watermark(vec![(None, instant(arg, d)?)]),
         },
@@ -137,10 +141,8 @@ fn by_name<T>(
         wrong_kind(node, "a mapping from transforms to rows, such as `{Purchases: [...]}`", d);
         return None;
     };
-    let all: Vec<Option<(Name, T)>> = map
-        .iter()
-        .map(|(k, e)| Some((Name { text: k.clone(), span: e.key }, f(&e.node, d)?)))
-        .collect();
+    let all: Vec<Option<(Name, T)>> =
+        map.iter().map(|(k, e)| Some((Name { text: k.clone(), span: e.key }, f(&e.node, d)?))).collect();
     all.into_iter().collect()
 }
 
@@ -161,7 +163,9 @@ fn name_of(node: &Node, d: &mut Diagnostics) -> Option<Name> {
 /// True for `{row: {...}, at: …}` and its like; any other mapping is the row itself.
 fn is_wrapped(node: &Node) -> bool {
     node.get("row").is_some_and(|r| r.as_map().is_some())
-        && node.as_map().is_some_and(|m| m.keys().all(|k| ["row", "at", "window", "pane"].contains(&k.as_str())))
+        && node
+            .as_map()
+            .is_some_and(|m| m.keys().all(|k| ["row", "at", "window", "pane"].contains(&k.as_str())))
 }
 
 fn given_row(node: &Node, d: &mut Diagnostics) -> Option<GivenRow> {
@@ -174,8 +178,12 @@ fn given_row(node: &Node, d: &mut Diagnostics) -> Option<GivenRow> {
     };
     if let Some(stray) = node.get("window").or_else(|| node.get("pane")) {
         d.push(
-            Diagnostic::error("timed/given-window", stray.span, "a given row has no window or pane of its own")
-                .help("give it a time with `at:`; the pipeline's windowing does the rest"),
+            Diagnostic::error(
+                "timed/given-window",
+                stray.span,
+                "a given row has no window or pane of its own",
+            )
+            .help("give it a time with `at:`; the pipeline's windowing does the rest"),
         );
         return None;
     }

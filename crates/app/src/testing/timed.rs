@@ -122,7 +122,17 @@ impl Script {
         let sources = scripted::scripted(plan);
         let clock = EventTime(0);
         run.advance_clock(clock)?;
-        Ok(Script { run, sources, taps, rows, waiting: BTreeMap::new(), clock, rows_max, fix, edits: Vec::new() })
+        Ok(Script {
+            run,
+            sources,
+            taps,
+            rows,
+            waiting: BTreeMap::new(),
+            clock,
+            rows_max,
+            fix,
+            edits: Vec::new(),
+        })
     }
 
     fn play(&mut self, test: &TimedTest) -> Result<(), Failure> {
@@ -208,7 +218,13 @@ impl Script {
         }
     }
 
-    fn expect(&mut self, step: &Step, name: &str, rows: &[ExpectedRow], span: purlin_spec::Span) -> Result<(), Failure> {
+    fn expect(
+        &mut self,
+        step: &Step,
+        name: &str,
+        rows: &[ExpectedRow],
+        span: purlin_spec::Span,
+    ) -> Result<(), Failure> {
         let came = self.waiting.remove(name).unwrap_or_default();
         let mut left = came.clone();
         let mut missing = Vec::new();
@@ -230,7 +246,8 @@ impl Script {
         }
         let mut text = format!("line {}: `{name}` differs from what is expected", step.span.start.line);
         missing.iter().for_each(|m| text.push_str(&format!("\n  expected, did not come: {m}")));
-        left.iter().for_each(|g| text.push_str(&format!("\n  came, not expected:     {}", as_expectation(g))));
+        left.iter()
+            .for_each(|g| text.push_str(&format!("\n  came, not expected:     {}", as_expectation(g))));
         Err(Failure::Differs(text))
     }
 

@@ -3,6 +3,8 @@
 //!
 //! A few thousand inputs each by default; `PURLIN_FUZZ_SECONDS=60` goes on for that long (`make fuzz`).
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)] // a test fails by these
+
 use purlin::pipeline::{Pipeline, PipelineOptions};
 use purlin_engine::StepRun;
 use std::path::{Path, PathBuf};
@@ -84,10 +86,46 @@ fn pipeline_files() {
         .filter_map(|e| std::fs::read(e.path().join("pipeline.yaml")).ok())
         .collect();
     let dictionary = [
-        "{{ ", " }}", "{% for i in range(9) %}", "{% endfor %}", "{% if n %}", "{% endif %}", "\n", "    - ", ": ", "&a ", "*a",
-        "<<: *a", "{", "}", "[", "]", "type: composite", "type: chain", "input: ", "windowing: {type: fixed, size: 1d}",
-        "error_handling: {output: e}", "null", "1e3", "0x1F", "12:30:00", "\"", "'", "|\n", ">\n", "!!str ", "---\n", "\t", "é", "\u{feff}",
-        "extra_transforms:", "providers:", "config:", "lambda row: ", "{{ [1] * 9 }}", "{% set x = 1 -%}",
+        "{{ ",
+        " }}",
+        "{% for i in range(9) %}",
+        "{% endfor %}",
+        "{% if n %}",
+        "{% endif %}",
+        "\n",
+        "    - ",
+        ": ",
+        "&a ",
+        "*a",
+        "<<: *a",
+        "{",
+        "}",
+        "[",
+        "]",
+        "type: composite",
+        "type: chain",
+        "input: ",
+        "windowing: {type: fixed, size: 1d}",
+        "error_handling: {output: e}",
+        "null",
+        "1e3",
+        "0x1F",
+        "12:30:00",
+        "\"",
+        "'",
+        "|\n",
+        ">\n",
+        "!!str ",
+        "---\n",
+        "\t",
+        "é",
+        "\u{feff}",
+        "extra_transforms:",
+        "providers:",
+        "config:",
+        "lambda row: ",
+        "{{ [1] * 9 }}",
+        "{% set x = 1 -%}",
     ];
     fuzz("yaml", &seeds, &dictionary, 3000, |input, _| {
         let text = String::from_utf8_lossy(input);
@@ -133,7 +171,22 @@ fn csv_files() {
         "one\n1\n2\n",
     ];
     let seeds: Vec<Vec<u8>> = seeds.iter().map(|s| s.as_bytes().to_vec()).collect();
-    let dictionary = ["\"", "\"\"", ",", "\n", "\r\n", "\u{feff}", "nan", "-1", "1e400", "9223372036854775808", "\0", "NA", "0x", "007"];
+    let dictionary = [
+        "\"",
+        "\"\"",
+        ",",
+        "\n",
+        "\r\n",
+        "\u{feff}",
+        "nan",
+        "-1",
+        "1e400",
+        "9223372036854775808",
+        "\0",
+        "NA",
+        "0x",
+        "007",
+    ];
     fuzz("csv", &seeds, &dictionary, 1500, |input, folder| reader("ReadFromCsv", input, folder));
 }
 
@@ -145,6 +198,26 @@ fn json_files() {
         "{\"deep\": [[[[{\"x\": [1]}]]]]}\n",
     ];
     let seeds: Vec<Vec<u8>> = seeds.iter().map(|s| s.as_bytes().to_vec()).collect();
-    let dictionary = ["{", "}", "[", "]", ":", ",", "\"", "\\", "\\ud800", "null", "true", "1e999", "-0", "\n", "{\"a\":", "[[[[[[[[", "\u{feff}", "\0", "18446744073709551616"];
+    let dictionary = [
+        "{",
+        "}",
+        "[",
+        "]",
+        ":",
+        ",",
+        "\"",
+        "\\",
+        "\\ud800",
+        "null",
+        "true",
+        "1e999",
+        "-0",
+        "\n",
+        "{\"a\":",
+        "[[[[[[[[",
+        "\u{feff}",
+        "\0",
+        "18446744073709551616",
+    ];
     fuzz("json", &seeds, &dictionary, 1500, |input, folder| reader("ReadFromJson", input, folder));
 }

@@ -5,6 +5,8 @@
 //! lane counts and batch sizes, to the same answer. `testkit/cases/unsupported.txt` lists cases that must
 //! still be refused; when one starts to pass, the test fails until its line is taken out.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)] // a test fails by these
+
 mod compare;
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -92,8 +94,11 @@ fn judge_listed(case: &Path, mode: Mode, known: Option<&Unsupported>) -> Result<
 /// Runs a case and says what is wrong with the answer.
 fn judge(case: &Path, mode: Mode) -> Result<(), String> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
-    let scratch = std::env::temp_dir()
-        .join(format!("purlin-golden-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::SeqCst)));
+    let scratch = std::env::temp_dir().join(format!(
+        "purlin-golden-{}-{}",
+        std::process::id(),
+        NEXT.fetch_add(1, Ordering::SeqCst)
+    ));
     let out = scratch.join("out");
     std::fs::create_dir_all(&out).map_err(|e| e.to_string())?;
     let result = run_and_compare(case, mode, &scratch, &out);

@@ -30,14 +30,27 @@ fn chain(transforms: &str) -> String {
 #[test]
 fn slips_of_the_pen() {
     let create = "    - {type: Create, config: {elements: [{a: 1}]}}\n";
-    refused(&chain("    - {type: Craete, config: {elements: [1]}}\n"), &["p.yaml:4:", "Craete", "did you mean `Create`?"]);
-    refused(&chain("    - {type: Create, config: {elments: [1]}}\n"), &["p.yaml:4:", "did you mean `elements`?"]);
+    refused(
+        &chain("    - {type: Craete, config: {elements: [1]}}\n"),
+        &["p.yaml:4:", "Craete", "did you mean `Create`?"],
+    );
+    refused(
+        &chain("    - {type: Create, config: {elments: [1]}}\n"),
+        &["p.yaml:4:", "did you mean `elements`?"],
+    );
     refused(&chain("    - {type: Create, elements: [1]}\n"), &["p.yaml:4:", "config"]);
     refused(
-        &chain(&format!("{create}    - {{type: WindowInto, windowing: {{type: fixed, size: 30 sec}}}}\n    - {{type: LogForTesting}}\n")),
+        &chain(&format!(
+            "{create}    - {{type: WindowInto, windowing: {{type: fixed, size: 30 sec}}}}\n    - {{type: LogForTesting}}\n"
+        )),
         &["sec", "ms"],
     );
-    refused(&chain(&format!("{create}    - {{type: Filter, config: {{keep: aa > 1}}}}\n    - {{type: LogForTesting}}\n")), &["aa", "p.yaml:5:"]);
+    refused(
+        &chain(&format!(
+            "{create}    - {{type: Filter, config: {{keep: aa > 1}}}}\n    - {{type: LogForTesting}}\n"
+        )),
+        &["aa", "p.yaml:5:"],
+    );
     refused("pipelin:\n  transforms: []\n", &["pipeline"]);
     refused("", &["pipeline"]);
     refused("- 1\n- 2\n", &["mapping"]);
@@ -104,7 +117,10 @@ fn rows_of_the_wrong_width_and_bytes_that_are_no_text() {
     assert!(good.iter().any(|l| l.contains("last")));
     let bad = s.lines("bad");
     assert_eq!(bad.len(), 2, "{bad:?}");
-    assert!(bad.iter().any(|l| l.contains("\"line\":3")) && bad.iter().any(|l| l.contains("\"line\":5")), "{bad:?}");
+    assert!(
+        bad.iter().any(|l| l.contains("\"line\":3")) && bad.iter().any(|l| l.contains("\"line\":5")),
+        "{bad:?}"
+    );
 }
 
 #[test]

@@ -49,7 +49,15 @@ fn refusals_exit_with_2_and_write_nothing() {
 fn variables_come_from_flags_json_and_options() {
     let s = Scratch::new();
     s.write("p.yaml", GOOD.replace("path: out", "path: \"{{ a }}-{{ b }}-{{ c }}\""));
-    let args = ["run", "p.yaml", "--set", "a=x", "--jinja_variables={\"b\": 7}", "--jinja_variable_flags=c", "--c=z"];
+    let args = [
+        "run",
+        "p.yaml",
+        "--set",
+        "a=x",
+        "--jinja_variables={\"b\": 7}",
+        "--jinja_variable_flags=c",
+        "--c=z",
+    ];
     assert_eq!(s.purlin(&args).code, 0);
     assert_eq!(s.lines("x-7-z").len(), 2);
     let ran = s.purlin(&["run", "p.yaml", "--set", "a=x"]);
@@ -70,7 +78,8 @@ fn explain_and_graph_show_the_pipeline() {
     assert!(ran.out.contains("Combine") && ran.out.contains('k'), "{}", ran.out);
     assert!(s.purlin(&["graph", "p.yaml"]).out.starts_with("<svg"));
     assert!(s.purlin(&["graph", "p.yaml", "--format=dot"]).out.contains("digraph"));
-    let json: Value = serde_json::from_str(&s.purlin(&["graph", "p.yaml", "--format=json"]).out).expect("JSON");
+    let json: Value =
+        serde_json::from_str(&s.purlin(&["graph", "p.yaml", "--format=json"]).out).expect("JSON");
     assert!(json["nodes"].as_array().is_some_and(|n| n.len() >= 3), "{json}");
 }
 
@@ -120,7 +129,9 @@ tests:
 #[test]
 fn two_writers_of_one_path_are_refused() {
     let s = Scratch::new();
-    let twice = format!("{GOOD}  extra_transforms:\n    - {{type: WriteToJson, name: Again, input: Combine, config: {{path: out}}}}\n");
+    let twice = format!(
+        "{GOOD}  extra_transforms:\n    - {{type: WriteToJson, name: Again, input: Combine, config: {{path: out}}}}\n"
+    );
     s.write("p.yaml", twice);
     let ran = s.purlin(&["check", "p.yaml"]);
     assert!(ran.code == 2 && ran.err.contains("both write files `out-*`"), "{ran:?}");

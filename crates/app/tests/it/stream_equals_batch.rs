@@ -31,8 +31,7 @@ const WINDOWINGS: &[&str] = &[
 ];
 
 fn plan(windowing: &str, lanes: usize, rewrite: bool) -> Plan {
-    let options =
-        PipelineOptions { variables: serde_json::Map::new(), beam_compat: false, lanes, rewrite };
+    let options = PipelineOptions { variables: serde_json::Map::new(), beam_compat: false, lanes, rewrite };
     let mut p = Pipeline::from_text("p.yaml", &PIPELINE.replace("WINDOWING", windowing), &options);
     let plan = p.plan(&options);
     plan.unwrap_or_else(|| panic!("{}", p.diagnostics.render(&p.sources)))
@@ -47,7 +46,9 @@ type Row = (u8, i64, i64);
 fn batch(rows: &[Row]) -> Batch {
     let rows: Vec<_> = rows
         .iter()
-        .map(|(k, v, t)| literal::Literal::from_json(&serde_json::json!({"k": format!("k{k}"), "v": v, "t": t})))
+        .map(|(k, v, t)| {
+            literal::Literal::from_json(&serde_json::json!({"k": format!("k{k}"), "v": v, "t": t}))
+        })
         .collect();
     let model = literal::Literal::from_json(&serde_json::json!({"k": "", "v": 0, "t": 0}));
     let schema = purlin_api::shape::physical(&literal::infer_rows([&model]));
@@ -58,7 +59,9 @@ fn results(run: &mut StepRun, at: (NodeId, OutPort)) -> Vec<String> {
     let mut rows: Vec<String> = run
         .take_tap(at.0, at.1)
         .iter()
-        .flat_map(|b| (0..b.len()).map(|r| purlin_api::json::row_to_json(&b.rows, r).to_string()).collect::<Vec<_>>())
+        .flat_map(|b| {
+            (0..b.len()).map(|r| purlin_api::json::row_to_json(&b.rows, r).to_string()).collect::<Vec<_>>()
+        })
         .collect();
     rows.sort();
     rows

@@ -65,7 +65,11 @@ fn every_pane_is_expected_when_it_comes() {
     s.write("w.yaml", wrong);
     let ran = s.purlin(&["test", "w.yaml"]);
     assert_eq!(ran.code, 1);
-    assert!(ran.out.contains("came, not expected:     {\"row\":{\"customer\":\"ann\",\"amount\":8}"), "{}", ran.out);
+    assert!(
+        ran.out.contains("came, not expected:     {\"row\":{\"customer\":\"ann\",\"amount\":8}"),
+        "{}",
+        ran.out
+    );
 
     let unseen: Vec<&str> = without_dead.lines().filter(|l| !l.contains("timing: LATE")).collect();
     s.write("u.yaml", unseen.join("\n"));

@@ -7,11 +7,11 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use purlin_api::sink::Sink;
 use purlin_api::source::{BoxFuture, Budget, Pull, Resume, Source, SourceStatus};
 use purlin_api::{
-    Batch, BuildCx, Distribution, EventTime, More, OpCx, Operator, Output, OutputRole, PlanNode, Port, Result, Running,
-    Shape, Times, TimerId, Windowing,
+    Batch, BuildCx, Distribution, EventTime, More, OpCx, Operator, Output, OutputRole, PlanNode, Port,
+    Result, Running, Shape, TimerId, Times, Windowing,
 };
-use purlin_engine::clock::SystemClock;
 use purlin_engine::JobOptions;
+use purlin_engine::clock::SystemClock;
 use purlin_plan::{Graph, GraphInput, GraphNode, Plan, stages};
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
@@ -144,7 +144,9 @@ impl PlanNode for Fake {
                 Ok(More::No)
             }))),
             What::Delayed => Running::Operator(Box::new(Delayed)),
-            What::Repeating(times) => Running::Operator(Box::new(Repeating { times: *times, left: Vec::new() })),
+            What::Repeating(times) => {
+                Running::Operator(Box::new(Repeating { times: *times, left: Vec::new() }))
+            }
             What::Sink(seen) => Running::Sink(Box::new(seen.clone())),
         })
     }

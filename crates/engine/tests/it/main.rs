@@ -1,5 +1,7 @@
 //! The engine with transforms made for the purpose: order, time, ends, failure.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)] // a test fails by these
+
 mod fakes;
 
 use fakes::{Fake, Seen, job_options, plan, rows, t};
@@ -17,21 +19,27 @@ fn numbers(seen: &Seen) -> Vec<i64> {
 fn every_row_reaches_the_sink_over_shuffled_lanes() {
     for lanes in [1, 3] {
         let seen = Seen::default();
-        let p = plan(lanes, vec![
-            ("In", Fake::source(0..1000, 7), vec![]),
-            ("Key", Fake::keyed(), vec![0]),
-            ("Out", Fake::sink(&seen), vec![1]),
-        ]);
+        let p = plan(
+            lanes,
+            vec![
+                ("In", Fake::source(0..1000, 7), vec![]),
+                ("Key", Fake::keyed(), vec![0]),
+                ("Out", Fake::sink(&seen), vec![1]),
+            ],
+        );
         StepRun::new(&p, 7).unwrap().run_to_end().unwrap();
         assert_eq!(numbers(&seen), (0..1000).collect::<Vec<_>>());
         assert!(seen.finished() && seen.watermark() == EventTime::MAX);
 
         let seen = Seen::default();
-        let p = plan(lanes, vec![
-            ("In", Fake::source(0..1000, 7), vec![]),
-            ("Key", Fake::keyed(), vec![0]),
-            ("Out", Fake::sink(&seen), vec![1]),
-        ]);
+        let p = plan(
+            lanes,
+            vec![
+                ("In", Fake::source(0..1000, 7), vec![]),
+                ("Key", Fake::keyed(), vec![0]),
+                ("Out", Fake::sink(&seen), vec![1]),
+            ],
+        );
         let outcome = Job::new(&p, job_options()).unwrap().run();
         outcome.result.unwrap();
         assert_eq!(numbers(&seen), (0..1000).collect::<Vec<_>>());
@@ -43,15 +51,22 @@ fn every_row_reaches_the_sink_over_shuffled_lanes() {
 #[test]
 fn a_row_lost_by_an_operator_fails_the_job() {
     let seen = Seen::default();
-    let p = plan(1, vec![
-        ("In", Fake::source(0..10, 5), vec![]),
-        ("Thief", Fake::operator(|batch, cx| {
-            cx.fates.passed += batch.len() as u64 - 1;
-            cx.emit(0, batch.slice(1, batch.len() - 1));
-            Ok(More::No)
-        }), vec![0]),
-        ("Out", Fake::sink(&seen), vec![1]),
-    ]);
+    let p = plan(
+        1,
+        vec![
+            ("In", Fake::source(0..10, 5), vec![]),
+            (
+                "Thief",
+                Fake::operator(|batch, cx| {
+                    cx.fates.passed += batch.len() as u64 - 1;
+                    cx.emit(0, batch.slice(1, batch.len() - 1));
+                    Ok(More::No)
+                }),
+                vec![0],
+            ),
+            ("Out", Fake::sink(&seen), vec![1]),
+        ],
+    );
     let e = Job::new(&p, job_options()).unwrap().run().result.unwrap_err();
     assert_eq!((e.kind(), e.place()), (ErrorKind::Internal, Some("Thief")));
     assert!(e.message().contains("ledger does not balance"), "{e}");
@@ -61,19 +76,26 @@ fn a_row_lost_by_an_operator_fails_the_job() {
 #[test]
 fn a_failing_lane_stops_the_others_and_nothing_becomes_visible() {
     let seen = Seen::default();
-    let p = plan(2, vec![
-        ("Endless", Fake::source(0..i64::MAX, 10), vec![]),
-        ("Key", Fake::keyed(), vec![0]),
-        ("Fails", Fake::operator(|batch, cx| {
-            if Fake::numbers(&batch).contains(&500) {
-                return Err(purlin_api::Error::data("row 500"));
-            }
-            cx.fates.passed += batch.len() as u64;
-            cx.emit(0, batch);
-            Ok(More::No)
-        }), vec![1]),
-        ("Out", Fake::sink(&seen), vec![2]),
-    ]);
+    let p = plan(
+        2,
+        vec![
+            ("Endless", Fake::source(0..i64::MAX, 10), vec![]),
+            ("Key", Fake::keyed(), vec![0]),
+            (
+                "Fails",
+                Fake::operator(|batch, cx| {
+                    if Fake::numbers(&batch).contains(&500) {
+                        return Err(purlin_api::Error::data("row 500"));
+                    }
+                    cx.fates.passed += batch.len() as u64;
+                    cx.emit(0, batch);
+                    Ok(More::No)
+                }),
+                vec![1],
+            ),
+            ("Out", Fake::sink(&seen), vec![2]),
+        ],
+    );
     let outcome = Job::new(&p, job_options()).unwrap().run();
     let e = outcome.result.unwrap_err();
     assert_eq!((e.place(), e.message()), (Some("Fails"), "row 500"));
@@ -83,10 +105,10 @@ fn a_failing_lane_stops_the_others_and_nothing_becomes_visible() {
 #[test]
 fn a_stop_from_outside_ends_an_endless_job() {
     let seen = Seen::default();
-    let p = plan(1, vec![
-        ("Endless", Fake::source(0..i64::MAX, 10), vec![]),
-        ("Out", Fake::sink(&seen), vec![0]),
-    ]);
+    let p = plan(
+        1,
+        vec![("Endless", Fake::source(0..i64::MAX, 10), vec![]), ("Out", Fake::sink(&seen), vec![0])],
+    );
     let job = Job::new(&p, job_options()).unwrap();
     let stop = job.stop_handle();
     seen.on_row(100, move || stop.stop());
@@ -98,11 +120,14 @@ fn a_stop_from_outside_ends_an_endless_job() {
 #[test]
 fn a_slow_sink_makes_the_source_wait() {
     let seen = Seen::default();
-    let p = plan(2, vec![
-        ("In", Fake::source(0..5000, 10), vec![]),
-        ("Key", Fake::keyed(), vec![0]),
-        ("Out", Fake::sink(&seen), vec![1]),
-    ]);
+    let p = plan(
+        2,
+        vec![
+            ("In", Fake::source(0..5000, 10), vec![]),
+            ("Key", Fake::keyed(), vec![0]),
+            ("Out", Fake::sink(&seen), vec![1]),
+        ],
+    );
     let mut options = job_options();
     options.bounds.rows_max = 1;
     options.bounds.messages_max = 1;
@@ -114,22 +139,29 @@ fn a_slow_sink_makes_the_source_wait() {
 #[test]
 fn holds_keep_the_watermark_back_until_they_are_released() {
     let seen = Seen::default();
-    let p = plan(1, vec![
-        ("In", Fake::source(0..0, 1), vec![]),
-        // Holds at the number of a row; a negative one releases the hold.
-        ("Holds", Fake::operator(|batch, cx| {
-            for n in Fake::numbers(&batch) {
-                if n >= 0 {
-                    cx.holds.add(t(n), "row");
-                } else {
-                    assert!(cx.holds.release(t(-n), "row"));
-                }
-            }
-            cx.fates.passed += batch.len() as u64;
-            Ok(More::No)
-        }), vec![0]),
-        ("Out", Fake::sink(&seen), vec![1]),
-    ]);
+    let p = plan(
+        1,
+        vec![
+            ("In", Fake::source(0..0, 1), vec![]),
+            // Holds at the number of a row; a negative one releases the hold.
+            (
+                "Holds",
+                Fake::operator(|batch, cx| {
+                    for n in Fake::numbers(&batch) {
+                        if n >= 0 {
+                            cx.holds.add(t(n), "row");
+                        } else {
+                            assert!(cx.holds.release(t(-n), "row"));
+                        }
+                    }
+                    cx.fates.passed += batch.len() as u64;
+                    Ok(More::No)
+                }),
+                vec![0],
+            ),
+            ("Out", Fake::sink(&seen), vec![1]),
+        ],
+    );
     let mut run = StepRun::new(&p, 10).unwrap();
     run.inject(0, vec![(0, rows(&[5]))]).unwrap();
     run.watermark(0, t(20)).unwrap();
@@ -143,11 +175,14 @@ fn holds_keep_the_watermark_back_until_they_are_released() {
 #[test]
 fn an_idle_source_does_not_hold_time_and_a_missing_end_is_a_stall() {
     let seen = Seen::default();
-    let p = plan(1, vec![
-        ("A", Fake::source(0..0, 1), vec![]),
-        ("B", Fake::source(0..0, 1), vec![]),
-        ("Out", Fake::sink(&seen), vec![0, 1]),
-    ]);
+    let p = plan(
+        1,
+        vec![
+            ("A", Fake::source(0..0, 1), vec![]),
+            ("B", Fake::source(0..0, 1), vec![]),
+            ("Out", Fake::sink(&seen), vec![0, 1]),
+        ],
+    );
     let mut run = StepRun::new(&p, 10).unwrap();
     run.watermark(0, t(10)).unwrap();
     assert_eq!(seen.watermark(), EventTime::MIN);
@@ -167,11 +202,14 @@ fn an_idle_source_does_not_hold_time_and_a_missing_end_is_a_stall() {
 #[test]
 fn timers_fire_in_order_of_time() {
     let seen = Seen::default();
-    let p = plan(1, vec![
-        ("In", Fake::source(0..0, 1), vec![]),
-        ("Later", Fake::delayed(), vec![0]),
-        ("Out", Fake::sink(&seen), vec![1]),
-    ]);
+    let p = plan(
+        1,
+        vec![
+            ("In", Fake::source(0..0, 1), vec![]),
+            ("Later", Fake::delayed(), vec![0]),
+            ("Out", Fake::sink(&seen), vec![1]),
+        ],
+    );
     let mut run = StepRun::new(&p, 10).unwrap();
     run.inject(0, vec![(0, rows(&[30, 10, 20]))]).unwrap();
     run.advance_clock(t(9)).unwrap();
@@ -186,11 +224,14 @@ fn timers_fire_in_order_of_time() {
 #[test]
 fn large_output_comes_in_pieces() {
     let seen = Seen::default();
-    let p = plan(1, vec![
-        ("In", Fake::source(0..3, 3), vec![]),
-        ("Many", Fake::repeating(100), vec![0]),
-        ("Out", Fake::sink(&seen), vec![1]),
-    ]);
+    let p = plan(
+        1,
+        vec![
+            ("In", Fake::source(0..3, 3), vec![]),
+            ("Many", Fake::repeating(100), vec![0]),
+            ("Out", Fake::sink(&seen), vec![1]),
+        ],
+    );
     StepRun::new(&p, 3).unwrap().run_to_end().unwrap();
     assert_eq!(seen.numbers().len(), 300);
     assert!(seen.largest_batch() <= 3);
@@ -199,12 +240,15 @@ fn large_output_comes_in_pieces() {
 #[test]
 fn barriers_pass_every_stage_without_losing_rows() {
     let seen = Seen::default();
-    let p = plan(3, vec![
-        ("A", Fake::source(0..0, 1), vec![]),
-        ("B", Fake::source(0..0, 1), vec![]),
-        ("Key", Fake::keyed(), vec![0, 1]),
-        ("Out", Fake::sink(&seen), vec![2]),
-    ]);
+    let p = plan(
+        3,
+        vec![
+            ("A", Fake::source(0..0, 1), vec![]),
+            ("B", Fake::source(0..0, 1), vec![]),
+            ("Key", Fake::keyed(), vec![0, 1]),
+            ("Out", Fake::sink(&seen), vec![2]),
+        ],
+    );
     let mut run = StepRun::new(&p, 10).unwrap();
     for n in 0..20 {
         run.inject((n % 2) as usize, vec![(0, rows(&[n]))]).unwrap();
@@ -220,12 +264,15 @@ fn barriers_pass_every_stage_without_losing_rows() {
 fn a_job_on_one_thread_gives_what_a_job_on_four_gives() {
     for threads in [1, 4] {
         let seen = Seen::default();
-        let p = plan(4, vec![
-            ("In", Fake::source(0..2000, 13), vec![]),
-            ("Key", Fake::keyed(), vec![0]),
-            ("Many", Fake::repeating(2), vec![1]),
-            ("Out", Fake::sink(&seen), vec![2]),
-        ]);
+        let p = plan(
+            4,
+            vec![
+                ("In", Fake::source(0..2000, 13), vec![]),
+                ("Key", Fake::keyed(), vec![0]),
+                ("Many", Fake::repeating(2), vec![1]),
+                ("Out", Fake::sink(&seen), vec![2]),
+            ],
+        );
         let mut options = job_options();
         options.threads = threads;
         options.stall_after = Duration::from_secs(30);

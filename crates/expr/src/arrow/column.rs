@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::{
-    Date32Type, DurationMicrosecondType, Float64Type, Int64Type, Time64MicrosecondType, TimestampMicrosecondType,
-    UInt64Type,
+    Date32Type, DurationMicrosecondType, Float64Type, Int64Type, Time64MicrosecondType,
+    TimestampMicrosecondType, UInt64Type,
 };
 use arrow_array::{
-    Array as _, ArrayRef, BinaryArray, BooleanArray, ListArray, MapArray, PrimitiveArray, StringArray, StructArray,
+    Array as _, ArrayRef, BinaryArray, BooleanArray, ListArray, MapArray, PrimitiveArray, StringArray,
+    StructArray,
 };
 use arrow_cast::cast;
 use arrow_schema::{DataType, Field, TimeUnit};
@@ -65,9 +66,13 @@ fn layout(data_type: &DataType) -> Option<DataType> {
         t if t.is_floating() => DataType::Float64,
         DataType::Null | DataType::Boolean => data_type.clone(),
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => DataType::Utf8,
-        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => DataType::Binary,
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
+            DataType::Binary
+        }
         DataType::Dictionary(_, values) => layout(values)?,
-        DataType::List(f) | DataType::LargeList(f) | DataType::FixedSizeList(f, _) => DataType::List(Arc::clone(f)),
+        DataType::List(f) | DataType::LargeList(f) | DataType::FixedSizeList(f, _) => {
+            DataType::List(Arc::clone(f))
+        }
         DataType::Map(..) | DataType::Struct(_) => data_type.clone(),
         DataType::Timestamp(_, zone) => DataType::Timestamp(TimeUnit::Microsecond, zone.clone()),
         DataType::Date32 | DataType::Date64 => DataType::Date32,
@@ -95,7 +100,9 @@ impl Column {
 
     /// Prepares an array for reading. The error names what cannot be read.
     pub(crate) fn new(array: &ArrayRef, field: &Field) -> Result<Column, String> {
-        let refused = || format!("field `{}` has type {}, which expressions cannot read", field.name(), array.data_type());
+        let refused = || {
+            format!("field `{}` has type {}, which expressions cannot read", field.name(), array.data_type())
+        };
         let wanted = layout(array.data_type()).ok_or_else(refused)?;
         let array = if *array.data_type() == wanted {
             Arc::clone(array)

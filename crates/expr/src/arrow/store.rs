@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use arrow_array::builder::{BinaryBuilder, StringBuilder};
 use arrow_array::types::{
-    Date32Type, DurationMicrosecondType, Float64Type, Int64Type, Time64MicrosecondType, TimestampMicrosecondType,
+    Date32Type, DurationMicrosecondType, Float64Type, Int64Type, Time64MicrosecondType,
+    TimestampMicrosecondType,
 };
 use arrow_array::{
     ArrayRef, BooleanArray, ListArray, MapArray, NullArray, PrimitiveArray, StructArray, new_null_array,
@@ -68,7 +69,9 @@ pub(crate) fn conform(machine: &mut Machine<'_>, value: Value, field: &Field) ->
         },
         (DataType::List(item), v) => list(machine, &v, item),
         (DataType::Map(entries, _), Value::Dict(d)) => map(machine, &d, entries),
-        (DataType::Struct(fields), Value::Row(row)) => structure(machine, fields, |name| row.get(name).cloned()),
+        (DataType::Struct(fields), Value::Row(row)) => {
+            structure(machine, fields, |name| row.get(name).cloned())
+        }
         (DataType::Struct(fields), Value::Dict(dict)) => {
             structure(machine, fields, |name| dict.0.borrow().get(&Key::str(name)).cloned())
         }
@@ -88,7 +91,11 @@ fn list(machine: &mut Machine<'_>, value: &Value, item: &FieldRef) -> Result<Val
     Ok(Value::list(items.into_iter().map(|v| conform(machine, v, item)).collect::<Result<_, _>>()?))
 }
 
-fn map(machine: &mut Machine<'_>, dict: &Rc<crate::value::DictCell>, entries: &FieldRef) -> Result<Value, Misfit> {
+fn map(
+    machine: &mut Machine<'_>,
+    dict: &Rc<crate::value::DictCell>,
+    entries: &FieldRef,
+) -> Result<Value, Misfit> {
     let DataType::Struct(fields) = entries.data_type() else { return Err(Misfit::Type) };
     let Some(value_field) = fields.get(1) else { return Err(Misfit::Type) };
     let pairs: Vec<(Key, Value)> = dict.0.borrow().iter().map(|(k, v)| (k.clone(), v.clone())).collect();
@@ -141,11 +148,13 @@ pub(crate) fn build(values: &[Value], field: &Field) -> Result<ArrayRef, ArrowEr
             Arc::new(builder.finish())
         }
         DataType::Date32 => {
-            let days = values.iter().map(|v| if let Value::Date(d) = v { Some(days_from_date(*d)) } else { None });
+            let days =
+                values.iter().map(|v| if let Value::Date(d) = v { Some(days_from_date(*d)) } else { None });
             Arc::new(PrimitiveArray::<Date32Type>::from_iter(days))
         }
         DataType::Time64(_) => {
-            let micros = values.iter().map(|v| if let Value::Time(t) = v { Some(time_micros(*t)) } else { None });
+            let micros =
+                values.iter().map(|v| if let Value::Time(t) = v { Some(time_micros(*t)) } else { None });
             Arc::new(PrimitiveArray::<Time64MicrosecondType>::from_iter(micros))
         }
         DataType::Duration(_) => {
@@ -202,7 +211,12 @@ fn offsets(lengths: &[usize]) -> Result<OffsetBuffer<i32>, ArrowError> {
     Ok(OffsetBuffer::from_lengths(lengths.iter().copied()))
 }
 
-fn build_map(values: &[Value], entries: &FieldRef, sorted: bool, nulls: NullBuffer) -> Result<MapArray, ArrowError> {
+fn build_map(
+    values: &[Value],
+    entries: &FieldRef,
+    sorted: bool,
+    nulls: NullBuffer,
+) -> Result<MapArray, ArrowError> {
     let DataType::Struct(fields) = entries.data_type() else {
         return Err(ArrowError::SchemaError("a map's entries are a struct".to_owned()));
     };
@@ -217,7 +231,8 @@ fn build_map(values: &[Value], entries: &FieldRef, sorted: bool, nulls: NullBuff
         }
         lengths.push(keys.len() - before);
     }
-    let columns = [keys, items].iter().zip(fields).map(|(v, f)| build(v, f)).collect::<Result<Vec<_>, _>>()?;
+    let columns =
+        [keys, items].iter().zip(fields).map(|(v, f)| build(v, f)).collect::<Result<Vec<_>, _>>()?;
     let pairs = StructArray::try_new(fields.clone(), columns, None)?;
     MapArray::try_new(Arc::clone(entries), offsets(&lengths)?, pairs, Some(nulls), sorted)
 }

@@ -6,7 +6,18 @@ use crate::interp::{Args, Machine};
 use crate::value::{Raise, Res, Value, raise, repr, type_error, value_error};
 
 const NAMES: &[&str] = &[
-    "count", "decode", "endswith", "find", "hex", "join", "lower", "replace", "split", "startswith", "strip", "upper",
+    "count",
+    "decode",
+    "endswith",
+    "find",
+    "hex",
+    "join",
+    "lower",
+    "replace",
+    "split",
+    "startswith",
+    "strip",
+    "upper",
 ];
 
 pub(super) fn names() -> Vec<&'static str> {
@@ -63,9 +74,17 @@ pub(super) fn decode(b: &[u8], encoding: Option<&Value>, errors: Option<&Value>)
     match codec(encoding)?.as_str() {
         "latin1" | "iso88591" | "l1" => Ok(Value::str(b.iter().map(|b| char::from(*b)).collect::<String>())),
         "ascii" | "usascii" => match b.iter().position(|b| !b.is_ascii()) {
-            Some(at) if errors == "strict" => Err(undecodable("ascii", b, at, at + 1, "ordinal not in range(128)")),
+            Some(at) if errors == "strict" => {
+                Err(undecodable("ascii", b, at, at + 1, "ordinal not in range(128)"))
+            }
             _ => {
-                let plain = |b: &u8| if b.is_ascii() { Some(char::from(*b)) } else { (errors == "replace").then_some('\u{fffd}') };
+                let plain = |b: &u8| {
+                    if b.is_ascii() {
+                        Some(char::from(*b))
+                    } else {
+                        (errors == "replace").then_some('\u{fffd}')
+                    }
+                };
                 Ok(Value::str(b.iter().filter_map(plain).collect::<String>()))
             }
         },
@@ -154,7 +173,8 @@ fn as_text(value: &Value) -> Res<Value> {
 fn as_bytes(value: &Value) -> Res<Value> {
     Ok(match value {
         Value::Str(s) => {
-            let narrow = |c: char| u8::try_from(u32::from(c)).map_err(|_| value_error(format!("bytes of {c:?}")));
+            let narrow =
+                |c: char| u8::try_from(u32::from(c)).map_err(|_| value_error(format!("bytes of {c:?}")));
             Value::Bytes(s.chars().map(narrow).collect::<Res<Vec<u8>>>()?.into())
         }
         Value::List(l) => Value::list(l.0.borrow().iter().map(as_bytes).collect::<Res<_>>()?),

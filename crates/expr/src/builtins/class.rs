@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::{datetime, int_argument, no_attribute, text_argument};
 use crate::interp::{Args, Machine};
 use crate::value::{
-    Dict, Exception, Key, Range, Res, Row, Value, equal, int_from_float, is_exception_type, parse_float, parse_int,
-    raise, text, to_big, type_error, value_error,
+    Dict, Exception, Key, Range, Res, Row, Value, equal, int_from_float, is_exception_type, parse_float,
+    parse_int, raise, text, to_big, type_error, value_error,
 };
 
 /// The class of a value, by its short name.
@@ -206,7 +206,12 @@ fn range(args: Args) -> Res<Value> {
 }
 
 /// `Class.name(args)`: a class method, or a method given its object first.
-pub(super) fn class_method(machine: &mut Machine<'_>, class: &'static str, name: &str, mut args: Args) -> Res<Value> {
+pub(super) fn class_method(
+    machine: &mut Machine<'_>,
+    class: &'static str,
+    name: &str,
+    mut args: Args,
+) -> Res<Value> {
     match (class, name) {
         ("dict", "fromkeys") => {
             let [keys, value] = args.bind("fromkeys", ["/", "/"], 1)?;
@@ -251,9 +256,15 @@ pub(super) fn class_attribute(class: &'static str, name: &str) -> Option<Value> 
                 };
                 let known = super::has_method(&long, name)
                     || datetime::has_class_method(class, name)
-                    || matches!((class, name), ("dict", "fromkeys") | ("bytes", "fromhex") | ("int", "from_bytes"));
+                    || matches!(
+                        (class, name),
+                        ("dict", "fromkeys") | ("bytes", "fromhex") | ("int", "from_bytes")
+                    );
                 known.then(|| {
-                    Value::Method(Rc::new(crate::value::Method { object: Value::Type(class), name: Arc::from(name) }))
+                    Value::Method(Rc::new(crate::value::Method {
+                        object: Value::Type(class),
+                        name: Arc::from(name),
+                    }))
                 })
             })
         }

@@ -4,7 +4,10 @@ use std::rc::Rc;
 
 use super::{class, functions, int_argument, no_attribute};
 use crate::interp::{Args, Machine};
-use crate::value::{DictCell, Key, ListCell, Raise, Res, Set, SetCell, Value, View, equal, raise, repr, type_error, value_error};
+use crate::value::{
+    DictCell, Key, ListCell, Raise, Res, Set, SetCell, Value, View, equal, raise, repr, type_error,
+    value_error,
+};
 
 pub(super) const LIST: &[&str] =
     &["append", "clear", "copy", "count", "extend", "index", "insert", "pop", "remove", "reverse", "sort"];
@@ -12,8 +15,20 @@ pub(super) const TUPLE: &[&str] = &["count", "index"];
 pub(super) const DICT: &[&str] =
     &["clear", "copy", "get", "items", "keys", "pop", "popitem", "setdefault", "update", "values"];
 pub(super) const SET: &[&str] = &[
-    "add", "clear", "copy", "difference", "discard", "intersection", "isdisjoint", "issubset", "issuperset", "pop",
-    "remove", "symmetric_difference", "union", "update",
+    "add",
+    "clear",
+    "copy",
+    "difference",
+    "discard",
+    "intersection",
+    "isdisjoint",
+    "issubset",
+    "issuperset",
+    "pop",
+    "remove",
+    "symmetric_difference",
+    "union",
+    "update",
 ];
 
 pub(super) fn names(table: &[&'static str]) -> Vec<&'static str> {
@@ -201,13 +216,23 @@ fn set(machine: &mut Machine<'_>, s: &Rc<SetCell>, name: &str, args: Args) -> Re
     }
     let own = s.items.borrow().clone();
     machine.charge(own.len() * 32)?;
-    let first = || others.first().ok_or_else(|| type_error(format!("set.{name}() takes exactly one argument (0 given)")));
+    let first = || {
+        others.first().ok_or_else(|| type_error(format!("set.{name}() takes exactly one argument (0 given)")))
+    };
     Ok(match name {
-        "union" => Value::set(others.into_iter().fold(own, |mut a, b| { a.extend(b); a }), s.frozen),
+        "union" => Value::set(
+            others.into_iter().fold(own, |mut a, b| {
+                a.extend(b);
+                a
+            }),
+            s.frozen,
+        ),
         "intersection" => {
             Value::set(others.iter().fold(own, |a, b| a.intersection(b).cloned().collect()), s.frozen)
         }
-        "difference" => Value::set(others.iter().fold(own, |a, b| a.difference(b).cloned().collect()), s.frozen),
+        "difference" => {
+            Value::set(others.iter().fold(own, |a, b| a.difference(b).cloned().collect()), s.frozen)
+        }
         "symmetric_difference" => Value::set(own.symmetric_difference(first()?).cloned().collect(), s.frozen),
         "isdisjoint" => Value::Bool(own.is_disjoint(first()?)),
         "issubset" => Value::Bool(own.is_subset(first()?)),

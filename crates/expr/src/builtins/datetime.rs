@@ -11,7 +11,9 @@ use super::strftime::{parse_iso, parse_iso_date, strptime};
 use super::{BuiltinDef, def, int_argument, no_attribute};
 use crate::interp::{Args, Machine, floor_div_int, mod_int};
 use crate::ir::Binary;
-use crate::value::{DateTime, Res, Value, Zone, date_from_days, days_from_date, raise, type_error, value_error};
+use crate::value::{
+    DateTime, Res, Value, Zone, date_from_days, days_from_date, raise, type_error, value_error,
+};
 
 pub(super) use methods::{attribute, method, methods_of, timestamp_attribute, timestamp_method};
 
@@ -62,7 +64,9 @@ fn seconds_argument(value: &Value) -> Res<i64> {
             }
         },
     };
-    micros.ok_or_else(|| crate::value::Raise::new("OverflowError", "timestamp out of range for platform time_t"))
+    micros.ok_or_else(|| {
+        crate::value::Raise::new("OverflowError", "timestamp out of range for platform time_t")
+    })
 }
 
 fn zone_argument(value: Option<&Value>) -> Res<Option<Zone>> {
@@ -185,7 +189,9 @@ fn timedelta(args: Args) -> Res<Value> {
     for (value, unit) in given.iter().zip(units) {
         match value {
             None => {}
-            Some(Value::Float(f)) if !f.is_finite() => return Err(value_error("cannot convert float to integer")),
+            Some(Value::Float(f)) if !f.is_finite() => {
+                return Err(value_error("cannot convert float to integer"));
+            }
             #[allow(clippy::cast_precision_loss, reason = "units are below 2^53")]
             Some(Value::Float(f)) => {
                 total += f.trunc().to_i128().unwrap_or(0) * i128::from(unit);
@@ -202,7 +208,10 @@ fn timedelta(args: Args) -> Res<Value> {
 fn delta(micros: i128) -> Res<Value> {
     match i64::try_from(micros) {
         Ok(micros) => Ok(Value::Delta(micros)),
-        Err(_) => raise("OverflowError", format!("days={}; must have magnitude <= 106751990", micros / i128::from(DAY))),
+        Err(_) => raise(
+            "OverflowError",
+            format!("days={}; must have magnitude <= 106751990", micros / i128::from(DAY)),
+        ),
     }
 }
 
@@ -220,7 +229,14 @@ pub(super) fn class_constant(class: &str, name: &str) -> Option<Value> {
 pub(super) fn has_class_method(class: &str, name: &str) -> bool {
     let names: &[&str] = match class {
         "datetime" => &[
-            "combine", "fromisoformat", "fromordinal", "fromtimestamp", "now", "strptime", "today", "utcfromtimestamp",
+            "combine",
+            "fromisoformat",
+            "fromordinal",
+            "fromtimestamp",
+            "now",
+            "strptime",
+            "today",
+            "utcfromtimestamp",
             "utcnow",
         ],
         "date" => &["fromisoformat", "fromordinal", "fromtimestamp", "today"],
@@ -263,7 +279,10 @@ pub(super) fn class_method(machine: &mut Machine<'_>, class: &str, name: &str, a
                 (Some(Value::Str(text)), Some(Value::Str(format))) => strptime(&text, &format),
                 (Some(Value::Str(_)), Some(other)) | (Some(other), _) => {
                     let at = if matches!(other, Value::Str(_)) { 2 } else { 1 };
-                    Err(type_error(format!("strptime() argument {at} must be str, not {}", other.type_name())))
+                    Err(type_error(format!(
+                        "strptime() argument {at} must be str, not {}",
+                        other.type_name()
+                    )))
                 }
                 (None, _) => Err(type_error("strptime() takes exactly 2 arguments")),
             }
@@ -307,15 +326,23 @@ pub(crate) fn time_arithmetic(op: Binary, left: &Value, right: &Value) -> Res<Op
     }
     let signed = |d: i64| if sub { d.saturating_neg() } else { d };
     Ok(Some(match (left, right) {
-        (Value::DateTime(d), Value::Delta(x)) => datetime_value(d.local_micros().saturating_add(signed(*x)), d.zone.clone())?,
-        (Value::Delta(x), Value::DateTime(d)) if !sub => datetime_value(d.local_micros().saturating_add(*x), d.zone.clone())?,
+        (Value::DateTime(d), Value::Delta(x)) => {
+            datetime_value(d.local_micros().saturating_add(signed(*x)), d.zone.clone())?
+        }
+        (Value::Delta(x), Value::DateTime(d)) if !sub => {
+            datetime_value(d.local_micros().saturating_add(*x), d.zone.clone())?
+        }
         (Value::DateTime(a), Value::DateTime(b)) if sub => match (a.utc_micros(), b.utc_micros()) {
             (Some(a), Some(b)) => Value::Delta(a - b),
             (None, None) => Value::Delta(a.local_micros() - b.local_micros()),
             _ => return Err(type_error("can't subtract offset-naive and offset-aware datetimes")),
         },
-        (Value::Date(d), Value::Delta(x)) => date_value(i64::from(days_from_date(*d)) + signed(x.div_euclid(DAY)))?,
-        (Value::Delta(x), Value::Date(d)) if !sub => date_value(i64::from(days_from_date(*d)) + x.div_euclid(DAY))?,
+        (Value::Date(d), Value::Delta(x)) => {
+            date_value(i64::from(days_from_date(*d)) + signed(x.div_euclid(DAY)))?
+        }
+        (Value::Delta(x), Value::Date(d)) if !sub => {
+            date_value(i64::from(days_from_date(*d)) + x.div_euclid(DAY))?
+        }
         (Value::Date(a), Value::Date(b)) if sub => {
             Value::Delta((i64::from(days_from_date(*a)) - i64::from(days_from_date(*b))) * DAY)
         }
@@ -324,11 +351,19 @@ pub(crate) fn time_arithmetic(op: Binary, left: &Value, right: &Value) -> Res<Op
         (Value::Timestamp(a), Value::Duration(b)) => Value::Timestamp(a.saturating_add(signed(*b))),
         (Value::Duration(a), Value::Duration(b)) => Value::Duration(a.saturating_add(signed(*b))),
         (Value::Duration(a), Value::Timestamp(b)) if !sub => Value::Timestamp(a.saturating_add(*b)),
-        (Value::Timestamp(a), b) if is_number(b) => Value::Timestamp(a.saturating_add(signed(beam_seconds(b)?))),
-        (Value::Duration(a), b) if is_number(b) => Value::Duration(a.saturating_add(signed(beam_seconds(b)?))),
-        (b, Value::Timestamp(a)) if is_number(b) && !sub => Value::Timestamp(a.saturating_add(beam_seconds(b)?)),
+        (Value::Timestamp(a), b) if is_number(b) => {
+            Value::Timestamp(a.saturating_add(signed(beam_seconds(b)?)))
+        }
+        (Value::Duration(a), b) if is_number(b) => {
+            Value::Duration(a.saturating_add(signed(beam_seconds(b)?)))
+        }
+        (b, Value::Timestamp(a)) if is_number(b) && !sub => {
+            Value::Timestamp(a.saturating_add(beam_seconds(b)?))
+        }
         (b, Value::Timestamp(a)) if is_number(b) => Value::Duration(beam_seconds(b)?.saturating_sub(*a)),
-        (b, Value::Duration(a)) if is_number(b) => Value::Duration(beam_seconds(b)?.saturating_add(signed(*a))),
+        (b, Value::Duration(a)) if is_number(b) => {
+            Value::Duration(beam_seconds(b)?.saturating_add(signed(*a)))
+        }
         _ => return Ok(None),
     }))
 }
@@ -350,7 +385,9 @@ fn delta_arithmetic(op: Binary, left: &Value, right: &Value) -> Res<Option<Value
         },
         (Binary::Div | Binary::FloorDiv | Binary::Mod, Value::Delta(_), Value::Delta(0)) => return zero(),
         (Binary::Div, Value::Delta(a), Value::Delta(b)) => Value::Float(float(*a) / float(*b)),
-        (Binary::FloorDiv, Value::Delta(a), Value::Delta(b)) => Value::Int(floor_div_int(*a, *b).unwrap_or(0)),
+        (Binary::FloorDiv, Value::Delta(a), Value::Delta(b)) => {
+            Value::Int(floor_div_int(*a, *b).unwrap_or(0))
+        }
         (Binary::Mod, Value::Delta(a), Value::Delta(b)) => Value::Delta(mod_int(*a, *b).unwrap_or(0)),
         (Binary::Div, Value::Delta(a), Value::Float(b)) if *b != 0.0 => rounded(float(*a) / b)?,
         (Binary::Div | Binary::FloorDiv, Value::Delta(a), n) if n.as_int().is_some() => {
@@ -358,12 +395,18 @@ fn delta_arithmetic(op: Binary, left: &Value, right: &Value) -> Res<Option<Value
             if n == 0 {
                 return zero();
             }
-            if op == Binary::Div { rounded(float(*a) / float(n))? } else { Value::Delta(floor_div_int(*a, n).unwrap_or(0)) }
+            if op == Binary::Div {
+                rounded(float(*a) / float(n))?
+            } else {
+                Value::Delta(floor_div_int(*a, n).unwrap_or(0))
+            }
         }
-        (Binary::Mul, Value::Duration(d), n) | (Binary::Mul, n, Value::Duration(d)) if is_number(n) => match n {
-            Value::Float(f) => Value::Duration((float(*d) * f).trunc().to_i64().unwrap_or(i64::MAX)),
-            n => Value::Duration(d.saturating_mul(n.as_int().unwrap_or(0))),
-        },
+        (Binary::Mul, Value::Duration(d), n) | (Binary::Mul, n, Value::Duration(d)) if is_number(n) => {
+            match n {
+                Value::Float(f) => Value::Duration((float(*d) * f).trunc().to_i64().unwrap_or(i64::MAX)),
+                n => Value::Duration(d.saturating_mul(n.as_int().unwrap_or(0))),
+            }
+        }
         (Binary::Mod, Value::Timestamp(a) | Value::Duration(a), b)
             if is_number(b) || matches!(b, Value::Duration(_)) =>
         {
@@ -376,4 +419,3 @@ fn delta_arithmetic(op: Binary, left: &Value, right: &Value) -> Res<Option<Value
         _ => return Ok(None),
     }))
 }
-

@@ -4,7 +4,9 @@ use num_bigint::{BigInt, Sign};
 
 use super::strftime::strftime;
 use crate::interp::{Args, Machine, get_item};
-use crate::value::{Dict, Key, Raise, Res, Value, ascii, float_digits, float_repr, raise, repr, text, to_big, value_error};
+use crate::value::{
+    Dict, Key, Raise, Res, Value, ascii, float_digits, float_repr, raise, repr, text, to_big, value_error,
+};
 
 /// `[[fill]align][sign][#][0][width][grouping][.precision][type]`.
 #[derive(Clone, Default)]
@@ -75,7 +77,9 @@ fn parse(spec: &str, type_name: &str) -> Res<Spec> {
     }
     out.kind = at(i);
     if at(i).is_some() && i + 1 < chars.len() {
-        return Err(value_error(format!("Invalid format specifier '{spec}' for object of type '{type_name}'")));
+        return Err(value_error(format!(
+            "Invalid format specifier '{spec}' for object of type '{type_name}'"
+        )));
     }
     Ok(out)
 }
@@ -158,7 +162,11 @@ fn pad_number(negative: bool, prefix: &str, whole: &str, rest: &str, spec: &Spec
             while grouped(&whole, comma, group).len() < room {
                 whole.insert(0, '0');
             }
-            if grouped(&whole, comma, group).len() > room && whole.len() > 1 && whole.starts_with('0') && room > 0 {
+            if grouped(&whole, comma, group).len() > room
+                && whole.len() > 1
+                && whole.starts_with('0')
+                && room > 0
+            {
                 let shorter = whole.get(1..).unwrap_or("").to_owned();
                 // One zero less leaves the width one short, which CPython fills with that zero.
                 if grouped(&shorter, comma, group).len() >= room {
@@ -181,7 +189,7 @@ fn grouped(digits: &str, comma: char, group: usize) -> String {
     let count = digits.chars().count();
     let mut out = String::with_capacity(count * 4 / 3 + 1);
     for (i, c) in digits.chars().enumerate() {
-        if i > 0 && (count - i) % group == 0 {
+        if i > 0 && (count - i).is_multiple_of(group) {
             out.push(comma);
         }
         out.push(c);
@@ -383,7 +391,11 @@ fn closing(text: &str) -> Res<usize> {
             _ => {}
         }
     }
-    Err(value_error(if text.is_empty() { "Single '{' encountered in format string" } else { "expected '}' before end of string" }))
+    Err(value_error(if text.is_empty() {
+        "Single '{' encountered in format string"
+    } else {
+        "expected '}' before end of string"
+    }))
 }
 
 fn one_field(
@@ -397,7 +409,9 @@ fn one_field(
         Some(at) if field.get(at..).is_some_and(|t| t.starts_with('[')) => {
             let close = field.find(']').unwrap_or(at);
             match field.get(close..).and_then(|t| t.find(':')) {
-                Some(colon) => (field.get(..close + colon).unwrap_or(""), field.get(close + colon + 1..).unwrap_or("")),
+                Some(colon) => {
+                    (field.get(..close + colon).unwrap_or(""), field.get(close + colon + 1..).unwrap_or(""))
+                }
                 None => (field, ""),
             }
         }
@@ -416,7 +430,8 @@ fn one_field(
         Some("a") => Value::str(ascii(&value)?),
         Some(other) => return Err(value_error(format!("Unknown conversion specifier '{other}'"))),
     };
-    let spec = if spec.contains('{') { fill(machine, spec, fields, automatic, depth + 1)? } else { spec.to_owned() };
+    let spec =
+        if spec.contains('{') { fill(machine, spec, fields, automatic, depth + 1)? } else { spec.to_owned() };
     format_value(machine, &value, &spec)
 }
 
@@ -473,7 +488,13 @@ pub(super) fn number_spec(flags: &str, width: usize, precision: Option<usize>, k
     let sign = if flags.contains('+') { Some('+') } else { flags.contains(' ').then_some(' ') };
     Spec {
         fill: zero.then_some('0'),
-        align: Some(if left { '<' } else if zero { '=' } else { '>' }),
+        align: Some(if left {
+            '<'
+        } else if zero {
+            '='
+        } else {
+            '>'
+        }),
         sign,
         alternate: flags.contains('#'),
         width: width.min(SIZE_MAX),

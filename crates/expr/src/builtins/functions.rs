@@ -6,8 +6,8 @@ use super::{BuiltinDef, class, def, format, int_argument};
 use crate::interp::{Args, Iter, Machine, binary};
 use crate::ir::Binary;
 use crate::value::{
-    Res, Value, View, ascii, equal, int_from_float, is_subtype, order, raise, repr, round_digits, text, to_big,
-    type_error, value_error,
+    Res, Value, View, ascii, equal, int_from_float, is_subtype, order, raise, repr, round_digits, text,
+    to_big, type_error, value_error,
 };
 
 pub(super) const TABLE: &[BuiltinDef] = &[
@@ -18,7 +18,10 @@ pub(super) const TABLE: &[BuiltinDef] = &[
     def("bin", |_, a| radix(a, "bin", 2, "0b")),
     def("callable", |_, a| {
         let value = a.one("callable")?;
-        Ok(Value::Bool(matches!(value, Value::Function(_) | Value::Builtin(_) | Value::Type(_) | Value::Method(_))))
+        Ok(Value::Bool(matches!(
+            value,
+            Value::Function(_) | Value::Builtin(_) | Value::Type(_) | Value::Method(_)
+        )))
     }),
     def("chr", chr),
     def("divmod", divmod),
@@ -54,7 +57,9 @@ pub(super) const TABLE: &[BuiltinDef] = &[
     def("len", len),
     def("map", |m, a| {
         let mut values = a.positional.into_iter();
-        let Some(function) = values.next() else { return Err(type_error("map() must have at least two arguments.")) };
+        let Some(function) = values.next() else {
+            return Err(type_error("map() must have at least two arguments."));
+        };
         let iters = values.map(|v| m.iter(&v)).collect::<Res<Vec<Value>>>()?;
         if iters.is_empty() {
             return Err(type_error("map() must have at least two arguments."));
@@ -110,7 +115,10 @@ fn any_all(machine: &mut Machine<'_>, args: Args, name: &str, stop: bool) -> Res
 fn radix(args: Args, name: &str, radix: u32, prefix: &str) -> Res<Value> {
     let value = args.one(name)?;
     let Some(big) = to_big(&value) else {
-        return Err(type_error(format!("'{}' object cannot be interpreted as an integer", value.type_name())));
+        return Err(type_error(format!(
+            "'{}' object cannot be interpreted as an integer",
+            value.type_name()
+        )));
     };
     let sign = if big.sign() == num_bigint::Sign::Minus { "-" } else { "" };
     Ok(Value::str(format!("{sign}{prefix}{}", big.magnitude().to_str_radix(radix))))

@@ -95,7 +95,11 @@ fn domain(args: Args, f: impl Fn(f64) -> f64) -> Res<Value> {
 fn range(args: Args, f: impl Fn(f64) -> f64) -> Res<Value> {
     let x = number(&args.one("math function")?)?;
     let y = f(x);
-    if y.is_infinite() && x.is_finite() { raise("OverflowError", "math range error") } else { Ok(Value::Float(y)) }
+    if y.is_infinite() && x.is_finite() {
+        raise("OverflowError", "math range error")
+    } else {
+        Ok(Value::Float(y))
+    }
 }
 
 fn two(args: Args, name: &str, f: impl Fn(f64, f64) -> f64) -> Res<Value> {
@@ -106,7 +110,10 @@ fn two(args: Args, name: &str, f: impl Fn(f64, f64) -> f64) -> Res<Value> {
         return Err(value_error("math domain error"));
     }
     if z.is_infinite() && x.is_finite() && y.is_finite() {
-        return raise(if x == 0.0 { "ValueError" } else { "OverflowError" }, if x == 0.0 { "math domain error" } else { "math range error" });
+        return raise(
+            if x == 0.0 { "ValueError" } else { "OverflowError" },
+            if x == 0.0 { "math domain error" } else { "math range error" },
+        );
     }
     Ok(Value::Float(z))
 }
@@ -176,7 +183,10 @@ fn is_close(_: &mut Machine<'_>, mut args: Args) -> Res<Value> {
     let absolute = args.take_keyword("abs_tol").map_or(Ok(0.0), |v| number(&v))?;
     let [a, b] = args.bind("isclose", ["/", "/"], 2)?;
     let (a, b) = (number(&a.unwrap_or(Value::None))?, number(&b.unwrap_or(Value::None))?);
-    let near = a == b || (a.is_finite() && b.is_finite() && (a - b).abs() <= (relative * a.abs().max(b.abs())).max(absolute));
+    let near = a == b
+        || (a.is_finite()
+            && b.is_finite()
+            && (a - b).abs() <= (relative * a.abs().max(b.abs())).max(absolute));
     Ok(Value::Bool(near))
 }
 

@@ -75,11 +75,34 @@ pub(crate) fn names_of(module: &str) -> Vec<&'static str> {
 /// The same name with a life of its own.
 pub(crate) fn exception_name(name: &str) -> Option<&'static str> {
     const NAMES: &[&str] = &[
-        "BaseException", "Exception", "ArithmeticError", "AssertionError", "AttributeError", "BufferError", "EOFError",
-        "FloatingPointError", "ImportError", "IndexError", "KeyError", "LookupError", "MemoryError", "NameError",
-        "NotImplementedError", "OSError", "OverflowError", "RecursionError", "RuntimeError", "StopIteration",
-        "TimeoutError", "TypeError", "UnboundLocalError", "UnicodeDecodeError", "UnicodeEncodeError", "UnicodeError",
-        "ValueError", "ZeroDivisionError",
+        "BaseException",
+        "Exception",
+        "ArithmeticError",
+        "AssertionError",
+        "AttributeError",
+        "BufferError",
+        "EOFError",
+        "FloatingPointError",
+        "ImportError",
+        "IndexError",
+        "KeyError",
+        "LookupError",
+        "MemoryError",
+        "NameError",
+        "NotImplementedError",
+        "OSError",
+        "OverflowError",
+        "RecursionError",
+        "RuntimeError",
+        "StopIteration",
+        "TimeoutError",
+        "TypeError",
+        "UnboundLocalError",
+        "UnicodeDecodeError",
+        "UnicodeEncodeError",
+        "UnicodeError",
+        "ValueError",
+        "ZeroDivisionError",
     ];
     NAMES.iter().find(|n| **n == name).copied()
 }
@@ -188,18 +211,25 @@ pub(crate) fn attribute(object: &Value, name: &str) -> Res<Value> {
             "step" => Some(Value::Int(r.step)),
             _ => None,
         },
-        Value::Int(_) | Value::Bool(_) if name == "real" || name == "numerator" => object.as_int().map(Value::Int),
+        Value::Int(_) | Value::Bool(_) if name == "real" || name == "numerator" => {
+            object.as_int().map(Value::Int)
+        }
         Value::Int(_) | Value::Bool(_) if name == "imag" => Some(Value::Int(0)),
         Value::Int(_) | Value::Bool(_) if name == "denominator" => Some(Value::Int(1)),
         Value::Timestamp(_) | Value::Duration(_) => datetime::timestamp_attribute(object, name),
-        Value::Date(_) | Value::Time(_) | Value::DateTime(_) | Value::Delta(_) => datetime::attribute(object, name),
+        Value::Date(_) | Value::Time(_) | Value::DateTime(_) | Value::Delta(_) => {
+            datetime::attribute(object, name)
+        }
         _ => None,
     };
     match found {
         Some(value) => Ok(value),
         None if name == "__class__" => Ok(Value::Type(class::class_of(object))),
         None if has_method(object.type_name(), name) => {
-            Ok(Value::Method(std::rc::Rc::new(crate::value::Method { object: object.clone(), name: Arc::from(name) })))
+            Ok(Value::Method(std::rc::Rc::new(crate::value::Method {
+                object: object.clone(),
+                name: Arc::from(name),
+            })))
         }
         None => Err(no_attribute(object, name)),
     }

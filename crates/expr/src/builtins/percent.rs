@@ -2,7 +2,9 @@
 
 use super::format::{apply_float, apply_int, apply_text, number_spec};
 use crate::interp::{Machine, get_item};
-use crate::value::{Raise, Res, Value, ascii, int_from_float, raise, repr, text, to_big, type_error, value_error};
+use crate::value::{
+    Raise, Res, Value, ascii, int_from_float, raise, repr, text, to_big, type_error, value_error,
+};
 
 /// `template % values`.
 pub(crate) fn percent_format(machine: &mut Machine<'_>, template: &str, values: &Value) -> Res<Value> {
@@ -129,7 +131,10 @@ impl Template<'_> {
                     None => Err(type_error(format!("must be real number, not {}", value.type_name()))),
                 }
             }
-            other => raise("ValueError", format!("unsupported format character '{other}' ({:#x})", u32::from(other))),
+            other => raise(
+                "ValueError",
+                format!("unsupported format character '{other}' ({:#x})", u32::from(other)),
+            ),
         }
     }
 }

@@ -7,7 +7,17 @@ use jiff::civil;
 use crate::value::{DateTime, Res, Value, Zone, offset_text, repr_str, value_error, zone_name};
 
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
     "December",
 ];
 const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
@@ -115,9 +125,8 @@ struct Parsed {
 
 /// `datetime.strptime(text, format)`.
 pub(super) fn strptime(text: &str, format: &str) -> Res<Value> {
-    let mismatch = || {
-        value_error(format!("time data {} does not match format {}", repr_str(text), repr_str(format)))
-    };
+    let mismatch =
+        || value_error(format!("time data {} does not match format {}", repr_str(text), repr_str(format)));
     let mut parsed = Parsed::default();
     let mut rest = text;
     let mut directives = expand(format).into_iter();
@@ -135,7 +144,10 @@ pub(super) fn strptime(text: &str, format: &str) -> Res<Value> {
                     Some(false) => return Err(mismatch()),
                     None => {
                         let shown = repr_str(&directive.to_string());
-                        return Err(value_error(format!("{shown} is a bad directive in format {}", repr_str(format))));
+                        return Err(value_error(format!(
+                            "{shown} is a bad directive in format {}",
+                            repr_str(format)
+                        )));
                     }
                 },
             }
@@ -149,8 +161,15 @@ pub(super) fn strptime(text: &str, format: &str) -> Res<Value> {
 
 /// Directives that stand for several others.
 fn expand(format: &str) -> Vec<char> {
-    let long = [("%T", "%H:%M:%S"), ("%X", "%H:%M:%S"), ("%R", "%H:%M"), ("%F", "%Y-%m-%d"), ("%D", "%m/%d/%y"),
-        ("%x", "%m/%d/%y"), ("%c", "%a %b %d %H:%M:%S %Y")];
+    let long = [
+        ("%T", "%H:%M:%S"),
+        ("%X", "%H:%M:%S"),
+        ("%R", "%H:%M"),
+        ("%F", "%Y-%m-%d"),
+        ("%D", "%m/%d/%y"),
+        ("%x", "%m/%d/%y"),
+        ("%c", "%a %b %d %H:%M:%S %Y"),
+    ];
     // `%%` must not become part of another directive.
     let parts = format.split("%%").map(|part| long.iter().fold(part.to_owned(), |s, (a, b)| s.replace(a, b)));
     parts.collect::<Vec<String>>().join("%%").chars().collect()
@@ -184,7 +203,7 @@ fn word(rest: &mut &str, names: &[&str], full: bool) -> Option<i64> {
 impl Parsed {
     /// `None`: no such directive; `Some(false)`: the text does not match.
     fn read(&mut self, directive: char, rest: &mut &str) -> Option<bool> {
-        let mut set = |place: &mut Option<i64>, value: Option<i64>| {
+        let set = |place: &mut Option<i64>, value: Option<i64>| {
             *place = value;
             value.is_some()
         };
@@ -247,7 +266,9 @@ impl Parsed {
         let date = match self.yday {
             Some(yday) if self.month.is_none() && self.day.is_none() => {
                 let first = civil::Date::new(year, 1, 1).ok()?;
-                crate::value::date_from_days(crate::value::days_from_date(first) + i32::try_from(yday - 1).ok()?)?
+                crate::value::date_from_days(
+                    crate::value::days_from_date(first) + i32::try_from(yday - 1).ok()?,
+                )?
             }
             _ => civil::Date::new(year, part(self.month.unwrap_or(1))?, part(self.day.unwrap_or(1))?).ok()?,
         };
@@ -258,7 +279,10 @@ impl Parsed {
         };
         let nanos = i32::try_from(self.micros * 1000).ok()?;
         let time = civil::Time::new(part(hour)?, part(self.minute)?, part(self.second)?, nanos).ok()?;
-        Some(Value::DateTime(Rc::new(DateTime { naive: civil::DateTime::from_parts(date, time), zone: self.zone })))
+        Some(Value::DateTime(Rc::new(DateTime {
+            naive: civil::DateTime::from_parts(date, time),
+            zone: self.zone,
+        })))
     }
 }
 
@@ -323,7 +347,8 @@ fn iso_date(rest: &mut &str) -> Result<civil::Date, Option<crate::value::Raise>>
             *rest = rest.strip_prefix('-').unwrap_or(rest);
         }
         let day = fixed(rest, 1).unwrap_or(1);
-        let weekday = civil::Weekday::from_monday_one_offset(i8::try_from(day).unwrap_or(0)).map_err(|_| None)?;
+        let weekday =
+            civil::Weekday::from_monday_one_offset(i8::try_from(day).unwrap_or(0)).map_err(|_| None)?;
         let (year, week) = (i16::try_from(year).map_err(|_| None)?, i8::try_from(week).map_err(|_| None)?);
         return civil::ISOWeekDate::new(year, week, weekday).map(|w| w.date()).map_err(|_| None);
     }

@@ -10,11 +10,17 @@ pub(super) type TextMethod = fn(&mut Machine<'_>, &Arc<str>, Args) -> Res<Value>
 
 const TABLE: &[(&str, TextMethod)] = &[
     ("capitalize", |m, s, a| plain(m, s, a, "capitalize", capitalize)),
-    ("casefold", |m, s, a| plain(m, s, a, "casefold", |s| s.to_lowercase().replace('ß', "ss").replace('ς', "σ"))),
+    ("casefold", |m, s, a| {
+        plain(m, s, a, "casefold", |s| s.to_lowercase().replace('ß', "ss").replace('ς', "σ"))
+    }),
     ("center", |m, s, a| pad(m, s, a, "center")),
     ("count", |_, s, a| {
         let (part, window) = search_arguments(s, a, "count")?;
-        Ok(Value::from_usize(if part.is_empty() { window.1.chars().count() + 1 } else { window.1.matches(&*part).count() }))
+        Ok(Value::from_usize(if part.is_empty() {
+            window.1.chars().count() + 1
+        } else {
+            window.1.matches(&*part).count()
+        }))
     }),
     ("encode", |_, s, a| {
         let [encoding, errors] = a.bind("encode", ["encoding", "errors"], 0)?;
@@ -44,7 +50,9 @@ const TABLE: &[(&str, TextMethod)] = &[
     ("isnumeric", |_, s, a| test(s, a, "isnumeric", char::is_numeric)),
     ("isprintable", |_, s, a| {
         a.none("isprintable")?;
-        Ok(Value::Bool(s.chars().all(|c| crate::value::repr_str(c.encode_utf8(&mut [0; 4])).chars().any(|d| d == c) || c == '\\')))
+        Ok(Value::Bool(s.chars().all(|c| {
+            crate::value::repr_str(c.encode_utf8(&mut [0; 4])).chars().any(|d| d == c) || c == '\\'
+        })))
     }),
     ("isspace", |_, s, a| test(s, a, "isspace", is_space)),
     ("istitle", is_title),
@@ -107,8 +115,8 @@ fn is_decimal(c: char) -> bool {
 /// The zero of the decimal digits that `c` is one of. The blocks met in practice.
 fn decimal_zero(c: char) -> Option<u32> {
     const ZEROS: [u32; 22] = [
-        0x660, 0x6f0, 0x7c0, 0x966, 0x9e6, 0xa66, 0xae6, 0xb66, 0xbe6, 0xc66, 0xce6, 0xd66, 0xe50, 0xed0, 0xf20, 0x1040,
-        0x17e0, 0x1810, 0xff10, 0x1d7ce, 0x1d7d8, 0x1d7e2,
+        0x660, 0x6f0, 0x7c0, 0x966, 0x9e6, 0xa66, 0xae6, 0xb66, 0xbe6, 0xc66, 0xce6, 0xd66, 0xe50, 0xed0,
+        0xf20, 0x1040, 0x17e0, 0x1810, 0xff10, 0x1d7ce, 0x1d7d8, 0x1d7e2,
     ];
     ZEROS.into_iter().find(|zero| (*zero..zero + 10).contains(&u32::from(c)))
 }
@@ -117,7 +125,13 @@ fn is_super_digit(c: char) -> bool {
     matches!(u32::from(c), 0xb2 | 0xb3 | 0xb9 | 0x2070 | 0x2074..=0x2079 | 0x2080..=0x2089 | 0x2460..=0x2468)
 }
 
-fn plain(machine: &mut Machine<'_>, s: &str, args: Args, name: &str, f: impl Fn(&str) -> String) -> Res<Value> {
+fn plain(
+    machine: &mut Machine<'_>,
+    s: &str,
+    args: Args,
+    name: &str,
+    f: impl Fn(&str) -> String,
+) -> Res<Value> {
     args.none(name)?;
     machine.text(f(s))
 }
@@ -152,7 +166,11 @@ fn title(s: &str) -> String {
     let mut out = String::with_capacity(s.len());
     let mut inside = false;
     for c in s.chars() {
-        if inside { out.extend(c.to_lowercase()) } else { out.push_str(&title_char(c)) }
+        if inside {
+            out.extend(c.to_lowercase())
+        } else {
+            out.push_str(&title_char(c))
+        }
         inside = c.is_alphabetic();
     }
     out
@@ -189,7 +207,9 @@ fn swap_case(s: &str) -> String {
 fn join(machine: &mut Machine<'_>, s: &Arc<str>, args: Args) -> Res<Value> {
     let values = args.one("str.join")?;
     let items = machine.collect(&values).map_err(|r| match r.exception.kind {
-        "TypeError" if !r.fatal && !matches!(values, Value::Iter(_)) => type_error("can only join an iterable"),
+        "TypeError" if !r.fatal && !matches!(values, Value::Iter(_)) => {
+            type_error("can only join an iterable")
+        }
         _ => r,
     })?;
     let mut out = String::new();

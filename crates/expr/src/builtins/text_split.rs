@@ -58,7 +58,9 @@ fn split_space(s: &str, limit: usize, backwards: bool) -> Vec<&str> {
             return parts;
         }
         let (part, next) = if backwards {
-            let at = rest.rfind(is_space).map_or(0, |at| at + rest.get(at..).and_then(|r| r.chars().next()).map_or(1, char::len_utf8));
+            let at = rest
+                .rfind(is_space)
+                .map_or(0, |at| at + rest.get(at..).and_then(|r| r.chars().next()).map_or(1, char::len_utf8));
             (rest.get(at..).unwrap_or(""), rest.get(..at).unwrap_or(""))
         } else {
             let at = rest.find(is_space).unwrap_or(rest.len());
@@ -96,7 +98,18 @@ pub(super) fn split_lines(machine: &mut Machine<'_>, s: &Arc<str>, args: Args) -
     let [keep] = args.bind("splitlines", ["keepends"], 0)?;
     let keep = keep.is_some_and(|k| k.truthy());
     let ends = |c: char| {
-        matches!(c, '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{1c}' | '\u{1d}' | '\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}')
+        matches!(
+            c,
+            '\n' | '\r'
+                | '\u{b}'
+                | '\u{c}'
+                | '\u{1c}'
+                | '\u{1d}'
+                | '\u{1e}'
+                | '\u{85}'
+                | '\u{2028}'
+                | '\u{2029}'
+        )
     };
     let mut parts = Vec::new();
     let mut rest: &str = s;

@@ -35,7 +35,8 @@ impl Infer<'_> {
             "range" => Ty::Iter(Box::new(Ty::Int)),
             "type" => Ty::Class("object"),
             "Row" => {
-                let fields = args.keywords.iter().map(|(name, e)| name.clone().map(|name| (name, self.expr(e))));
+                let fields =
+                    args.keywords.iter().map(|(name, e)| name.clone().map(|name| (name, self.expr(e))));
                 fields.collect::<Option<Vec<_>>>().map_or(Ty::Any, Ty::Row)
             }
             "datetime" => Ty::DateTime,
@@ -76,12 +77,19 @@ impl Infer<'_> {
 
     fn builtin(&mut self, name: &'static str, given: &[Ty], args: &Arguments, at: Option<&Expr>) -> Ty {
         let first = given.first().map_or(Ty::Any, |t| t.present().clone());
-        let keyword = |name: &str| args.keywords.iter().find(|(n, _)| n.as_deref() == Some(name)).map(|(_, e)| e);
+        let keyword =
+            |name: &str| args.keywords.iter().find(|(n, _)| n.as_deref() == Some(name)).map(|(_, e)| e);
         if let Some(ty) = simple(name) {
             return ty;
         }
         match name {
-            "abs" => if first == Ty::Bool { Ty::Int } else { numeric(&first) },
+            "abs" => {
+                if first == Ty::Bool {
+                    Ty::Int
+                } else {
+                    numeric(&first)
+                }
+            }
             "divmod" => {
                 let second = given.get(1).map_or(Ty::Any, |t| t.present().clone());
                 let one = match (&first, &second) {
@@ -164,7 +172,8 @@ fn simple(name: &str) -> Option<Ty> {
     Some(match name {
         "len" | "ord" => Ty::Int,
         "any" | "all" | "callable" | "hasattr" | "isinstance" => Ty::Bool,
-        "ascii" | "bin" | "chr" | "format" | "hex" | "oct" | "repr" | "json.dumps" | "re.escape" | "re.sub" => Ty::Str,
+        "ascii" | "bin" | "chr" | "format" | "hex" | "oct" | "repr" | "json.dumps" | "re.escape"
+        | "re.sub" => Ty::Str,
         "re.compile" => Ty::Pattern,
         "re.match" | "re.search" | "re.fullmatch" => Ty::Match.optional(),
         "re.finditer" => Ty::Iter(Box::new(Ty::Match)),

@@ -41,7 +41,8 @@ impl Infer<'_> {
             (Ty::Set(_), "update") => arg(0).item(),
             (Ty::Dict(..), "setdefault") => {
                 let (key, value) = (arg(0), given.get(1).cloned().unwrap_or(Ty::None));
-                return self.refine(object, &|t| t.join(Ty::Dict(Box::new(key.clone()), Box::new(value.clone()))));
+                return self
+                    .refine(object, &|t| t.join(Ty::Dict(Box::new(key.clone()), Box::new(value.clone()))));
             }
             (Ty::Dict(..), "update") => {
                 let other = match given.first().map(Ty::present) {
@@ -62,7 +63,9 @@ impl Infer<'_> {
 
 fn class_method(class: &'static str, name: &str, given: &[Ty]) -> Ty {
     match (class, name) {
-        ("datetime", "now" | "utcnow" | "today" | "fromisoformat" | "strptime" | "fromtimestamp") => Ty::DateTime,
+        ("datetime", "now" | "utcnow" | "today" | "fromisoformat" | "strptime" | "fromtimestamp") => {
+            Ty::DateTime
+        }
         ("datetime", "utcfromtimestamp" | "combine" | "fromordinal") => Ty::DateTime,
         ("date", "today" | "fromisoformat" | "fromtimestamp" | "fromordinal") => Ty::Date,
         ("time", "fromisoformat") => Ty::Time,
@@ -136,7 +139,13 @@ fn method_type(object: &Ty, name: &str, given: &[Ty]) -> Ty {
             _ => Ty::None,
         },
         Ty::Int | Ty::Bool => Ty::Int,
-        Ty::Float => if name == "is_integer" { Ty::Bool } else { Ty::Float },
+        Ty::Float => {
+            if name == "is_integer" {
+                Ty::Bool
+            } else {
+                Ty::Float
+            }
+        }
         Ty::Match => match_method(name, given),
         Ty::Pattern => match name {
             "match" | "search" | "fullmatch" => Ty::Match.optional(),
@@ -145,7 +154,9 @@ fn method_type(object: &Ty, name: &str, given: &[Ty]) -> Ty {
             "subn" => Ty::Tuple(vec![Ty::Str, Ty::Int]),
             _ => Ty::Any,
         },
-        Ty::DateTime | Ty::Date | Ty::Time | Ty::Delta | Ty::Timestamp | Ty::Duration => time_method(object, name),
+        Ty::DateTime | Ty::Date | Ty::Time | Ty::Delta | Ty::Timestamp | Ty::Duration => {
+            time_method(object, name)
+        }
         _ => Ty::Any,
     }
 }

@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use crate::builtins;
 use crate::ir::{
-    Arguments, Binary, Clause, CompKind, Const, Entry, Expr, ExprKind, Function, ParamKind, Target, Unary, Var,
+    Arguments, Binary, Clause, CompKind, Const, Entry, Expr, ExprKind, Function, ParamKind, Target, Unary,
+    Var,
 };
 use crate::problem::{Problem, unknown_name};
 use crate::types::Ty;
@@ -86,7 +87,8 @@ impl Infer<'_> {
     }
 
     fn get(&self, var: &Var) -> Ty {
-        let scope = self.scopes.len().checked_sub(usize::from(var.depth) + 1).and_then(|i| self.scopes.get(i));
+        let scope =
+            self.scopes.len().checked_sub(usize::from(var.depth) + 1).and_then(|i| self.scopes.get(i));
         scope.and_then(|s| s.get(usize::from(var.slot))).cloned().unwrap_or(Ty::Any)
     }
 
@@ -277,7 +279,13 @@ impl Infer<'_> {
             let part_type = self.expr(part);
             ty = ty.join(match (last, and, part_type) {
                 (true, _, t) => t,
-                (false, false, t) => if t == Ty::None { Ty::Never } else { t.present().clone() },
+                (false, false, t) => {
+                    if t == Ty::None {
+                        Ty::Never
+                    } else {
+                        t.present().clone()
+                    }
+                }
                 // Rows, matches and times are never false.
                 (false, true, Ty::Optional(t)) if always_true(&t) => Ty::None,
                 (false, true, t) if always_true(&t) => Ty::Never,
@@ -308,7 +316,9 @@ impl Infer<'_> {
             (Ty::Str, _) => Ty::Str,
             (Ty::Bytes, _) => Ty::Int,
             (Ty::Match, _) => Ty::Str.optional(),
-            (Ty::Tuple(ts), ExprKind::Const(Const::Int(i))) => element(ts.len(), *i).and_then(|i| ts.get(i)).cloned().unwrap_or(Ty::Never),
+            (Ty::Tuple(ts), ExprKind::Const(Const::Int(i))) => {
+                element(ts.len(), *i).and_then(|i| ts.get(i)).cloned().unwrap_or(Ty::Never)
+            }
             (Ty::Row(fs), ExprKind::Const(Const::Int(i))) => {
                 element(fs.len(), *i).and_then(|i| fs.get(i)).map(|f| f.1.clone()).unwrap_or(Ty::Never)
             }
@@ -331,7 +341,9 @@ impl Infer<'_> {
             Target::Unpack(targets, star) => {
                 let parts = match ty.present() {
                     Ty::Tuple(ts) if star.is_none() && ts.len() == targets.len() => ts.clone(),
-                    Ty::Row(fs) if star.is_none() && fs.len() == targets.len() => fs.iter().map(|f| f.1.clone()).collect(),
+                    Ty::Row(fs) if star.is_none() && fs.len() == targets.len() => {
+                        fs.iter().map(|f| f.1.clone()).collect()
+                    }
                     other => vec![other.item(); targets.len()],
                 };
                 for (i, (target, part)) in targets.iter().zip(parts).enumerate() {
@@ -352,7 +364,9 @@ impl Infer<'_> {
                 self.set(var, ty);
             }
             ExprKind::Subscript(inner, _) => self.refine(inner, &|ty| inside(ty, change)),
-            ExprKind::MethodCall { object: inner, name, .. } if matches!(&**name, "setdefault" | "get" | "pop") => {
+            ExprKind::MethodCall { object: inner, name, .. }
+                if matches!(&**name, "setdefault" | "get" | "pop") =>
+            {
                 self.refine(inner, &|ty| inside(ty, change));
             }
             _ => {}
@@ -394,9 +408,11 @@ impl Infer<'_> {
     /// A problem if values of `class` have no method `name`.
     fn check_method(&mut self, class: &'static str, name: &str, at: &Expr) {
         let known = builtins::methods_of(class).unwrap_or_default();
-        let number = matches!(name, "real" | "imag" | "numerator" | "denominator" | "__class__");
-        let more = ["pattern", "flags", "string", "re", "lastindex", "start", "stop", "step"];
-        if !known.contains(&name) && !number && !(class.starts_with("re.") && more.contains(&name)) {
+        let everywhere = matches!(name, "real" | "imag" | "numerator" | "denominator" | "__class__");
+        let regex =
+            class.starts_with("re.") && matches!(name, "pattern" | "flags" | "string" | "re" | "lastindex");
+        let exists = everywhere || regex || known.contains(&name);
+        if !exists {
             let short = class.trim_start_matches("datetime.");
             let message = format!("`{name}` is no method of {short} that is compiled");
             self.problem(message, name, &format!("methods of {short}"), &known, at);
@@ -427,7 +443,8 @@ impl Infer<'_> {
         }
         let outer = self.scopes.split_off(level);
         self.scopes.push(scope);
-        let (returned, dead) = (std::mem::replace(&mut self.returned, Ty::Never), std::mem::replace(&mut self.dead, false));
+        let (returned, dead) =
+            (std::mem::replace(&mut self.returned, Ty::Never), std::mem::replace(&mut self.dead, false));
         let loops = std::mem::take(&mut self.loops);
         self.calls += 1;
         self.block(&function.body);
@@ -459,7 +476,10 @@ fn element(len: usize, index: i64) -> Option<usize> {
 }
 
 fn always_true(ty: &Ty) -> bool {
-    matches!(ty, Ty::Row(_) | Ty::Match | Ty::Pattern | Ty::Timestamp | Ty::Date | Ty::DateTime | Ty::Time | Ty::Zone)
+    matches!(
+        ty,
+        Ty::Row(_) | Ty::Match | Ty::Pattern | Ty::Timestamp | Ty::Date | Ty::DateTime | Ty::Time | Ty::Zone
+    )
 }
 
 fn constant_type(constant: &Const) -> Ty {
@@ -488,7 +508,9 @@ fn binary_type(op: Binary, a: &Ty, b: &Ty) -> Ty {
         (Binary::Pow, a, b) if int(a) && int(b) => Ty::Any,
         (Binary::Pow, a, b) if number(a) && number(b) => Ty::Float,
         (_, a, b) if int(a) && int(b) => Ty::Int,
-        (Binary::Add | Binary::Sub | Binary::Mul | Binary::FloorDiv | Binary::Mod, a, b) if number(a) && number(b) => {
+        (Binary::Add | Binary::Sub | Binary::Mul | Binary::FloorDiv | Binary::Mod, a, b)
+            if number(a) && number(b) =>
+        {
             Ty::Float
         }
         (Binary::Mod, Ty::Str, _) => Ty::Str,
@@ -496,7 +518,8 @@ fn binary_type(op: Binary, a: &Ty, b: &Ty) -> Ty {
         (Binary::Add, Ty::Bytes, Ty::Bytes) => Ty::Bytes,
         (Binary::Add, Ty::List(a), Ty::List(b)) => Ty::list((**a).clone().join((**b).clone())),
         (Binary::Add, Ty::Tuple(a), Ty::Tuple(b)) => Ty::Tuple(a.iter().chain(b).cloned().collect()),
-        (Binary::Mul, t @ (Ty::Str | Ty::Bytes | Ty::List(_)), n) | (Binary::Mul, n, t @ (Ty::Str | Ty::Bytes | Ty::List(_)))
+        (Binary::Mul, t @ (Ty::Str | Ty::Bytes | Ty::List(_)), n)
+        | (Binary::Mul, n, t @ (Ty::Str | Ty::Bytes | Ty::List(_)))
             if int(n) =>
         {
             t.clone()
@@ -518,7 +541,9 @@ fn binary_type(op: Binary, a: &Ty, b: &Ty) -> Ty {
         (Binary::Add, t, Ty::Timestamp) if number(t) || *t == Ty::Duration => Ty::Timestamp,
         (Binary::Sub, t, Ty::Timestamp) if number(t) => Ty::Duration,
         (Binary::Mod, Ty::Timestamp | Ty::Duration, _) => Ty::Duration,
-        (Binary::Add | Binary::Sub | Binary::Mul, Ty::Duration, t) if number(t) || *t == Ty::Duration => Ty::Duration,
+        (Binary::Add | Binary::Sub | Binary::Mul, Ty::Duration, t) if number(t) || *t == Ty::Duration => {
+            Ty::Duration
+        }
         _ => Ty::Any,
     }
 }

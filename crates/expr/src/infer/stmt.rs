@@ -23,9 +23,10 @@ pub(super) fn narrowing(test: &Expr) -> Option<Known> {
             narrowing(inner).map(|known| Known { present_if: !known.present_if, ..known })
         }
         ExprKind::Compare(left, rest) => match (&left.kind, rest.as_slice()) {
-            (ExprKind::Var(var), [(op @ (Compare::Is | Compare::IsNot | Compare::Eq | Compare::Ne), right)])
-                if matches!(right.kind, ExprKind::Const(Const::None)) =>
-            {
+            (
+                ExprKind::Var(var),
+                [(op @ (Compare::Is | Compare::IsNot | Compare::Eq | Compare::Ne), right)],
+            ) if matches!(right.kind, ExprKind::Const(Const::None)) => {
                 let present_if = matches!(op, Compare::IsNot | Compare::Ne);
                 Some(Known { var: var.clone(), present_if })
             }
@@ -88,7 +89,8 @@ impl Infer<'_> {
                 let start = self.scopes.clone();
                 self.narrow(known.as_ref(), true);
                 self.block(then);
-                let (after_then, then_dead) = (std::mem::replace(&mut self.scopes, start), std::mem::replace(&mut self.dead, false));
+                let (after_then, then_dead) =
+                    (std::mem::replace(&mut self.scopes, start), std::mem::replace(&mut self.dead, false));
                 self.narrow(known.as_ref(), false);
                 self.block(otherwise);
                 self.merge(after_then, then_dead);
@@ -184,7 +186,11 @@ impl Infer<'_> {
             }
             if pass + 1 == PASSES_MAX {
                 for (scope, old) in self.scopes.iter_mut().zip(&before) {
-                    scope.iter_mut().zip(old).filter(|(new, old)| new != old).for_each(|(new, _)| *new = Ty::Any);
+                    scope
+                        .iter_mut()
+                        .zip(old)
+                        .filter(|(new, old)| new != old)
+                        .for_each(|(new, _)| *new = Ty::Any);
                 }
             }
         }

@@ -150,7 +150,8 @@ fn get_slice(machine: &mut Machine<'_>, object: &Value, parts: &[Option<i64>; 3]
             machine.text(text)
         }
         Value::Bytes(b) => {
-            let picked: Vec<u8> = slice_bounds(parts, b.len())?.into_iter().filter_map(|i| b.get(i).copied()).collect();
+            let picked: Vec<u8> =
+                slice_bounds(parts, b.len())?.into_iter().filter_map(|i| b.get(i).copied()).collect();
             Ok(Value::Bytes(picked.into()))
         }
         Value::Range(r) => {
@@ -181,7 +182,8 @@ pub(super) fn set_item(machine: &mut Machine<'_>, object: &Value, index: Index, 
             let mut items = l.0.borrow_mut();
             let len = items.len();
             let place = position(at, len).and_then(|i| items.get_mut(i));
-            let place = place.ok_or_else(|| Raise::new("IndexError", "list assignment index out of range"))?;
+            let place =
+                place.ok_or_else(|| Raise::new("IndexError", "list assignment index out of range"))?;
             let old = std::mem::replace(place, value);
             drop(items);
             drop(old);
@@ -247,6 +249,8 @@ pub(super) fn delete_item(_machine: &mut Machine<'_>, object: &Value, index: &In
             }
             Ok(())
         }
-        (other, _) => Err(type_error(format!("'{}' object doesn't support item deletion", other.type_name()))),
+        (other, _) => {
+            Err(type_error(format!("'{}' object doesn't support item deletion", other.type_name())))
+        }
     }
 }

@@ -35,8 +35,13 @@ impl Args {
                 (n, r) if n == r => format!("expected {n} arguments"),
                 (n, _) => format!("expected at most {n} argument{}", if n == 1 { "" } else { "s" }),
             };
-            let tail = if takes.starts_with("expected") { format!(", got {given}") } else { format!(" ({given} given)") };
-            let name = if takes.starts_with("expected") { function.to_owned() } else { format!("{function}()") };
+            let tail = if takes.starts_with("expected") {
+                format!(", got {given}")
+            } else {
+                format!(" ({given} given)")
+            };
+            let name =
+                if takes.starts_with("expected") { function.to_owned() } else { format!("{function}()") };
             return Err(type_error(format!("{name} {takes}{tail}")));
         }
         let mut bound: [Option<Value>; N] = std::array::from_fn(|_| None);
@@ -48,7 +53,9 @@ impl Args {
             match place {
                 Some(place @ None) => *place = Some(value),
                 Some(Some(_)) => {
-                    return Err(type_error(format!("{function}() got multiple values for argument '{name}'")));
+                    return Err(type_error(format!(
+                        "{function}() got multiple values for argument '{name}'"
+                    )));
                 }
                 None => {
                     let message = format!("{function}() got an unexpected keyword argument '{name}'");
@@ -61,7 +68,10 @@ impl Args {
                 format!("{function}() takes exactly one argument ({given} given)")
             } else {
                 let least = if required == N { "" } else { "at least " };
-                format!("{function} expected {least}{required} argument{}, got {given}", if required == 1 { "" } else { "s" })
+                format!(
+                    "{function} expected {least}{required} argument{}, got {given}",
+                    if required == 1 { "" } else { "s" }
+                )
             };
             return Err(type_error(message));
         }
@@ -114,11 +124,16 @@ impl Machine<'_> {
             defaults.push(param.default.as_ref().map(|d| self.eval(d, frame)).transpose()?);
         }
         self.charge(128)?;
-        Ok(Value::Function(Rc::new(Closure { function: Arc::clone(function), defaults, frame: Rc::clone(frame) })))
+        Ok(Value::Function(Rc::new(Closure {
+            function: Arc::clone(function),
+            defaults,
+            frame: Rc::clone(frame),
+        })))
     }
 
     pub(super) fn arguments(&mut self, arguments: &Arguments, frame: &Rc<Frame>) -> Res<Args> {
-        let mut args = Args { positional: Vec::with_capacity(arguments.positional.len()), keywords: Vec::new() };
+        let mut args =
+            Args { positional: Vec::with_capacity(arguments.positional.len()), keywords: Vec::new() };
         for expr in &arguments.positional {
             match &expr.kind {
                 ExprKind::Starred(inner) => {
@@ -173,7 +188,8 @@ impl Machine<'_> {
         let frame = Frame::with(values, Some(Rc::clone(&closure.frame)));
         self.calls += 1;
         // Each level may nest expressions deeply; worker threads have small stacks.
-        let flow = stacker::maybe_grow(STACK_RESERVE, STACK_SEGMENT, || self.block(&closure.function.body, &frame));
+        let flow =
+            stacker::maybe_grow(STACK_RESERVE, STACK_SEGMENT, || self.block(&closure.function.body, &frame));
         self.calls -= 1;
         if Rc::strong_count(&frame) > 1 {
             self.captured.push(Rc::clone(&frame));
@@ -209,7 +225,9 @@ fn bind_params(closure: &Closure, args: Args) -> Res<Vec<Option<Value>>> {
         None if !rest.is_empty() => {
             let (n, were) = (places.len(), if given == 1 { "was" } else { "were" });
             let s = if n == 1 { "" } else { "s" };
-            return Err(type_error(format!("{name}() takes {n} positional argument{s} but {given} {were} given")));
+            return Err(type_error(format!(
+                "{name}() takes {n} positional argument{s} but {given} {were} given"
+            )));
         }
         None => {}
     }
@@ -263,6 +281,7 @@ fn fill_defaults(closure: &Closure, params: &[(usize, &Param)], slots: &mut [Opt
         [head @ .., last] => format!("{} and {last}", head.join(", ")),
     };
     let (n, s) = (missing.len(), if missing.len() == 1 { "" } else { "s" });
-    let message = format!("{}() missing {n} required positional argument{s}: {listed}", closure.function.name);
+    let message =
+        format!("{}() missing {n} required positional argument{s}: {listed}", closure.function.name);
     Err(Raise::new("TypeError", message))
 }

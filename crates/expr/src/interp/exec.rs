@@ -4,7 +4,9 @@ use std::rc::Rc;
 
 use super::{Frame, Machine, access};
 use crate::ir::{Handler, Stmt, StmtKind, Target};
-use crate::value::{Exception, Raise, Res, Value, is_exception_type, is_subtype, raise, text, type_error, value_error};
+use crate::value::{
+    Exception, Raise, Res, Value, is_exception_type, is_subtype, raise, text, type_error, value_error,
+};
 
 /// How a statement ended.
 pub(crate) enum Flow {
@@ -113,7 +115,13 @@ impl Machine<'_> {
         }
     }
 
-    fn attempt(&mut self, body: &[Stmt], handlers: &[Handler], otherwise: &[Stmt], frame: &Rc<Frame>) -> Res<Flow> {
+    fn attempt(
+        &mut self,
+        body: &[Stmt],
+        handlers: &[Handler],
+        otherwise: &[Stmt],
+        frame: &Rc<Frame>,
+    ) -> Res<Flow> {
         let raised = match self.block(body, frame) {
             Ok(Flow::Next) => return self.block(otherwise, frame),
             Ok(other) => return Ok(other),
@@ -169,11 +177,17 @@ impl Machine<'_> {
         Ok(())
     }
 
-    fn unpack(&mut self, targets: &[Target], star: Option<usize>, value: &Value, frame: &Rc<Frame>) -> Res<()> {
+    fn unpack(
+        &mut self,
+        targets: &[Target],
+        star: Option<usize>,
+        value: &Value,
+        frame: &Rc<Frame>,
+    ) -> Res<()> {
         let wanted = targets.len();
-        let iter = self.iter(value).map_err(|_| {
-            type_error(format!("cannot unpack non-iterable {} object", value.type_name()))
-        })?;
+        let iter = self
+            .iter(value)
+            .map_err(|_| type_error(format!("cannot unpack non-iterable {} object", value.type_name())))?;
         let mut values = Vec::with_capacity(wanted);
         while let Some(item) = self.next(&iter)? {
             values.push(item);

@@ -102,7 +102,10 @@ impl Machine<'_> {
                                 dict.extend(other.0.borrow().iter().map(|(k, v)| (k.clone(), v.clone())));
                             }
                             other => {
-                                return Err(type_error(format!("'{}' object is not a mapping", other.type_name())));
+                                return Err(type_error(format!(
+                                    "'{}' object is not a mapping",
+                                    other.type_name()
+                                )));
                             }
                         },
                     }
@@ -248,7 +251,8 @@ pub(super) fn constant_value(constant: &Const) -> Value {
 }
 
 fn unary(op: Unary, value: &Value) -> Res<Value> {
-    let refused = |sign: &str| Err(type_error(format!("bad operand type for unary {sign}: '{}'", value.type_name())));
+    let refused =
+        |sign: &str| Err(type_error(format!("bad operand type for unary {sign}: '{}'", value.type_name())));
     match (op, value) {
         (Unary::Not, v) => Ok(Value::Bool(!v.truthy())),
         (Unary::Minus, Value::Float(f)) => Ok(Value::Float(-f)),

@@ -29,7 +29,8 @@ impl Frame {
     }
 
     pub(crate) fn get(&self, var: &Var) -> Res<Value> {
-        let found = self.at(var.depth).and_then(|f| f.slots.borrow().get(usize::from(var.slot)).cloned().flatten());
+        let found =
+            self.at(var.depth).and_then(|f| f.slots.borrow().get(usize::from(var.slot)).cloned().flatten());
         found.ok_or_else(|| {
             let name = &var.name;
             match (var.depth, self.parent.is_some()) {

@@ -24,7 +24,12 @@ pub(crate) enum Iter {
     Text(Arc<str>, usize),
     Bytes(Arc<[u8]>, usize),
     Range(Rc<Range>, i64),
-    Dict { dict: Rc<DictCell>, at: usize, len: usize, view: View },
+    Dict {
+        dict: Rc<DictCell>,
+        at: usize,
+        len: usize,
+        view: View,
+    },
     Values(std::vec::IntoIter<Value>),
     Enumerate(Value, i64),
     Zip(Vec<Value>, bool),
@@ -137,8 +142,12 @@ impl Machine<'_> {
             Value::Str(s) => Iter::Text(Arc::clone(s), 0),
             Value::Bytes(b) => Iter::Bytes(Arc::clone(b), 0),
             Value::Range(r) => Iter::Range(Rc::clone(r), 0),
-            Value::Dict(d) => Iter::Dict { dict: Rc::clone(d), at: 0, len: d.0.borrow().len(), view: View::Keys },
-            Value::View(d, view) => Iter::Dict { dict: Rc::clone(d), at: 0, len: d.0.borrow().len(), view: *view },
+            Value::Dict(d) => {
+                Iter::Dict { dict: Rc::clone(d), at: 0, len: d.0.borrow().len(), view: View::Keys }
+            }
+            Value::View(d, view) => {
+                Iter::Dict { dict: Rc::clone(d), at: 0, len: d.0.borrow().len(), view: *view }
+            }
             Value::Set(s) => {
                 let items: Vec<Value> = s.items.borrow().iter().map(|k| k.value().clone()).collect();
                 Iter::Values(items.into_iter())
@@ -243,8 +252,15 @@ impl Machine<'_> {
             match self.next(one)? {
                 Some(value) => values.push(value),
                 None if strict && i > 0 => {
-                    let message = format!("zip() argument {} is shorter than argument{} ", i + 1, if i == 1 { "" } else { "s" });
-                    return raise("ValueError", format!("{message}{}", if i == 1 { "1".into() } else { format!("1-{i}") }));
+                    let message = format!(
+                        "zip() argument {} is shorter than argument{} ",
+                        i + 1,
+                        if i == 1 { "" } else { "s" }
+                    );
+                    return raise(
+                        "ValueError",
+                        format!("{message}{}", if i == 1 { "1".into() } else { format!("1-{i}") }),
+                    );
                 }
                 None => {
                     for (later, other) in inner.iter().enumerate().skip(1).filter(|_| strict) {

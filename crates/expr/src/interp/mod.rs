@@ -47,7 +47,11 @@ pub(crate) struct Machine<'a> {
 }
 
 impl<'a> Machine<'a> {
-    pub(crate) fn new(columns: &'a [Option<Column>], names: Arc<[Arc<str>]>, now: Option<i64>) -> Machine<'a> {
+    pub(crate) fn new(
+        columns: &'a [Option<Column>],
+        names: Arc<[Arc<str>]>,
+        now: Option<i64>,
+    ) -> Machine<'a> {
         let read = vec![None; columns.len()];
         Machine {
             columns,

@@ -59,8 +59,12 @@ fn unsupported(op: Binary, left: &Value, right: &Value) -> Raise {
     let (a, b) = (left.type_name(), right.type_name());
     match (op, left) {
         (Binary::Add, Value::Str(_)) => type_error(format!("can only concatenate str (not \"{b}\") to str")),
-        (Binary::Add, Value::List(_)) => type_error(format!("can only concatenate list (not \"{b}\") to list")),
-        (Binary::Add, Value::Tuple(_)) => type_error(format!("can only concatenate tuple (not \"{b}\") to tuple")),
+        (Binary::Add, Value::List(_)) => {
+            type_error(format!("can only concatenate list (not \"{b}\") to list"))
+        }
+        (Binary::Add, Value::Tuple(_)) => {
+            type_error(format!("can only concatenate tuple (not \"{b}\") to tuple"))
+        }
         (Binary::Add, Value::Bytes(_)) => type_error(format!("can't concat {b} to bytes")),
         (Binary::Mul, Value::Str(_) | Value::List(_) | Value::Tuple(_) | Value::Bytes(_)) => {
             type_error(format!("can't multiply sequence by non-int of type '{b}'"))
@@ -116,9 +120,20 @@ pub(crate) fn mod_int(a: i64, b: i64) -> Option<i64> {
     Some(if rest != 0 && (rest < 0) != (b < 0) { rest + b } else { rest })
 }
 
-fn integers(machine: &mut Machine<'_>, op: Binary, a: &BigInt, b: &BigInt, left: &Value, right: &Value) -> Res<Value> {
+fn integers(
+    machine: &mut Machine<'_>,
+    op: Binary,
+    a: &BigInt,
+    b: &BigInt,
+    left: &Value,
+    right: &Value,
+) -> Res<Value> {
     let bounded = |bits: u64| {
-        if bits > BITS_MAX { raise("MemoryError", format!("an integer of more than {BITS_MAX} bits")) } else { Ok(()) }
+        if bits > BITS_MAX {
+            raise("MemoryError", format!("an integer of more than {BITS_MAX} bits"))
+        } else {
+            Ok(())
+        }
     };
     machine.charge(usize::try_from((a.bits() + b.bits()) / 8).unwrap_or(usize::MAX))?;
     let zero = |message: &str| raise("ZeroDivisionError", message);
@@ -147,7 +162,11 @@ fn integers(machine: &mut Machine<'_>, op: Binary, a: &BigInt, b: &BigInt, left:
                 a.pow(exponent)
             }
             Err(_) if a.bits() <= 1 => {
-                if a.is_negative() && b.is_even() { -a } else { a.clone() }
+                if a.is_negative() && b.is_even() {
+                    -a
+                } else {
+                    a.clone()
+                }
             }
             Err(_) => return bounded(u64::MAX).map(|()| Value::None),
         },
@@ -387,10 +406,14 @@ fn contains(machine: &mut Machine<'_>, container: &Value, value: &Value) -> Res<
             Value::Bytes(part) => Ok(part.is_empty() || bytes.windows(part.len()).any(|w| *w == **part)),
             other => match other.as_int() {
                 Some(i) => Ok(bytes.iter().any(|b| i64::from(*b) == i)),
-                None => Err(type_error(format!("a bytes-like object is required, not '{}'", other.type_name()))),
+                None => {
+                    Err(type_error(format!("a bytes-like object is required, not '{}'", other.type_name())))
+                }
             },
         },
-        Value::Dict(d) | Value::View(d, View::Keys) => Ok(d.0.borrow().contains_key(&Key::new(value.clone())?)),
+        Value::Dict(d) | Value::View(d, View::Keys) => {
+            Ok(d.0.borrow().contains_key(&Key::new(value.clone())?))
+        }
         Value::Set(s) => Ok(s.items.borrow().contains(&Key::new(value.clone())?)),
         Value::Range(r) => match value.as_int() {
             Some(i) => Ok(range_has(r, i)),
@@ -416,6 +439,7 @@ fn same_nan(a: &Value, b: &Value) -> bool {
 }
 
 fn range_has(range: &crate::value::Range, i: i64) -> bool {
-    let inside = if range.step > 0 { i >= range.start && i < range.stop } else { i <= range.start && i > range.stop };
+    let inside =
+        if range.step > 0 { i >= range.start && i < range.stop } else { i <= range.start && i > range.stop };
     inside && (i128::from(i) - i128::from(range.start)) % i128::from(range.step) == 0
 }

@@ -10,8 +10,8 @@ use ruff_text_size::{Ranged as _, TextRange};
 use super::imports::shared;
 use super::{DEPTH_MAX, Lower, Scope, names};
 use crate::ir::{
-    Arguments, Binary, Clause, CompKind, Compare, Comprehension, Const, Expr, ExprKind, Generator, Target, TextPart,
-    Unary,
+    Arguments, Binary, Clause, CompKind, Compare, Comprehension, Const, Expr, ExprKind, Generator, Target,
+    TextPart, Unary,
 };
 use crate::problem::Problem;
 
@@ -49,7 +49,9 @@ impl Lower<'_> {
             Ast::EllipsisLiteral(_) => ExprKind::Const(Const::Ellipsis),
             Ast::NumberLiteral(n) => self.number(n),
             Ast::StringLiteral(s) => ExprKind::Const(Const::Str(shared(s.value.to_str()))),
-            Ast::BytesLiteral(b) => ExprKind::Const(Const::Bytes(b.value.bytes().collect::<Vec<u8>>().into())),
+            Ast::BytesLiteral(b) => {
+                ExprKind::Const(Const::Bytes(b.value.bytes().collect::<Vec<u8>>().into()))
+            }
             Ast::FString(f) => self.f_string(f),
             Ast::UnaryOp(u) => self.unary(u),
             Ast::BinOp(b) => {
@@ -62,11 +64,13 @@ impl Lower<'_> {
             },
             Ast::Compare(c) => {
                 let left = self.boxed(&c.left);
-                let rest = c.ops.iter().zip(c.comparators.iter()).map(|(op, e)| (compare_op(*op), self.expr(e)));
+                let rest =
+                    c.ops.iter().zip(c.comparators.iter()).map(|(op, e)| (compare_op(*op), self.expr(e)));
                 ExprKind::Compare(left, rest.collect())
             }
             Ast::If(i) => {
-                let (test, then, otherwise) = (self.boxed(&i.test), self.boxed(&i.body), self.boxed(&i.orelse));
+                let (test, then, otherwise) =
+                    (self.boxed(&i.test), self.boxed(&i.body), self.boxed(&i.orelse));
                 ExprKind::If { test, then, otherwise }
             }
             Ast::Attribute(a) => self.attribute(a),
@@ -123,7 +127,9 @@ impl Lower<'_> {
         let operand = self.boxed(&unary.operand);
         match (unary.op, &operand.kind) {
             // Negative literals are literals, so that they have a type of their own.
-            (ast::UnaryOp::USub, ExprKind::Const(Const::Int(i))) if *i != i64::MIN => ExprKind::Const(Const::Int(-i)),
+            (ast::UnaryOp::USub, ExprKind::Const(Const::Int(i))) if *i != i64::MIN => {
+                ExprKind::Const(Const::Int(-i))
+            }
             (ast::UnaryOp::USub, ExprKind::Const(Const::Float(f))) => ExprKind::Const(Const::Float(-f)),
             (ast::UnaryOp::USub, _) => ExprKind::Unary(Unary::Minus, operand),
             (ast::UnaryOp::UAdd, _) => ExprKind::Unary(Unary::Plus, operand),
@@ -208,7 +214,11 @@ impl Lower<'_> {
             && self.is_row(var)
         {
             let count = self.names.fields.len();
-            let at = if *i < 0 { usize::try_from(-i).ok().and_then(|b| count.checked_sub(b)) } else { usize::try_from(*i).ok() };
+            let at = if *i < 0 {
+                usize::try_from(-i).ok().and_then(|b| count.checked_sub(b))
+            } else {
+                usize::try_from(*i).ok()
+            };
             if let Some(at) = at.filter(|at| *at < count) {
                 return ExprKind::Column(at);
             }
@@ -218,7 +228,10 @@ impl Lower<'_> {
 
     fn call(&mut self, call: &ast::ExprCall) -> ExprKind {
         if let Ast::Name(name) = &*call.func
-            && matches!(name.id.as_str(), "eval" | "exec" | "open" | "compile" | "globals" | "locals" | "input" | "vars")
+            && matches!(
+                name.id.as_str(),
+                "eval" | "exec" | "open" | "compile" | "globals" | "locals" | "input" | "vars"
+            )
             && self.variable(name.id.as_str()).is_none()
         {
             return self.refuse(&format!("`{}()`", name.id), call.range());
@@ -229,7 +242,9 @@ impl Lower<'_> {
         let keywords = call.arguments.keywords.iter().map(keyword).collect();
         let args = Arguments { positional, keywords };
         match *function {
-            Expr { kind: ExprKind::Attribute(object, name), .. } => ExprKind::MethodCall { object, name, args },
+            Expr { kind: ExprKind::Attribute(object, name), .. } => {
+                ExprKind::MethodCall { object, name, args }
+            }
             _ => ExprKind::Call { function, args },
         }
     }
@@ -276,7 +291,9 @@ impl Lower<'_> {
 
     /// A generator runs later and piecewise, so it has a frame of its own.
     fn generator(&mut self, generator: &ast::ExprGenerator) -> ExprKind {
-        let Some((first, _)) = generator.generators.split_first() else { return ExprKind::Const(Const::None) };
+        let Some((first, _)) = generator.generators.split_first() else {
+            return ExprKind::Const(Const::None);
+        };
         let first_iter = self.expr(&first.iter);
         let mut scope = Scope::default();
         scope.comprehensions.push(HashMap::new());

@@ -35,7 +35,7 @@ impl Lower<'_> {
         self.loops = loops;
         let scope = self.scopes.pop()?;
         let name = shared(def.name.as_str());
-        Some(Arc::new(Function { name, params, slots: scope.slots.len(), slot_names: scope.slots, body, level }))
+        Some(Arc::new(Function { name, params, slots: scope.slots.len(), body, level }))
     }
 
     pub(super) fn lambda(&mut self, lambda: &ast::ExprLambda, row: bool) -> ExprKind {
@@ -45,9 +45,9 @@ impl Lower<'_> {
         let value = self.expr(&lambda.body);
         let at = value.at;
         let body = vec![Stmt { kind: StmtKind::Return(Some(value)), at }];
-        let slot_names = self.scopes.pop().map(|s| s.slots).unwrap_or_default();
+        let slots = self.scopes.pop().map_or(0, |s| s.slots.len());
         let name = shared("<lambda>");
-        ExprKind::Lambda(Arc::new(Function { name, params, slots: slot_names.len(), slot_names, body, level }))
+        ExprKind::Lambda(Arc::new(Function { name, params, slots, body, level }))
     }
 
     fn function_scope(&self, params: &[Param], row: bool) -> Scope {

@@ -12,12 +12,25 @@ use crate::problem::{Problem, unknown_name};
 use crate::value::is_exception_type;
 
 /// Modules that scripts may import.
-const MODULES: &[&str] = &["datetime", "json", "math", "re", "time", "apache_beam", "apache_beam.utils.timestamp"];
+const MODULES: &[&str] =
+    &["datetime", "json", "math", "re", "time", "apache_beam", "apache_beam.utils.timestamp"];
 /// Modules whose names are only used in annotations, which are not evaluated.
 const ANNOTATIONS: &[&str] = &["typing", "__future__", "collections.abc"];
 
 const TYPES: &[&str] = &[
-    "int", "float", "str", "bool", "list", "dict", "set", "frozenset", "tuple", "bytes", "object", "type", "range",
+    "int",
+    "float",
+    "str",
+    "bool",
+    "list",
+    "dict",
+    "set",
+    "frozenset",
+    "tuple",
+    "bytes",
+    "object",
+    "type",
+    "range",
 ];
 
 pub(super) fn is_module(name: &str) -> bool {
@@ -74,7 +87,12 @@ pub(super) fn attribute(module: &str, name: &str) -> Option<Const> {
 
 impl Lower<'_> {
     /// `module.name`, or a problem that lists what the module has.
-    pub(super) fn module_attribute(&mut self, module: &str, name: &str, range: ruff_text_size::TextRange) -> Const {
+    pub(super) fn module_attribute(
+        &mut self,
+        module: &str,
+        name: &str,
+        range: ruff_text_size::TextRange,
+    ) -> Const {
         if let Some(found) = attribute(module, name) {
             return found;
         }
@@ -82,7 +100,8 @@ impl Lower<'_> {
         let range = self.range(range);
         let known = builtins::names_of(module);
         let message = format!("`{shown}.{name}` is not part of the Python that is compiled");
-        let mut problem = unknown_name(message, name, &format!("`{shown}` has"), known.iter().copied(), Some(range));
+        let mut problem =
+            unknown_name(message, name, &format!("`{shown}` has"), known.iter().copied(), Some(range));
         problem.code = "expr/unsupported";
         self.problems.push(problem);
         Const::None
@@ -134,7 +153,13 @@ impl Lower<'_> {
     }
 
     /// A module-level import is a constant unless its name is bound elsewhere too; others are assignments.
-    fn bind_import(&mut self, name: &str, value: Const, range: ruff_text_size::TextRange, out: &mut Vec<Stmt>) {
+    fn bind_import(
+        &mut self,
+        name: &str,
+        value: Const,
+        range: ruff_text_size::TextRange,
+        out: &mut Vec<Stmt>,
+    ) {
         let at = self.at(range);
         if self.scopes.len() == 1 && !self.bound_twice.contains(name) {
             self.imports.insert(name.to_owned(), value.clone());

@@ -33,7 +33,8 @@ pub(crate) struct Names<'a> {
 pub(crate) fn expression(text: &str, names: &Names<'_>) -> Result<Entry, Vec<Problem>> {
     bounded(text, || {
         let source = Source::expression(text);
-        let parsed = ruff_python_parser::parse_expression(&source.text).map_err(|e| vec![source.syntax(&e)])?;
+        let parsed =
+            ruff_python_parser::parse_expression(&source.text).map_err(|e| vec![source.syntax(&e)])?;
         let mut lower = Lower::new(&source, names, Mode::Expression);
         lower.scopes.push(Scope::default());
         let body = lower.expr(parsed.expr());
@@ -66,10 +67,7 @@ fn script(text: &str, name: Option<&str>, names: &Names<'_>) -> Result<Entry, Ve
 }
 
 /// Refuses texts that are too long and gives the others the stack that their nesting may need.
-fn bounded(
-    text: &str,
-    work: impl FnOnce() -> Result<Entry, Vec<Problem>>,
-) -> Result<Entry, Vec<Problem>> {
+fn bounded(text: &str, work: impl FnOnce() -> Result<Entry, Vec<Problem>>) -> Result<Entry, Vec<Problem>> {
     if text.len() > TEXT_MAX {
         let message = format!("the text has {} bytes; at most {TEXT_MAX} are compiled", text.len());
         return Err(vec![Problem::new("expr/too-deep", message, None)]);
@@ -304,7 +302,9 @@ impl<'a> Lower<'a> {
 
     fn name(&mut self, name: &str, range: TextRange) -> ExprKind {
         if let Some(var) = self.variable(name) {
-            if let Some(imported) = self.imports.get(name).filter(|_| usize::from(var.depth) + 1 == self.scopes.len()) {
+            if let Some(imported) =
+                self.imports.get(name).filter(|_| usize::from(var.depth) + 1 == self.scopes.len())
+            {
                 return ExprKind::Const(imported.clone());
             }
             return ExprKind::Var(var);
@@ -323,7 +323,8 @@ impl<'a> Lower<'a> {
         let range = self.range(range);
         let problem = if self.mode == Mode::Expression {
             let fields = self.names.fields.iter().map(String::as_str);
-            let mut problem = unknown_name(format!("unknown name `{name}`"), name, "fields", fields, Some(range));
+            let mut problem =
+                unknown_name(format!("unknown name `{name}`"), name, "fields", fields, Some(range));
             if imports::is_module(name) {
                 problem = problem.help(format!(
                     "modules are only known to callables: `callable: |` with `import {name}` and a function"
@@ -332,9 +333,15 @@ impl<'a> Lower<'a> {
             problem
         } else {
             let fields = self.names.fields.iter().any(|f| f == name);
-            let known: Vec<&str> = self.scopes.iter().flat_map(|s| s.locals.keys().map(String::as_str)).collect();
-            let problem =
-                unknown_name(format!("unknown name `{name}`"), name, "names here", known.iter().copied(), Some(range));
+            let known: Vec<&str> =
+                self.scopes.iter().flat_map(|s| s.locals.keys().map(String::as_str)).collect();
+            let problem = unknown_name(
+                format!("unknown name `{name}`"),
+                name,
+                "names here",
+                known.iter().copied(),
+                Some(range),
+            );
             if imports::is_module(name) {
                 problem.help(format!("add `import {name}`"))
             } else if fields {

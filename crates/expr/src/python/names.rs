@@ -167,7 +167,9 @@ impl<'a> Visitor<'a> for Mentions<'_> {
 /// Whether an expression refers to nothing but columns and constants, and makes no frame.
 pub(super) fn only_columns(expr: &ir::Expr) -> bool {
     use ir::ExprKind as K;
-    let args = |a: &ir::Arguments| a.positional.iter().all(only_columns) && a.keywords.iter().all(|(_, e)| only_columns(e));
+    let args = |a: &ir::Arguments| {
+        a.positional.iter().all(only_columns) && a.keywords.iter().all(|(_, e)| only_columns(e))
+    };
     match &expr.kind {
         K::Const(_) | K::Column(_) | K::Unknown(_) => true,
         K::Var(_) | K::Comprehension(..) | K::Generator(_) | K::Lambda(_) | K::Named(..) => false,
@@ -175,7 +177,9 @@ pub(super) fn only_columns(expr: &ir::Expr) -> bool {
         K::Binary(_, a, b) | K::Subscript(a, b) => only_columns(a) && only_columns(b),
         K::And(es) | K::Or(es) | K::List(es) | K::Tuple(es) | K::Set(es) => es.iter().all(only_columns),
         K::Compare(a, rest) => only_columns(a) && rest.iter().all(|(_, e)| only_columns(e)),
-        K::If { test, then, otherwise } => only_columns(test) && only_columns(then) && only_columns(otherwise),
+        K::If { test, then, otherwise } => {
+            only_columns(test) && only_columns(then) && only_columns(otherwise)
+        }
         K::Slice(a, b, c) => [a, b, c].iter().all(|e| e.as_ref().is_none_or(|e| only_columns(e))),
         K::Call { function, args: a } => only_columns(function) && args(a),
         K::MethodCall { object, args: a, .. } => only_columns(object) && args(a),

@@ -50,7 +50,12 @@ impl Lower<'_> {
                 }
                 let iter = self.expr(&f.iter);
                 let target = self.target(&f.target);
-                StmtKind::For { target, iter, body: self.loop_body(&f.body), otherwise: self.nested(&f.orelse) }
+                StmtKind::For {
+                    target,
+                    iter,
+                    body: self.loop_body(&f.body),
+                    otherwise: self.nested(&f.orelse),
+                }
             }
             AstStmt::Break(_) if self.loops > 0 => StmtKind::Break,
             AstStmt::Continue(_) if self.loops > 0 => StmtKind::Continue,
@@ -97,6 +102,14 @@ impl Lower<'_> {
 
     /// `elif` is an `if` in the `else`.
     fn if_stmt(&mut self, stmt: &ast::StmtIf) -> StmtKind {
+        // Each `elif` nests in the one before.
+        if let Some(clause) = stmt.elif_else_clauses.get(super::DEPTH_MAX) {
+            self.unsupported(
+                &format!("an `if` with more than {} branches", super::DEPTH_MAX),
+                clause.range(),
+            );
+            return StmtKind::Break;
+        }
         let test = self.expr(&stmt.test);
         let then = self.nested(&stmt.body);
         let clauses: Vec<(Option<Expr>, Vec<Stmt>, u32)> = stmt
@@ -122,7 +135,12 @@ impl Lower<'_> {
             let name = handler.name.as_ref().and_then(|n| self.bind(n.as_str()));
             handlers.push(Handler { class, name, body: self.nested(&handler.body) });
         }
-        StmtKind::Try { body, handlers, otherwise: self.nested(&stmt.orelse), finally: self.nested(&stmt.finalbody) }
+        StmtKind::Try {
+            body,
+            handlers,
+            otherwise: self.nested(&stmt.orelse),
+            finally: self.nested(&stmt.finalbody),
+        }
     }
 
     pub(super) fn target(&mut self, target: &Ast) -> Target {

@@ -12,7 +12,12 @@ pub(crate) const PATTERN_METHODS: &[&str] =
     &["findall", "finditer", "fullmatch", "match", "search", "split", "sub", "subn"];
 pub(crate) const MATCH_METHODS: &[&str] = &["end", "expand", "group", "groupdict", "groups", "span", "start"];
 
-pub(crate) fn pattern_method(machine: &mut Machine<'_>, p: &Rc<Pattern>, name: &str, args: Args) -> Res<Value> {
+pub(crate) fn pattern_method(
+    machine: &mut Machine<'_>,
+    p: &Rc<Pattern>,
+    name: &str,
+    args: Args,
+) -> Res<Value> {
     if PATTERN_METHODS.contains(&name) {
         run(machine, p, name, args)
     } else {
@@ -33,7 +38,7 @@ pub(crate) fn match_attribute(m: &Rc<Match>, name: &str) -> Option<Value> {
         "string" => Some(Value::Str(Arc::clone(&m.text))),
         "re" => Some(Value::Pattern(Rc::clone(&m.pattern))),
         "lastindex" => {
-            let last = m.groups.iter().enumerate().skip(1).filter(|(_, g)| g.is_some()).map(|(i, _)| i).last();
+            let last = m.groups.iter().rposition(Option::is_some).filter(|i| *i > 0);
             Some(last.map_or(Value::None, Value::from_usize))
         }
         _ => None,
@@ -184,7 +189,10 @@ fn substitute(
                 }
             }
             other => {
-                return Err(type_error(format!("decoding to str: need a bytes-like object, {} found", other.type_name())));
+                return Err(type_error(format!(
+                    "decoding to str: need a bytes-like object, {} found",
+                    other.type_name()
+                )));
             }
         }
         machine.charge(out.len() >> 6)?;
@@ -200,7 +208,10 @@ fn expand(m: &Match, template: &str, out: &mut String) -> Res<()> {
         out.push_str(rest.get(..at).unwrap_or(""));
         rest = rest.get(at + 1..).unwrap_or("");
         let Some(c) = rest.chars().next() else {
-            return Err(Raise::new("error", format!("bad escape (end of pattern) at position {}", template.len() - 1)));
+            return Err(Raise::new(
+                "error",
+                format!("bad escape (end of pattern) at position {}", template.len() - 1),
+            ));
         };
         rest = rest.get(c.len_utf8()..).unwrap_or("");
         match c {
@@ -228,7 +239,9 @@ fn expand(m: &Match, template: &str, out: &mut String) -> Res<()> {
             'a' => out.push('\u{7}'),
             'f' => out.push('\u{c}'),
             'v' => out.push('\u{b}'),
-            c if c.is_ascii_alphabetic() => return raise("error", format!("bad escape \\{c} at position {at}")),
+            c if c.is_ascii_alphabetic() => {
+                return raise("error", format!("bad escape \\{c} at position {at}"));
+            }
             '\\' => out.push('\\'),
             c => out.extend(['\\', c]),
         }

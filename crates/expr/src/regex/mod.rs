@@ -10,10 +10,10 @@ use std::sync::Arc;
 
 use fancy_regex::Regex;
 
+use methods::run;
 pub(crate) use methods::{
     MATCH_METHODS, PATTERN_METHODS, group, match_attribute, match_method, pattern_attribute, pattern_method,
 };
-use methods::run;
 use translate::{Anchor, translate};
 
 use crate::builtins::{BuiltinDef, def};
@@ -103,7 +103,12 @@ impl Pattern {
     }
 
     /// The first match at or after byte `from`.
-    pub(super) fn find(self: &Rc<Pattern>, anchor: Anchor, text: &Arc<str>, from: usize) -> Res<Option<Match>> {
+    pub(super) fn find(
+        self: &Rc<Pattern>,
+        anchor: Anchor,
+        text: &Arc<str>,
+        from: usize,
+    ) -> Res<Option<Match>> {
         let regex = self.form(anchor, text)?;
         let captures = match regex.captures_from_pos(text, from) {
             Ok(captures) => captures,
@@ -134,7 +139,9 @@ pub(super) fn pattern_of(pattern: &Value, flags: Option<&Value>) -> Res<Rc<Patte
             return raise("ValueError", "cannot process flags argument with a compiled pattern");
         }
         Value::Str(s) => s.to_string(),
-        Value::Bytes(_) => return raise("NotImplementedError", "patterns over bytes are not supported: decode first"),
+        Value::Bytes(_) => {
+            return raise("NotImplementedError", "patterns over bytes are not supported: decode first");
+        }
         _ => return Err(type_error("first argument must be string or compiled pattern")),
     };
     let key = (source, flags);

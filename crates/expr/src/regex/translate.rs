@@ -5,7 +5,7 @@ use crate::value::{Raise, Res};
 
 /// How a pattern is tied to the text.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Anchor {
+pub(crate) enum Anchor {
     Anywhere,
     Start,
     Whole,
@@ -234,7 +234,10 @@ impl Translator {
 
     fn code(&mut self, width: usize, position: usize) -> Res<()> {
         let digits: String = self.chars.get(self.at..self.at + width).unwrap_or(&[]).iter().collect();
-        let c = u32::from_str_radix(&digits, 16).ok().filter(|_| !digits.starts_with('+')).and_then(char::from_u32);
+        let c = u32::from_str_radix(&digits, 16)
+            .ok()
+            .filter(|_| !digits.starts_with('+'))
+            .and_then(char::from_u32);
         let Some(c) = c else { return Err(bad(format!("incomplete escape at position {position}"))) };
         self.at += width;
         self.literal(c);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow_array::{Array as _, ArrayRef, Int64Array, RecordBatch, StringArray, Float64Array, BooleanArray};
+use arrow_array::{Array as _, ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow_cast::display::array_value_to_string;
 use arrow_schema::{DataType, Field, Schema};
 use serde_json::{Value as Json, json};
@@ -19,7 +19,8 @@ pub(crate) fn column(values: &[Json]) -> ArrayRef {
         Some(Json::Number(_)) => Arc::new(Float64Array::from_iter(values.iter().map(Json::as_f64))),
         Some(Json::String(_)) => Arc::new(StringArray::from_iter(values.iter().map(Json::as_str))),
         Some(Json::Array(_)) => {
-            let items: Vec<Json> = values.iter().flat_map(|v| v.as_array().cloned().unwrap_or_default()).collect();
+            let items: Vec<Json> =
+                values.iter().flat_map(|v| v.as_array().cloned().unwrap_or_default()).collect();
             let lengths = values.iter().map(|v| v.as_array().map_or(0, Vec::len));
             let items = column(&items);
             let field = Field::new("item", items.data_type().clone(), true);
@@ -30,7 +31,9 @@ pub(crate) fn column(values: &[Json]) -> ArrayRef {
             let columns: Vec<(Arc<Field>, ArrayRef)> = map
                 .keys()
                 .map(|k| {
-                    let c = column(&values.iter().map(|v| v.get(k).cloned().unwrap_or(Json::Null)).collect::<Vec<_>>());
+                    let c = column(
+                        &values.iter().map(|v| v.get(k).cloned().unwrap_or(Json::Null)).collect::<Vec<_>>(),
+                    );
                     (Arc::new(Field::new(k, c.data_type().clone(), true)), c)
                 })
                 .collect();
@@ -44,12 +47,15 @@ pub(crate) fn column(values: &[Json]) -> ArrayRef {
 pub(crate) fn batch(rows: &Json) -> RecordBatch {
     let rows = rows.as_array().cloned().unwrap_or_default();
     let names: Vec<String> = rows[0].as_object().unwrap().keys().cloned().collect();
-    let columns: Vec<ArrayRef> = names
+    let columns: Vec<ArrayRef> =
+        names.iter().map(|n| column(&rows.iter().map(|r| r[n].clone()).collect::<Vec<_>>())).collect();
+    let fields: Vec<Field> = names
         .iter()
-        .map(|n| column(&rows.iter().map(|r| r[n].clone()).collect::<Vec<_>>()))
+        .zip(&columns)
+        .map(|(n, c)| {
+            Field::new(n, c.data_type().clone(), c.null_count() > 0 || *c.data_type() == DataType::Null)
+        })
         .collect();
-    let fields: Vec<Field> =
-        names.iter().zip(&columns).map(|(n, c)| Field::new(n, c.data_type().clone(), c.null_count() > 0 || *c.data_type() == DataType::Null)).collect();
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap()
 }
 
@@ -60,7 +66,8 @@ pub(crate) fn run(code: Code<'_>, rows: &Json) -> Vec<String> {
 
 pub(crate) fn run_typed(code: Code<'_>, rows: &Json, output: Option<Json>) -> Vec<String> {
     let batch = batch(rows);
-    let program = match compile(Language::Python, code, &batch.schema(), output.as_ref(), &Options::default()) {
+    let program = match compile(Language::Python, code, &batch.schema(), output.as_ref(), &Options::default())
+    {
         Ok(program) => program,
         Err(problems) => return problems.iter().map(ToString::to_string).collect(),
     };
@@ -113,13 +120,13 @@ fn comprehensions_of_the_case() {
 
 #[test]
 fn formats_of_the_case() {
-    let rows = json!([{"n": 5, "x": 3.14159, "s": "cat"}, {"n": 12345, "x": -2.5, "s": "Ω"}]);
+    let rows = json!([{"n": 5, "x": 3.25159, "s": "cat"}, {"n": 12345, "x": -2.5, "s": "Ω"}]);
     expect("f'{s}-{n}'", &rows, &["cat-5", "Ω-12345"]);
-    expect("f'{x:.2f}|{n:06d}|{n:,}'", &rows, &["3.14|000005|5", "-2.50|012345|12,345"]);
+    expect("f'{x:.2f}|{n:06d}|{n:,}'", &rows, &["3.25|000005|5", "-2.50|012345|12,345"]);
     expect("f'{s:>5}|{s:<5}|{s!r}'", &rows, &["  cat|cat  |'cat'", "    Ω|Ω    |'Ω'"]);
     expect("'{} has {}'.format(s, n)", &rows, &["cat has 5", "Ω has 12345"]);
-    expect("'%s=%d (%.1f)' % (s, n, x)", &rows, &["cat=5 (3.1)", "Ω=12345 (-2.5)"]);
-    expect("f'{n:x} {x:e}'", &rows, &["5 3.141590e+00", "3039 -2.500000e+00"]);
+    expect("'%s=%d (%.1f)' % (s, n, x)", &rows, &["cat=5 (3.3)", "Ω=12345 (-2.5)"]);
+    expect("f'{n:x} {x:e}'", &rows, &["5 3.251590e+00", "3039 -2.500000e+00"]);
 }
 
 #[test]
@@ -165,7 +172,10 @@ fn regex_and_json_of_the_cases() {
     assert_eq!(run(Code::Callable(code), &rows), ["####-##-## ERROR [db] timeout=##ms", "garbage"]);
     let rows = json!([{"p": "{\"u\": \"ann\", \"n\": [1, 2], \"o\": {\"z\": 1.5}}"}, {"p": "{\"u\": null}"}]);
     let code = "import json\ndef f(row):\n  d = json.loads(row.p)\n  d['seen'] = True\n  return json.dumps(d, sort_keys=True)\n";
-    let wanted = ["{\"n\": [1, 2], \"o\": {\"z\": 1.5}, \"seen\": true, \"u\": \"ann\"}", "{\"seen\": true, \"u\": null}"];
+    let wanted = [
+        "{\"n\": [1, 2], \"o\": {\"z\": 1.5}, \"seen\": true, \"u\": \"ann\"}",
+        "{\"seen\": true, \"u\": null}",
+    ];
     assert_eq!(run(Code::Callable(code), &rows), wanted);
     let code = "import json\ndef f(row):\n  return json.loads(row.p).get('u')\n";
     assert_eq!(run(Code::Callable(code), &rows), ["\"ann\"", "None"]);
@@ -184,7 +194,8 @@ fn unknown_names_are_refused_before_data() {
 #[test]
 fn declared_types_are_checked() {
     let rows = json!([{"b": "3", "t": true, "n": null, "i": 4}]);
-    let typed = |text: &str, kind: &str| run_typed(Code::Expression(text), &rows, Some(json!(kind))).remove(0);
+    let typed =
+        |text: &str, kind: &str| run_typed(Code::Expression(text), &rows, Some(json!(kind))).remove(0);
     assert_eq!(typed("b", "integer"), "TypeError(\"3 violates schema {'type': 'integer'}\")");
     assert_eq!(typed("t", "integer"), "1");
     assert_eq!(typed("i", "number"), "4.0");

@@ -31,7 +31,8 @@ print(json.dumps([run(case) for case in json.load(sys.stdin)]))
 
 /// What CPython gives for each case; `None` if there is none of the version whose texts are copied.
 fn cpython(cases: &[Json]) -> Option<Vec<(String, String)>> {
-    let version = Command::new("python3").args(["-c", "import sys; print(sys.version_info[:2])"]).output().ok()?;
+    let version =
+        Command::new("python3").args(["-c", "import sys; print(sys.version_info[:2])"]).output().ok()?;
     if !String::from_utf8_lossy(&version.stdout).starts_with("(3, 11)") {
         return None;
     }
@@ -135,8 +136,10 @@ fn leaf() -> impl Strategy<Value = String> {
         Just("n".to_owned()),
         Just("t".to_owned()),
         (-20i64..20).prop_map(|i| format!("({i})")),
-        prop::sample::select(vec!["0.5", "-2.0", "1e300", "3.0", "'b'", "''", "'ab'", "None", "True", "[1, 2]", "2**63"])
-            .prop_map(str::to_owned),
+        prop::sample::select(vec![
+            "0.5", "-2.0", "1e300", "3.0", "'b'", "''", "'ab'", "None", "True", "[1, 2]", "2**63"
+        ])
+        .prop_map(str::to_owned),
     ]
 }
 

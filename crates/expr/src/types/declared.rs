@@ -46,10 +46,13 @@ fn field(schema: &Json, name: &str, depth: usize) -> Result<Field, Problem> {
         },
         "object" => match (part("properties"), part("additionalProperties")) {
             (Some(Json::Object(properties)), _) => {
-                let fields = properties.iter().map(|(n, s)| field(s, n, depth + 1)).collect::<Result<Vec<_>, _>>()?;
+                let fields =
+                    properties.iter().map(|(n, s)| field(s, n, depth + 1)).collect::<Result<Vec<_>, _>>()?;
                 DataType::Struct(fields.into())
             }
-            (None, Some(values @ (Json::Object(_) | Json::String(_)))) => map_type(field(values, "value", depth + 1)?),
+            (None, Some(values @ (Json::Object(_) | Json::String(_)))) => {
+                map_type(field(values, "value", depth + 1)?)
+            }
             _ => {
                 let message = "output_type `object` needs `properties` or `additionalProperties`";
                 return Err(Problem::new("expr/type", message, None));

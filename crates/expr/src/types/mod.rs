@@ -176,13 +176,20 @@ impl Ty {
             DataType::Null => Ty::None,
             DataType::Boolean => Ty::Bool,
             DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Ty::Str,
-            DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => Ty::Bytes,
-            DataType::List(f) | DataType::LargeList(f) | DataType::FixedSizeList(f, _) => Ty::list(Ty::of_field(f)),
+            DataType::Binary
+            | DataType::LargeBinary
+            | DataType::BinaryView
+            | DataType::FixedSizeBinary(_) => Ty::Bytes,
+            DataType::List(f) | DataType::LargeList(f) | DataType::FixedSizeList(f, _) => {
+                Ty::list(Ty::of_field(f))
+            }
             DataType::Map(entries, _) => match entries.data_type() {
-                DataType::Struct(fields) => match fields.iter().map(|f| Ty::of_field(f)).collect::<Vec<Ty>>().as_slice() {
-                    [key, value] => Ty::Dict(Box::new(key.clone()), Box::new(value.clone())),
-                    _ => Ty::Any,
-                },
+                DataType::Struct(fields) => {
+                    match fields.iter().map(|f| Ty::of_field(f)).collect::<Vec<Ty>>().as_slice() {
+                        [key, value] => Ty::Dict(Box::new(key.clone()), Box::new(value.clone())),
+                        _ => Ty::Any,
+                    }
+                }
                 _ => Ty::Any,
             },
             DataType::Struct(fields) => {

@@ -86,7 +86,11 @@ pub(crate) fn is_exception_type(name: &str) -> bool {
 
 /// Whether class `name` is `base` or below it (exceptions; bool below int; datetime below date).
 pub(crate) fn is_subtype(name: &str, base: &str) -> bool {
-    if name == base || base == "object" || (name, base) == ("bool", "int") || (name, base) == ("datetime", "date") {
+    if name == base
+        || base == "object"
+        || (name, base) == ("bool", "int")
+        || (name, base) == ("datetime", "date")
+    {
         return true;
     }
     let mut at = name;

@@ -16,13 +16,15 @@ use indexmap::{IndexMap, IndexSet};
 use num_bigint::BigInt;
 
 pub(crate) use compare::{Key, equal, order};
-pub(crate) use exception::{Exception, Raise, Res, is_exception_type, is_subtype, raise, type_error, value_error};
+pub(crate) use exception::{
+    Exception, Raise, Res, is_exception_type, is_subtype, raise, type_error, value_error,
+};
 pub(crate) use float::{float_digits, float_repr, round_digits};
 pub(crate) use integer::{int_from_float, parse_float, parse_int, to_big};
 pub(crate) use repr::{ascii, repr, repr_str, text};
 pub(crate) use time::{
-    DateTime, Zone, date_from_days, date_text, days_from_date, delta_text, offset_text, time_micros, time_text,
-    timestamp_text, zone_name,
+    DateTime, Zone, date_from_days, date_text, days_from_date, delta_text, offset_text, time_micros,
+    time_text, timestamp_text, zone_name,
 };
 
 use crate::builtins::BuiltinDef;
@@ -176,7 +178,13 @@ impl Value {
             Value::List(_) => "list",
             Value::Tuple(_) => "tuple",
             Value::Dict(_) => "dict",
-            Value::Set(s) => if s.frozen { "frozenset" } else { "set" },
+            Value::Set(s) => {
+                if s.frozen {
+                    "frozenset"
+                } else {
+                    "set"
+                }
+            }
             Value::View(_, View::Keys) => "dict_keys",
             Value::View(_, View::Values) => "dict_values",
             Value::View(_, View::Items) => "dict_items",
@@ -236,7 +244,12 @@ impl Value {
     pub(crate) fn is_container(&self) -> bool {
         matches!(
             self,
-            Value::List(_) | Value::Tuple(_) | Value::Dict(_) | Value::Row(_) | Value::Function(_) | Value::Iter(_)
+            Value::List(_)
+                | Value::Tuple(_)
+                | Value::Dict(_)
+                | Value::Row(_)
+                | Value::Function(_)
+                | Value::Iter(_)
         )
     }
 }

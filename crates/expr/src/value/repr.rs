@@ -1,7 +1,5 @@
 //! `str`, `repr` and `ascii` of values.
 
-use std::fmt::Write as _;
-
 use super::time::{date_text, time_micros, time_text};
 use super::{Res, Value, View, delta_text, float_repr, raise, zone_name};
 
@@ -48,7 +46,10 @@ pub(crate) fn ascii(value: &Value) -> Res<String> {
 
 fn write_repr(out: &mut String, value: &Value, depth: u32) -> Res<()> {
     if depth > DEPTH_MAX {
-        return raise("RecursionError", "maximum recursion depth exceeded while getting the repr of an object");
+        return raise(
+            "RecursionError",
+            "maximum recursion depth exceeded while getting the repr of an object",
+        );
     }
     if out.len() > TEXT_MAX {
         return raise("MemoryError", "the text of the value is too long");
@@ -156,8 +157,7 @@ fn type_path(name: &str) -> String {
 }
 
 fn put(out: &mut String, args: std::fmt::Arguments<'_>) {
-    // Writing to a String cannot fail.
-    let _: std::fmt::Result = out.write_fmt(args);
+    out.push_str(&args.to_string());
 }
 
 fn items<'a>(
@@ -217,11 +217,12 @@ fn clock(time: jiff::civil::Time) -> String {
 fn repr_delta(out: &mut String, micros: i64) {
     let day = 86_400_000_000;
     let (days, rest) = (micros.div_euclid(day), micros.rem_euclid(day));
-    let parts: Vec<String> = [("days", days), ("seconds", rest / 1_000_000), ("microseconds", rest % 1_000_000)]
-        .iter()
-        .filter(|(_, n)| *n != 0)
-        .map(|(name, n)| format!("{name}={n}"))
-        .collect();
+    let parts: Vec<String> =
+        [("days", days), ("seconds", rest / 1_000_000), ("microseconds", rest % 1_000_000)]
+            .iter()
+            .filter(|(_, n)| *n != 0)
+            .map(|(name, n)| format!("{name}={n}"))
+            .collect();
     let inside = if parts.is_empty() { "0".to_owned() } else { parts.join(", ") };
     put(out, format_args!("datetime.timedelta({inside})"));
 }
@@ -273,7 +274,8 @@ pub(crate) fn is_printable(c: char) -> bool {
     if c.is_ascii() {
         return (' '..='~').contains(&c);
     }
-    if matches!(u32::from(c), 0x300..=0x36f | 0x483..=0x489 | 0xfe00..=0xfe0f | 0x1ab0..=0x1aff | 0x20d0..=0x20ff) {
+    if matches!(u32::from(c), 0x300..=0x36f | 0x483..=0x489 | 0xfe00..=0xfe0f | 0x1ab0..=0x1aff | 0x20d0..=0x20ff)
+    {
         return true;
     }
     c.escape_debug().count() == 1 && !c.is_whitespace()

@@ -33,7 +33,9 @@ impl DateTime {
         let seconds = rest / 1_000_000;
         let part = |n: i64| i8::try_from(n).ok();
         let nanos = i32::try_from(rest % 1_000_000 * 1000).ok()?;
-        let time = civil::Time::new(part(seconds / 3600)?, part(seconds / 60 % 60)?, part(seconds % 60)?, nanos).ok()?;
+        let time =
+            civil::Time::new(part(seconds / 3600)?, part(seconds / 60 % 60)?, part(seconds % 60)?, nanos)
+                .ok()?;
         Some(DateTime { naive: civil::DateTime::from_parts(date, time), zone })
     }
 
@@ -102,7 +104,7 @@ pub(crate) fn time_text(time: civil::Time) -> String {
 pub(crate) fn offset_text(offset: i32, colon: &str) -> String {
     let sign = if offset < 0 { '-' } else { '+' };
     let abs = offset.unsigned_abs();
-    let seconds = if abs % 60 == 0 { String::new() } else { format!("{colon}{:02}", abs % 60) };
+    let seconds = if abs.is_multiple_of(60) { String::new() } else { format!("{colon}{:02}", abs % 60) };
     format!("{sign}{:02}{colon}{:02}{seconds}", abs / 3600, abs / 60 % 60)
 }
 

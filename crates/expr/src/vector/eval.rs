@@ -62,7 +62,11 @@ impl Run {
             }
             Node::Arithmetic(op, a, b, kind) => {
                 let (a, b) = (self.node(a), self.node(b));
-                if *kind == Kind::Int { self.int_arithmetic(*op, &a, &b) } else { self.float_arithmetic(*op, &a, &b) }
+                if *kind == Kind::Int {
+                    self.int_arithmetic(*op, &a, &b)
+                } else {
+                    self.float_arithmetic(*op, &a, &b)
+                }
             }
             Node::Concat(parts) => {
                 let parts: Vec<Vector> = parts.iter().map(|p| self.node(p)).collect();
@@ -79,7 +83,11 @@ impl Run {
             Node::Affix(start, text, part) => {
                 let (text, part) = (self.node(text), self.node(part));
                 let start = *start;
-                self.texts_test(&text, &part, move |t, p| if start { t.starts_with(p) } else { t.ends_with(p) })
+                self.texts_test(
+                    &text,
+                    &part,
+                    move |t, p| if start { t.starts_with(p) } else { t.ends_with(p) },
+                )
             }
             Node::IsNone(e) => {
                 let e = self.node(e);
@@ -93,7 +101,9 @@ impl Run {
                 let (a, b) = (self.node(a), self.node(b));
                 if a.is_bool() && b.is_bool() && a.is_full() && b.is_full() {
                     let and = *and;
-                    return bools(self.rows, |row| if and { a.truth(row) & b.truth(row) } else { a.truth(row) | b.truth(row) });
+                    return bools(self.rows, |row| {
+                        if and { a.truth(row) & b.truth(row) } else { a.truth(row) | b.truth(row) }
+                    });
                 }
                 let test: Vec<bool> = (0..self.rows).map(|row| a.truth(row) == *and).collect();
                 self.select(&test, &b, &a)
@@ -165,7 +175,9 @@ impl Run {
         };
         let values: Vec<i64> = match (a.int_slice(), b.int_slice(), b) {
             (Some(x), Some(y), _) => x.iter().zip(y).enumerate().map(|(i, (x, y))| one(i, *x, *y)).collect(),
-            (Some(x), None, Vector::IntConst(y)) => x.iter().enumerate().map(|(i, x)| one(i, *x, *y)).collect(),
+            (Some(x), None, Vector::IntConst(y)) => {
+                x.iter().enumerate().map(|(i, x)| one(i, *x, *y)).collect()
+            }
             _ => (0..self.rows)
                 .map(|i| if a.is_none(i) || b.is_none(i) { 0 } else { one(i, a.int(i), b.int(i)) })
                 .collect(),
@@ -210,7 +222,9 @@ impl Run {
         };
         let values: Vec<f64> = match (a.float_slice(), b.float_slice(), b) {
             (Some(x), Some(y), _) => x.iter().zip(y).enumerate().map(|(i, (x, y))| one(i, *x, *y)).collect(),
-            (Some(x), None, Vector::FloatConst(y)) => x.iter().enumerate().map(|(i, x)| one(i, *x, *y)).collect(),
+            (Some(x), None, Vector::FloatConst(y)) => {
+                x.iter().enumerate().map(|(i, x)| one(i, *x, *y)).collect()
+            }
             _ => (0..self.rows)
                 .map(|i| if a.is_none(i) || b.is_none(i) { 0.0 } else { one(i, a.float(i), b.float(i)) })
                 .collect(),
@@ -220,7 +234,9 @@ impl Run {
 
     fn concat(&mut self, parts: &[Vector]) -> Vector {
         for row in 0..self.rows {
-            let long = parts.iter().map(|p| if p.is_none(row) { 0 } else { p.text(row).len() }).sum::<usize>() > TEXT_MAX;
+            let long =
+                parts.iter().map(|p| if p.is_none(row) { 0 } else { p.text(row).len() }).sum::<usize>()
+                    > TEXT_MAX;
             if long || parts.iter().any(|p| p.is_none(row)) {
                 self.mark(row);
             }
@@ -237,7 +253,9 @@ impl Run {
 
     fn texts_test(&mut self, text: &Vector, part: &Vector, test: impl Fn(&str, &str) -> bool) -> Vector {
         self.mark_none(text, part);
-        bools(self.rows, |row| !text.is_none(row) && !part.is_none(row) && test(text.text(row), part.text(row)))
+        bools(self.rows, |row| {
+            !text.is_none(row) && !part.is_none(row) && test(text.text(row), part.text(row))
+        })
     }
 
     fn compare(&mut self, op: Compare, a: &Vector, b: &Vector) -> Vector {
@@ -295,10 +313,12 @@ impl Run {
             Apply::Negate => self.ints_with(e, e, |x, _| x.checked_neg()),
             Apply::Absolute => self.ints_with(e, e, |x, _| x.checked_abs()),
             Apply::Round => self.fallible_ints(|row| whole(e.float(row).round_ties_even())),
-            Apply::ToInt if e.is_text() => self.fallible_ints(|row| match parse_int(e.text(row), 10, &Value::None) {
-                Ok(Value::Int(i)) => Some(i),
-                _ => None,
-            }),
+            Apply::ToInt if e.is_text() => {
+                self.fallible_ints(|row| match parse_int(e.text(row), 10, &Value::None) {
+                    Ok(Value::Int(i)) => Some(i),
+                    _ => None,
+                })
+            }
             Apply::ToInt if e.is_float() => self.fallible_ints(|row| whole(e.float(row).trunc())),
             Apply::ToInt => ints(rows, |row| Some(e.int(row))),
             Apply::ToFloat if e.is_text() => {

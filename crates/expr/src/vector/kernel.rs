@@ -117,7 +117,8 @@ impl Vector {
             Vector::IntConst(i) => Arc::new(PrimitiveArray::<Int64Type>::from_value(i, rows)),
             Vector::FloatConst(f) => Arc::new(PrimitiveArray::<Float64Type>::from_value(f, rows)),
             Vector::StrConst(s) => {
-                let mut builder = StringBuilder::with_capacity(rows, s.len().saturating_mul(rows).min(1 << 24));
+                let mut builder =
+                    StringBuilder::with_capacity(rows, s.len().saturating_mul(rows).min(1 << 24));
                 (0..rows).for_each(|_| builder.append_value(&s));
                 Arc::new(builder.finish())
             }

@@ -17,7 +17,6 @@ pub(crate) use plan::plan;
 pub use truth::{truthy, truthy_any};
 
 use crate::ir::{Binary, Compare};
-use kernel::Vector;
 
 /// A program in its vectorised form.
 #[derive(Debug)]

@@ -85,7 +85,9 @@ impl Planner<'_> {
                 let (node, kind) = self.node(e)?;
                 match (op, kind) {
                     (Unary::Not, _) => Some((Node::Not(Box::new(node)), Kind::Bool)),
-                    (Unary::Minus, Kind::Int | Kind::Float) => Some((Node::Apply(Apply::Negate, Box::new(node)), kind)),
+                    (Unary::Minus, Kind::Int | Kind::Float) => {
+                        Some((Node::Apply(Apply::Negate, Box::new(node)), kind))
+                    }
                     _ => None,
                 }
             }
@@ -131,9 +133,7 @@ impl Planner<'_> {
             let (node, kind) = self.node(part)?;
             planned = Some(match planned {
                 None => (node, kind),
-                Some((rest, other)) => {
-                    (Node::Logic(and, Box::new(node), Box::new(rest)), same(kind, other)?)
-                }
+                Some((rest, other)) => (Node::Logic(and, Box::new(node), Box::new(rest)), same(kind, other)?),
             });
         }
         planned
@@ -156,8 +156,10 @@ impl Planner<'_> {
 
     fn compare(&mut self, op: Compare, left: &Expr, right: &Expr) -> Option<Node> {
         let negated = |yes: bool, node: Node| if yes { node } else { Node::Not(Box::new(node)) };
-        if let (Compare::In | Compare::NotIn, ExprKind::List(items) | ExprKind::Tuple(items) | ExprKind::Set(items)) =
-            (op, &right.kind)
+        if let (
+            Compare::In | Compare::NotIn,
+            ExprKind::List(items) | ExprKind::Tuple(items) | ExprKind::Set(items),
+        ) = (op, &right.kind)
         {
             let constant = |e: &Expr| matches!(e.kind, ExprKind::Const(_));
             if items.is_empty() || items.len() > 64 || !items.iter().all(constant) {
@@ -177,7 +179,9 @@ impl Planner<'_> {
         let (b, y) = self.node(right)?;
         let comparable = (number(x) && number(y)) || (x == Kind::Str && y == Kind::Str);
         match op {
-            Compare::Is | Compare::Eq if y == Kind::None && matches!(b, Node::None) => Some(Node::IsNone(Box::new(a))),
+            Compare::Is | Compare::Eq if y == Kind::None && matches!(b, Node::None) => {
+                Some(Node::IsNone(Box::new(a)))
+            }
             Compare::IsNot | Compare::Ne if y == Kind::None && matches!(b, Node::None) => {
                 Some(negated(false, Node::IsNone(Box::new(a))))
             }

@@ -12,7 +12,8 @@ use crate::json;
 pub fn truthy(values: &ArrayRef) -> BooleanArray {
     let rows = values.len();
     let valid = |row: usize| values.is_valid(row);
-    let all = |test: &dyn Fn(usize) -> bool| BooleanArray::from_iter((0..rows).map(|i| Some(valid(i) && test(i))));
+    let all =
+        |test: &dyn Fn(usize) -> bool| BooleanArray::from_iter((0..rows).map(|i| Some(valid(i) && test(i))));
     match values.data_type() {
         DataType::Null => BooleanArray::from(vec![false; rows]),
         DataType::Boolean => all(&|i| values.as_boolean().value(i)),
@@ -36,7 +37,10 @@ pub fn truthy(values: &ArrayRef) -> BooleanArray {
     }
 }
 
-fn numbers<T: ArrowPrimitiveType>(values: &PrimitiveArray<T>, test: impl Fn(T::Native) -> bool) -> BooleanArray {
+fn numbers<T: ArrowPrimitiveType>(
+    values: &PrimitiveArray<T>,
+    test: impl Fn(T::Native) -> bool,
+) -> BooleanArray {
     BooleanArray::from_iter(values.iter().map(|v| Some(v.is_some_and(&test))))
 }
 

@@ -110,6 +110,10 @@ impl PlanNode for CombineNode {
     }
 
     fn lift(&self) -> Option<Lifted> {
+        // Late rows are counted one by one; a partial step would count the pieces it made of them.
+        if !self.input.bounded {
+            return None;
+        }
         // An aggregation that cannot be split runs whole; if it cannot run at all, `build` says why.
         let lift = self.aggregate.lift().ok().flatten()?;
         let shape = self.input.with_schema(lift.partial.output().clone());

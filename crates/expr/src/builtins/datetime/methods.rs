@@ -9,15 +9,27 @@ use crate::builtins::strftime::strftime;
 use crate::builtins::{no_attribute, text_argument};
 use crate::interp::{Args, Machine};
 use crate::value::{
-    DateTime, Res, Value, Zone, date_text, days_from_date, offset_text, time_text, timestamp_text, type_error, value_error,
-    zone_name,
+    DateTime, Res, Value, Zone, date_text, days_from_date, offset_text, time_text, timestamp_text,
+    type_error, value_error, zone_name,
 };
 
 const DATE: &[&str] =
     &["ctime", "isocalendar", "isoformat", "isoweekday", "replace", "strftime", "toordinal", "weekday"];
 const DATETIME: &[&str] = &[
-    "astimezone", "ctime", "date", "isocalendar", "isoformat", "isoweekday", "replace", "strftime", "time", "timestamp",
-    "toordinal", "tzname", "utcoffset", "weekday",
+    "astimezone",
+    "ctime",
+    "date",
+    "isocalendar",
+    "isoformat",
+    "isoweekday",
+    "replace",
+    "strftime",
+    "time",
+    "timestamp",
+    "toordinal",
+    "tzname",
+    "utcoffset",
+    "weekday",
 ];
 
 pub(in crate::builtins) fn methods_of(kind: &str) -> &'static [&'static str] {
@@ -47,17 +59,33 @@ fn date_of(object: &Value) -> Option<civil::Date> {
 pub(in crate::builtins) fn method(_: &mut Machine<'_>, object: &Value, name: &str, args: Args) -> Res<Value> {
     if let Some(date) = date_of(object) {
         match name {
-            "weekday" => return args.none(name).map(|()| Value::Int(i64::from(date.weekday().to_monday_zero_offset()))),
-            "isoweekday" => {
-                return args.none(name).map(|()| Value::Int(i64::from(date.weekday().to_monday_one_offset())));
+            "weekday" => {
+                return args
+                    .none(name)
+                    .map(|()| Value::Int(i64::from(date.weekday().to_monday_zero_offset())));
             }
-            "toordinal" => return args.none(name).map(|()| Value::Int(i64::from(days_from_date(date)) + 719_163)),
+            "isoweekday" => {
+                return args
+                    .none(name)
+                    .map(|()| Value::Int(i64::from(date.weekday().to_monday_one_offset())));
+            }
+            "toordinal" => {
+                return args.none(name).map(|()| Value::Int(i64::from(days_from_date(date)) + 719_163));
+            }
             "isocalendar" => {
                 let week = date.iso_week_date();
-                let parts = [i64::from(week.year()), i64::from(week.week()), i64::from(date.weekday().to_monday_one_offset())];
+                let parts = [
+                    i64::from(week.year()),
+                    i64::from(week.week()),
+                    i64::from(date.weekday().to_monday_one_offset()),
+                ];
                 return args.none(name).map(|()| Value::tuple(parts.into_iter().map(Value::Int).collect()));
             }
-            "ctime" => return args.none(name).and_then(|()| strftime(object, "%a %b %e %H:%M:%S %Y").map(Value::str)),
+            "ctime" => {
+                return args
+                    .none(name)
+                    .and_then(|()| strftime(object, "%a %b %e %H:%M:%S %Y").map(Value::str));
+            }
             _ => {}
         }
     }
@@ -156,7 +184,8 @@ fn isoformat(d: &DateTime, separator: &str, spec: &str) -> Res<Value> {
         "seconds" => format!("{:02}:{:02}:{:02}", time.hour(), time.minute(), time.second()),
         "milliseconds" | "microseconds" => {
             let micros = time.subsec_nanosecond() / 1000;
-            let fraction = if spec == "milliseconds" { format!("{:03}", micros / 1000) } else { format!("{micros:06}") };
+            let fraction =
+                if spec == "milliseconds" { format!("{:03}", micros / 1000) } else { format!("{micros:06}") };
             format!("{:02}:{:02}:{:02}.{fraction}", time.hour(), time.minute(), time.second())
         }
         _ => return Err(value_error("Unknown timespec value")),
@@ -215,7 +244,9 @@ pub(in crate::builtins) fn timestamp_method(object: &Value, name: &str, args: Ar
             let [zoned] = args.bind(name, ["has_tz"], 0)?;
             datetime_value(*t, zoned.is_some_and(|z| z.truthy()).then_some(Zone::UTC))
         }
-        (Value::Timestamp(t), "predecessor") => args.none(name).map(|()| Value::Timestamp(t.saturating_sub(1))),
+        (Value::Timestamp(t), "predecessor") => {
+            args.none(name).map(|()| Value::Timestamp(t.saturating_sub(1)))
+        }
         (Value::Timestamp(t), "successor") => args.none(name).map(|()| Value::Timestamp(t.saturating_add(1))),
         (Value::Timestamp(_) | Value::Duration(_), _) => Err(no_attribute(object, name)),
         _ => Err(type_error("not a Timestamp")),

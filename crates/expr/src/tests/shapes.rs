@@ -1,0 +1,253 @@
+//! Types, truth, columns and the rest of the public interface.
+
+use std::sync::Arc;
+
+use arrow_array::{Array as _, ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow_schema::{DataType, Field, Schema, TimeUnit};
+use serde_json::{Value as Json, json};
+
+use super::cases::{batch, run};
+use crate::{Code, Language, Options, Program, RowContext, any_field, compile, is_any, truthy, truthy_any};
+
+fn program(code: Code<'_>, schema: &Schema) -> Program {
+    compile(Language::Python, code, schema, None, &Options::default())
+        .unwrap_or_else(|p| panic!("{code:?}: {p:?}"))
+}
+
+fn generic(text: &str, schema: &Schema, beam_compat: bool) -> Result<Program, String> {
+    let options = Options { beam_compat };
+    compile(Language::Generic, Code::Expression(text), schema, None, &options).map_err(|p| p[0].to_string())
+}
+
+fn schema() -> Schema {
+    Schema::new(vec![
+        Field::new("i", DataType::Int64, false),
+        Field::new("o", DataType::Int64, true),
+        Field::new("x", DataType::Float64, false),
+        Field::new("s", DataType::Utf8, false),
+        Field::new("my col", DataType::Utf8, true),
+        Field::new("l", DataType::List(Arc::new(Field::new("item", DataType::Int64, false))), false),
+        Field::new("ts", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), false),
+    ])
+}
+
+#[test]
+fn types_are_inferred() {
+    let list = |t| DataType::List(Arc::new(Field::new("item", t, true)));
+    for (text, wanted, nullable) in [
+        ("i + 1", DataType::Int64, false),
+        ("i / 2", DataType::Float64, false),
+        ("o", DataType::Int64, true),
+        ("o + 1", DataType::Int64, false),
+        ("o or 0", DataType::Int64, false),
+        ("x if i else 0", DataType::Float64, false),
+        ("x if i else None", DataType::Float64, true),
+        ("f'{i}'", DataType::Utf8, false),
+        ("i > 1 and x > 2", DataType::Boolean, false),
+        ("s.split(',')", list(DataType::Utf8), false),
+        ("[v * 0.5 for v in l]", list(DataType::Float64), false),
+        ("sorted(set(l))", list(DataType::Int64), false),
+        ("float(ts)", DataType::Float64, false),
+        ("ts.micros", DataType::Int64, false),
+        ("(ts - 5) > 0", DataType::Boolean, false),
+        ("len(s) if s else None", DataType::Int64, true),
+        ("s.encode()", DataType::Binary, false),
+        ("max(l, default=0)", DataType::Int64, false),
+        ("round(x, 2)", DataType::Float64, false),
+        ("None", DataType::Null, true),
+    ] {
+        let found = program(Code::Expression(text), &schema()).field_type();
+        assert_eq!(found, (wanted, nullable), "{text}");
+    }
+    let rows = program(Code::Expression("beam.Row(a=i, b=s)"), &schema());
+    assert!(matches!(rows.field_type().0, DataType::Struct(fields) if fields.len() == 2));
+    assert!(program(Code::Expression("i if x else s"), &schema()).is_any());
+    assert!(is_any(&program(Code::Expression("{'a': i, 'b': s}"), &schema()).field("v")));
+}
+
+#[test]
+fn common_programs_run_by_column() {
+    for text in [
+        "i + 1",
+        "i * x > 3",
+        "s.upper() == 'A'",
+        "o is None",
+        "i if x > 1 else 0",
+        "'a' in s",
+        "len(s) - 1",
+        "f'{s}-{i}'",
+        "s in ('a', 'b')",
+        "str(i) + s",
+        "0 < i <= 9",
+        "not o",
+        "int(s)",
+    ] {
+        assert_eq!(program(Code::Expression(text), &schema()).describe(), "vectorised", "{text}");
+    }
+    assert_eq!(program(Code::Callable("lambda row: row.i * 2"), &schema()).describe(), "vectorised");
+    assert_eq!(program(Code::Expression("i"), &schema()).describe(), "column");
+    assert_eq!(program(Code::Expression("s.split()"), &schema()).describe(), "row by row");
+}
+
+#[test]
+fn only_what_is_read_is_asked_for() {
+    let columns = |code| program(code, &schema()).columns();
+    assert_eq!(columns(Code::Expression("i + len(l)")), [0, 5]);
+    assert_eq!(columns(Code::Callable("lambda row: row.s")), [3]);
+    assert_eq!(
+        columns(Code::Callable("def f(row):\n  y = row.x\n  return [row.i for _ in row.l]\n")),
+        [0, 2, 5]
+    );
+    assert_eq!(columns(Code::Callable("lambda row: len(row)")).len(), 7);
+    assert_eq!(columns(Code::Callable("lambda row: row[1]")), [1]);
+    assert_eq!(program(Code::Callable("lambda row: row.s"), &schema()).as_plain_field(), Some(3));
+    assert_eq!(program(Code::Expression("my col"), &schema()).as_plain_field(), Some(4));
+}
+
+#[test]
+fn generic_takes_fields_literals_and_one_comparison() {
+    for text in [
+        "i",
+        "my col",
+        "3000000000",
+        "-1.5",
+        "\"a < b\"",
+        "'x'",
+        "i <= 3",
+        "my col == \"x\"",
+        "i!=o",
+        "2 > 1.",
+        " i ",
+    ] {
+        assert!(generic(text, &schema(), false).is_ok(), "{text}");
+    }
+    assert!(generic("nosuch", &schema(), false).unwrap_err().contains("unknown field `nosuch`"));
+    assert!(generic("i + 1", &schema(), false).unwrap_err().contains("language: python"));
+    assert!(generic("i < nosuch", &schema(), false).unwrap_err().contains("nosuch"));
+    assert!(generic("3000000000", &schema(), true).unwrap_err().contains("3000000000"));
+    assert!(generic("99999999999999999999", &schema(), false).unwrap_err().contains("99999999999999999999"));
+    assert!(generic("i <= 3", &schema(), true).is_err());
+    assert!(generic("i < 3", &schema(), true).is_ok());
+}
+
+#[test]
+fn beam_compat_fails_on_unknown_names_at_run() {
+    let batch = batch(&json!([{"a": 1}]));
+    let options = Options { beam_compat: true };
+    let program =
+        compile(Language::Python, Code::Expression("nosuch + 1"), &batch.schema(), None, &options).unwrap();
+    let out = program.eval(&batch, &RowContext::default());
+    assert_eq!(out.errors[0].message, "NameError(\"name 'nosuch' is not defined\")");
+}
+
+#[test]
+fn any_values_are_read_back() {
+    let schema = Arc::new(Schema::new(vec![any_field("v")]));
+    let values: ArrayRef =
+        Arc::new(StringArray::from(vec![Some("{\"a\": [1, 2]}"), Some("3"), Some("\"t\""), None]));
+    let batch = RecordBatch::try_new(Arc::clone(&schema), vec![values]).unwrap();
+    let program = program(Code::Expression("v['a'][1] if isinstance(v, dict) else v"), &schema);
+    let out = program.eval(&batch, &RowContext::default());
+    assert!(out.errors.is_empty());
+    let texts = out.values.as_any().downcast_ref::<StringArray>().unwrap();
+    assert_eq!(texts.iter().collect::<Vec<_>>(), [Some("2"), Some("3"), Some("\"t\""), None]);
+}
+
+#[test]
+fn truth_is_pythons() {
+    let found = |rows: Json| {
+        let values = super::cases::column(rows.as_array().unwrap());
+        truthy(&values).iter().map(Option::unwrap).collect::<Vec<bool>>()
+    };
+    assert_eq!(found(json!([0, 2, null, -1])), [false, true, false, true]);
+    assert_eq!(found(json!([0.0, -0.5, null])), [false, true, false]);
+    assert_eq!(found(json!(["", "0", null])), [false, true, false]);
+    assert_eq!(found(json!([[], [0]])), [false, true]);
+    assert_eq!(found(json!([null, null])), [false, false]);
+    assert_eq!(found(json!([{"a": null}])), [true]);
+    let any: ArrayRef = Arc::new(StringArray::from(vec![Some("0"), Some("\"0\""), Some("[]"), None]));
+    assert_eq!(
+        truthy_any(&any).iter().map(Option::unwrap).collect::<Vec<bool>>(),
+        [false, true, false, false]
+    );
+}
+
+#[test]
+fn failures_tell_where() {
+    let batch = batch(&json!([{"d": 1}, {"d": 0}]));
+    let code = "def f(row):\n  x = 1\n  return x / row.d\n";
+    let out = program(Code::Callable(code), &batch.schema()).eval(&batch, &RowContext::default());
+    assert_eq!(out.errors.len(), 1);
+    assert_eq!(out.errors[0].row, 1);
+    assert!(out.errors[0].stack.contains("line 3"), "{}", out.errors[0].stack);
+    assert!(out.errors[0].stack.contains("return x / row.d"), "{}", out.errors[0].stack);
+    assert!(out.values.is_null(1));
+}
+
+#[test]
+fn constructs_outside_the_subset_are_named() {
+    let rows = json!([{"a": 1}]);
+    for (code, wanted) in [
+        ("class A:\n  pass\n", "a class"),
+        ("def f(row):\n  with x: pass\n", "`with`"),
+        ("def f(row):\n  yield 1\n", "`yield`"),
+        ("import numpy\ndef f(row):\n  return 1\n", "`numpy`"),
+        ("import re\ndef f(row):\n  return re.nosuch('a')\n", "`re.nosuch`"),
+        ("@dec\ndef f(row):\n  return 1\n", "a decorator"),
+        ("def f(row):\n  return row.a.nosuch()\n", "`nosuch`"),
+        ("def f(row):\n  return nosuch\n", "`nosuch`"),
+        ("def f(row):\n  return a\n", "row.a"),
+        ("def f(row):\n  return (\n", "invalid Python"),
+    ] {
+        let found = run(Code::Callable(code), &rows).join("; ");
+        assert!(found.contains(wanted), "{code}: {found}");
+    }
+}
+
+#[test]
+fn timestamps_compare_as_seconds() {
+    let schema = Arc::new(schema());
+    let stamp: ArrayRef = Arc::new(TimestampMicrosecondArray::from(vec![9_999_000]).with_timezone("UTC"));
+    let only = Arc::new(Schema::new(vec![schema.field(6).clone()]));
+    let batch = RecordBatch::try_new(Arc::clone(&only), vec![stamp]).unwrap();
+    for (text, wanted) in
+        [("float(ts) == 9.999", 1), ("ts < 10", 1), ("ts - 9 == 0.999", 1), ("ts.micros == 9999000", 1)]
+    {
+        let out =
+            program(Code::Expression(&format!("int({text})")), &only).eval(&batch, &RowContext::default());
+        assert_eq!(out.errors, [], "{text}");
+        assert_eq!(out.values.as_any().downcast_ref::<Int64Array>().unwrap().value(0), wanted, "{text}");
+    }
+}
+
+#[test]
+fn named_functions_and_files_are_found() {
+    let rows = json!([{"price": 10.0, "qty": 3}]);
+    let text = "TAX = 0.25\n\ndef net(row):\n  return row.price * row.qty\n\ndef total(row):\n  return net(row) * (1 + TAX)\n\nother = 1\n";
+    assert_eq!(run(Code::File { text, name: "total" }, &rows), ["37.5"]);
+    assert!(run(Code::File { text, name: "nope" }, &rows)[0].contains("`nope`"));
+    assert_eq!(run(Code::Callable("  def f(row):\n    return row.qty\n"), &rows), ["3"]);
+    assert_eq!(run(Code::Callable("len"), &rows), ["2"]);
+    assert_eq!(run(Code::Callable("lambda row: row._asdict()['qty']"), &rows)[0], "3.0");
+}
+
+/// Whatever CPython computes fits the type that was inferred: none of the shared expressions is refused for it.
+#[test]
+fn inferred_types_hold() {
+    let row = json!([{
+        "i": 7, "j": -3, "z": 0, "big": i64::MAX, "x": 2.5, "y": -0.1, "s": "Hello, Wörld", "e": "", "n": null,
+        "t": true, "l": [3, 1, 2], "w": ["b", "a"], "p": "  a b\tc\n", "num": " 42 "
+    }]);
+    for text in include_str!("expressions.txt").lines().filter(|l| !l.trim().is_empty()) {
+        let found = run(Code::Expression(text), &row).join("; ");
+        assert!(!found.contains("type inferred"), "{text}: {found}");
+    }
+    let row = json!([{
+        "i": 7, "s": "2024-03-05 ERROR [db] timeout=30ms", "l": [5, 3, 8], "n": null,
+        "t": "2024-01-02T03:04:05+01:00", "j": "{\"a\": [1, 2.5, null], \"b\": {\"c\": \"x\"}}"
+    }]);
+    for code in include_str!("functions.txt").split("---\n") {
+        let found = run(Code::Callable(code), &row).join("; ");
+        assert!(!found.contains("type inferred"), "{code}: {found}");
+    }
+}
