@@ -91,6 +91,8 @@ pub struct Program {
     declared: Option<String>,
     inferred: Ty,
     vector: Option<vector::Vectorised>,
+    /// Whether a datetime in another zone than UTC is an error.
+    utc_only: bool,
 }
 
 /// Compiles `code` against the schema of its input. `output_type` is a JSON-schema type that each value must
@@ -166,6 +168,7 @@ pub fn compile(
         declared: output_type.map(shown_schema),
         inferred: inferred.ty,
         vector: vectorised,
+        utc_only: false,
         entry,
     })
 }
@@ -228,6 +231,11 @@ impl Program {
         })
     }
 
+    /// Makes a datetime in another zone than UTC an error of its row, as Beam's timestamps do.
+    pub fn require_utc(&mut self) {
+        self.utc_only = true;
+    }
+
     /// Row by row only; tests compare both ways.
     #[cfg(test)]
     pub(crate) fn eval_by_row(&self, batch: &RecordBatch, context: &RowContext) -> Evaluated {
@@ -282,10 +290,11 @@ impl Program {
             Err(raise) => return self.all_failed(batch, only, &raise),
         };
         let (mut values, mut errors) = (Vec::with_capacity(count), Vec::new());
+        let mut bytes = 0_usize;
         for i in 0..count {
             let row = only.map_or(i, |rows| rows.get(i).copied().unwrap_or(i));
             machine.start_row(row);
-            match self.row_value(&mut machine, &start) {
+            match self.row_value(&mut machine, &start).and_then(|value| fits(value, &mut bytes)) {
                 Ok(value) => values.push(value),
                 Err(raise) => {
                     values.push(Value::None);
@@ -330,6 +339,12 @@ impl Program {
             }
             (Entry::Callable { .. }, None) => Value::None,
         };
+        if self.utc_only
+            && let Value::DateTime(d) = &value
+            && d.zone.as_ref().is_some_and(|z| z.offset != 0)
+        {
+            return Err(Raise::new("ValueError", format!("{} not in UTC", d.iso("T"))));
+        }
         conform(machine, value.clone(), &self.output).map_err(|misfit| match misfit {
             Misfit::Raise(raise) => raise,
             Misfit::Type => self.misfit(&value),
@@ -374,6 +389,20 @@ impl Program {
         );
         RowError { row, message, stack }
     }
+}
+
+/// Each row's memory is bounded, but many such rows are not: a batch's texts end where Arrow's arrays do.
+fn fits(value: Value, bytes: &mut usize) -> Res<Value> {
+    *bytes = bytes.saturating_add(match &value {
+        Value::Str(s) => s.len(),
+        Value::Bytes(b) => b.len(),
+        Value::List(l) => l.0.borrow().len().saturating_mul(size_of::<Value>()),
+        _ => 0,
+    });
+    if i32::try_from(*bytes).is_err() {
+        return Err(Raise::new("MemoryError", "the values of the batch need more than 2 GiB"));
+    }
+    Ok(value)
 }
 
 /// What rows start from: the module's variables and the function.

@@ -60,7 +60,10 @@ impl Transform for AssignTimestamps {
         let language = language(self.language.as_ref(), cx)?;
         let timestamp = compile(&self.timestamp, language, &input.shape.schema, cx);
         let policy = Policy::bind(self.error_handling.as_ref(), &input.shape, cx)?;
-        let timestamp = timestamp?;
+        let mut timestamp = timestamp?;
+        if cx.beam_compat {
+            timestamp.require_utc();
+        }
         if !instant::fits(&timestamp) {
             let text = format!("a timestamp cannot be made of {}", type_name(&timestamp.field("timestamp")));
             cx.diagnostics.push(

@@ -68,6 +68,15 @@ impl Compiled {
         purlin_api::shape::is_any(&self.field)
     }
 
+    /// Makes datetimes in another zone than UTC errors of their rows.
+    pub(crate) fn require_utc(&mut self) {
+        if let Origin::Program(program, _) = &mut self.origin
+            && let Some(program) = Arc::get_mut(program)
+        {
+            program.require_utc();
+        }
+    }
+
     /// The column it merely moves, if it does no more.
     pub(crate) fn as_column(&self) -> Option<usize> {
         match self.origin {

@@ -124,6 +124,7 @@ fn structure(
 
 /// A column of `field` from conformed values; None where a row failed.
 pub(crate) fn build(values: &[Value], field: &Field) -> Result<ArrayRef, ArrowError> {
+    check_bytes(values)?;
     let nulls = || NullBuffer::from_iter(values.iter().map(|v| !matches!(v, Value::None)));
     Ok(match field.data_type() {
         DataType::Null => Arc::new(NullArray::new(values.len())),
@@ -189,6 +190,17 @@ pub(crate) fn build(values: &[Value], field: &Field) -> Result<ArrayRef, ArrowEr
         }
         other => new_null_array(other, values.len()),
     })
+}
+
+/// Arrow's text and binary arrays end at 2 GiB.
+fn check_bytes(values: &[Value]) -> Result<(), ArrowError> {
+    let length = |v: &Value| match v {
+        Value::Str(s) => s.len(),
+        Value::Bytes(b) => b.len(),
+        _ => 0,
+    };
+    let total = values.iter().fold(0_usize, |n, v| n.saturating_add(length(v)));
+    if i32::try_from(total).is_err() { Err(ArrowError::OffsetOverflowError(total)) } else { Ok(()) }
 }
 
 fn flatten(values: &[Value]) -> (Vec<usize>, Vec<Value>) {

@@ -1,7 +1,7 @@
 //! Statements over types.
 
-use super::{Infer, Scope, binary_type};
-use crate::ir::{Compare, Const, Expr, ExprKind, Stmt, StmtKind, Target, Unary, Var};
+use super::{Infer, Scope, WORK_MAX, binary_type};
+use crate::ir::{Compare, Const, Expr, ExprKind, Handler, Stmt, StmtKind, Target, Unary, Var};
 use crate::types::Ty;
 
 /// Passes over a loop until its variables settle; then what still moves is Any.
@@ -54,7 +54,8 @@ impl Infer<'_> {
 
     pub(super) fn block(&mut self, stmts: &[Stmt]) {
         for stmt in stmts {
-            if self.dead {
+            self.work += 1;
+            if self.dead || self.work > WORK_MAX {
                 return;
             }
             self.stmt(stmt);
@@ -83,18 +84,7 @@ impl Infer<'_> {
                 self.assign(target, new);
             }
             StmtKind::Def(var, function) => self.set(var, Ty::Function(function.clone())),
-            StmtKind::If(test, then, otherwise) => {
-                self.expr(test);
-                let known = narrowing(test);
-                let start = self.scopes.clone();
-                self.narrow(known.as_ref(), true);
-                self.block(then);
-                let (after_then, then_dead) =
-                    (std::mem::replace(&mut self.scopes, start), std::mem::replace(&mut self.dead, false));
-                self.narrow(known.as_ref(), false);
-                self.block(otherwise);
-                self.merge(after_then, then_dead);
-            }
+            StmtKind::If(test, then, otherwise) => self.branches(test, then, otherwise),
             StmtKind::While(test, body, otherwise) => {
                 self.expr(test);
                 self.repeat(body, &mut |infer| drop(infer.expr(test)));
@@ -129,27 +119,45 @@ impl Infer<'_> {
                 self.narrow(narrowing(test).as_ref(), true);
             }
             StmtKind::Try { body, handlers, otherwise, finally } => {
-                let start = self.scopes.clone();
-                self.block(body);
-                let mut raised = self.scopes.clone();
-                join_scopes(&mut raised, start);
-                if !self.dead {
-                    self.block(otherwise);
-                }
-                for handler in handlers {
-                    let after = std::mem::replace(&mut self.scopes, raised.clone());
-                    let dead = std::mem::replace(&mut self.dead, false);
-                    if let Some(var) = &handler.name {
-                        self.set(var, Ty::Exception);
-                    }
-                    self.block(&handler.body);
-                    self.merge(after, dead);
-                }
+                self.attempt(body, handlers, otherwise);
                 let dead = std::mem::replace(&mut self.dead, false);
                 self.block(finally);
                 self.dead |= dead;
             }
             StmtKind::Delete(_) => {}
+        }
+    }
+
+    fn branches(&mut self, test: &Expr, then: &[Stmt], otherwise: &[Stmt]) {
+        self.expr(test);
+        let known = narrowing(test);
+        let start = self.scopes.clone();
+        self.narrow(known.as_ref(), true);
+        self.block(then);
+        let after_then = std::mem::replace(&mut self.scopes, start);
+        let then_dead = std::mem::replace(&mut self.dead, false);
+        self.narrow(known.as_ref(), false);
+        self.block(otherwise);
+        self.merge(after_then, then_dead);
+    }
+
+    /// The body may fail anywhere, so a handler sees what was before it or after.
+    fn attempt(&mut self, body: &[Stmt], handlers: &[Handler], otherwise: &[Stmt]) {
+        let start = self.scopes.clone();
+        self.block(body);
+        let mut raised = self.scopes.clone();
+        join_scopes(&mut raised, start);
+        if !self.dead {
+            self.block(otherwise);
+        }
+        for handler in handlers {
+            let after = std::mem::replace(&mut self.scopes, raised.clone());
+            let dead = std::mem::replace(&mut self.dead, false);
+            if let Some(var) = &handler.name {
+                self.set(var, Ty::Exception);
+            }
+            self.block(&handler.body);
+            self.merge(after, dead);
         }
     }
 

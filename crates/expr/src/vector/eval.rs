@@ -6,7 +6,7 @@ use arrow_array::{BooleanArray, PrimitiveArray, RecordBatch};
 use arrow_schema::Field;
 use num_traits::ToPrimitive as _;
 
-use super::kernel::{Vector, bools, floats, ints, texts};
+use super::kernel::{BYTES_MAX, Vector, bools, floats, ints, texts};
 use super::{Apply, Kind, Node};
 use crate::arrow::Column;
 use crate::builtins::is_space;
@@ -24,6 +24,8 @@ pub(super) struct Run {
     rows: usize,
     /// The rows that must be done again by the interpreter.
     pub(super) trouble: Vec<bool>,
+    /// The texts of this batch are too long for one array: the interpreter must do all of it.
+    pub(super) too_large: bool,
 }
 
 impl Run {
@@ -40,7 +42,7 @@ impl Run {
             };
             columns.push((*index, vector));
         }
-        Some(Run { columns, rows, trouble: vec![false; rows] })
+        Some(Run { columns, rows, trouble: vec![false; rows], too_large: false })
     }
 
     fn mark(&mut self, row: usize) {
@@ -125,9 +127,19 @@ impl Run {
         }
     }
 
+    /// Whether a text array made of these fits; if not, nothing that is computed counts any more.
+    fn fits(&mut self, parts: &[&Vector]) -> bool {
+        let bytes = parts.iter().fold(0_usize, |n, p| n.saturating_add(p.text_bytes(self.rows)));
+        self.too_large |= bytes > BYTES_MAX;
+        !self.too_large
+    }
+
     /// `a` where the test holds, else `b`; both of one kind.
-    fn select(&self, test: &[bool], a: &Vector, b: &Vector) -> Vector {
+    fn select(&mut self, test: &[bool], a: &Vector, b: &Vector) -> Vector {
         let rows = self.rows;
+        if !self.fits(&[a, b]) {
+            return Vector::None;
+        }
         let pick = |row: usize| if test.get(row).copied().unwrap_or(false) { a } else { b };
         let some = |row: usize| Some(pick(row)).filter(|v| !v.is_none(row));
         let of = |f: fn(&Vector) -> bool| f(a) || f(b);
@@ -233,6 +245,9 @@ impl Run {
     }
 
     fn concat(&mut self, parts: &[Vector]) -> Vector {
+        if !self.fits(&parts.iter().collect::<Vec<_>>()) {
+            return Vector::None;
+        }
         for row in 0..self.rows {
             let long =
                 parts.iter().map(|p| if p.is_none(row) { 0 } else { p.text(row).len() }).sum::<usize>()
@@ -298,6 +313,9 @@ impl Run {
 
     fn apply(&mut self, apply: Apply, e: &Vector) -> Vector {
         let rows = self.rows;
+        if !self.fits(&[e]) {
+            return Vector::None;
+        }
         match apply {
             Apply::ToBool => return bools(rows, |row| e.truth(row)),
             Apply::ToText => return texts(rows, |row, out| text_of(e, row, out)),

@@ -7,6 +7,9 @@ use arrow_array::types::{Float64Type, Int64Type};
 use arrow_array::{Array as _, ArrayRef, BooleanArray, PrimitiveArray, StringArray, new_null_array};
 use arrow_schema::DataType;
 
+/// Arrow's text arrays end at 2 GiB; case mapping may triple a text.
+pub(super) const BYTES_MAX: usize = 600 << 20;
+
 /// A column, or one value for all rows. Null is None.
 #[derive(Clone)]
 pub(super) enum Vector {
@@ -109,6 +112,15 @@ impl Vector {
         if let Vector::Float(a) = self { (a.null_count() == 0).then(|| &a.values()[..]) } else { None }
     }
 
+    /// How many bytes of text all rows have together.
+    pub(super) fn text_bytes(&self, rows: usize) -> usize {
+        match self {
+            Vector::StrConst(s) => s.len().saturating_mul(rows),
+            Vector::Str(a) => a.value_data().len(),
+            _ => 0,
+        }
+    }
+
     /// As an array of `rows` rows. `None` if the types do not agree.
     pub(super) fn store(self, rows: usize, wanted: &DataType) -> Option<ArrayRef> {
         let array: ArrayRef = match self {
@@ -116,6 +128,7 @@ impl Vector {
             Vector::BoolConst(b) => Arc::new(BooleanArray::from(vec![b; rows])),
             Vector::IntConst(i) => Arc::new(PrimitiveArray::<Int64Type>::from_value(i, rows)),
             Vector::FloatConst(f) => Arc::new(PrimitiveArray::<Float64Type>::from_value(f, rows)),
+            Vector::StrConst(ref s) if s.len().saturating_mul(rows) > BYTES_MAX => return None,
             Vector::StrConst(s) => {
                 let mut builder =
                     StringBuilder::with_capacity(rows, s.len().saturating_mul(rows).min(1 << 24));

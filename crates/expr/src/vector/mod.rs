@@ -86,6 +86,9 @@ impl Vectorised {
         let rows = batch.num_rows();
         let mut run = eval::Run::new(batch, &self.fields, rows)?;
         let vector = run.node(&self.root);
+        if run.too_large {
+            return None;
+        }
         let values = vector.store(rows, &self.output)?;
         let mut trouble = run.trouble;
         if !self.nullable && values.null_count() > 0 {
