@@ -98,6 +98,12 @@ pub trait Source: Send {
         Box::pin(async { Ok(()) })
     }
 
+    /// How much has been read, and how much there is, in units of its own (bytes, for files). `None` if that
+    /// is not known.
+    fn progress(&self) -> Option<(u64, u64)> {
+        None
+    }
+
     /// Gives part of the remaining work away, if it can be divided.
     fn split(&mut self) -> Option<Box<dyn Source>> {
         None

@@ -277,6 +277,10 @@ impl Task {
                     pulled = source.next(budget) => pulled,
                 };
                 let pull = pulled.map_err(|e| e.in_place(lane.core.label(node)))?;
+                if let (Some((done, total)), Some(stats)) = (source.progress(), lane.core.stats(node)) {
+                    stats.read_done.store(done, Ordering::Relaxed);
+                    stats.read_total.store(total, Ordering::Relaxed);
+                }
                 let status = lane.take_pull(node, pull)?;
                 self.pump(lane).await?;
                 match status {

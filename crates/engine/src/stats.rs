@@ -10,6 +10,10 @@ pub struct NodeStats {
     pub label: String,
     /// Its type.
     pub type_name: String,
+    /// True if it reads from outside.
+    pub is_source: bool,
+    /// True if it only writes to outside.
+    pub is_sink: bool,
     /// Rows it was given; for a source, units it read.
     pub rows_in: AtomicU64,
     /// Rows it gave, by output.
@@ -26,14 +30,20 @@ pub struct NodeStats {
     pub in_state: AtomicU64,
     /// The output watermark of the last lane that moved.
     pub watermark: AtomicI64,
+    /// For a source that knows: how much it has read, in units of its own (bytes, for files).
+    pub read_done: AtomicU64,
+    /// For a source that knows: how much there is to read; 0 if it does not.
+    pub read_total: AtomicU64,
 }
 
 impl NodeStats {
     /// All at zero.
-    pub fn new(label: &str, type_name: &str, outputs: usize) -> Self {
+    pub fn new(label: &str, type_name: &str, inputs: usize, outputs: usize) -> Self {
         NodeStats {
             label: label.to_owned(),
             type_name: type_name.to_owned(),
+            is_source: inputs == 0,
+            is_sink: inputs > 0 && outputs == 0,
             rows_in: AtomicU64::new(0),
             rows_out: (0..outputs).map(|_| AtomicU64::new(0)).collect(),
             passed: AtomicU64::new(0),
@@ -42,6 +52,8 @@ impl NodeStats {
             dead: AtomicU64::new(0),
             in_state: AtomicU64::new(0),
             watermark: AtomicI64::new(EventTime::MIN.0),
+            read_done: AtomicU64::new(0),
+            read_total: AtomicU64::new(0),
         }
     }
 

@@ -65,7 +65,7 @@ pub(crate) fn wire(plan: &Plan, rows_max: usize) -> Result<Wiring> {
         .graph
         .nodes
         .iter()
-        .map(|n| Arc::new(NodeStats::new(&n.label, &n.type_name, n.node.outputs().len())))
+        .map(|n| Arc::new(NodeStats::new(&n.label, &n.type_name, n.inputs.len(), n.node.outputs().len())))
         .collect();
     let inlet_slots = number_inlets(plan, &edges);
     let mut lanes = Vec::new();

@@ -4,6 +4,7 @@ use super::Exit;
 use super::args::{RunArgs, cores};
 use super::output::Output;
 use crate::pipeline::Pipeline;
+use crate::report::count;
 use crate::run::{self, RunOptions};
 use indicatif::{ProgressBar, ProgressStyle};
 use purlin_api::operator::LogLevel;
@@ -127,21 +128,27 @@ impl Progress {
 
 fn show_progress(stats: &[Arc<NodeStats>], done: &AtomicBool) {
     std::thread::park_timeout(Duration::from_secs(1));
-    let bar = ProgressBar::new_spinner();
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed_precise} {msg}") {
-        bar.set_style(style);
-    }
+    let bar = ProgressBar::new(0);
     while !done.load(Ordering::SeqCst) {
-        let read: u64 = stats.first().map_or(0, |s| s.rows_in());
-        let written: u64 = stats.last().map_or(0, |s| s.rows_in());
-        let dead: u64 = stats.iter().map(|s| s.fates().dead).sum();
-        let late: u64 = stats.iter().map(|s| s.fates().late).sum();
+        let sum = |of: fn(&NodeStats) -> u64| stats.iter().map(|s| of(s)).sum::<u64>();
+        let total = sum(|s| s.read_total.load(Ordering::Relaxed));
+        // Sources that do not know how much there is get a count instead of a bar.
+        let template = if total > 0 {
+            "{bar:30} {percent:>3} %  {elapsed_precise}  {msg}"
+        } else {
+            "{spinner} {elapsed_precise}  {msg}"
+        };
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        bar.set_length(total.max(1));
+        bar.set_position(sum(|s| s.read_done.load(Ordering::Relaxed)));
         bar.set_message(format!(
             "read {}, written {}, dead letters {}, late {}",
-            crate::report::count(read),
-            crate::report::count(written),
-            crate::report::count(dead),
-            crate::report::count(late)
+            count(sum(|s| if s.is_source { s.rows_in() } else { 0 })),
+            count(sum(|s| if s.is_sink { s.rows_in() } else { 0 })),
+            count(sum(|s| s.fates().dead)),
+            count(sum(|s| s.fates().late)),
         ));
         bar.tick();
         std::thread::park_timeout(Duration::from_millis(200));

@@ -111,9 +111,9 @@ fn parse_step(node: &Node, d: &mut Diagnostics) -> Option<Step> {
     let what = match verb.as_str() {
         "give" => What::Give(by_name(arg, d, |rows, d| each(rows, d, given_row))?),
         "advance_watermark" => match &arg.value {
-            Value::Map(_) => What::Watermark(
-                by_name(arg, d, instant)?.into_iter().map(|(n, t)| (Some(n), t)).collect(),
-            ),
+            Value::Map(_) => {
+                What::Watermark(by_name(arg, d, instant)?.into_iter().map(|(n, t)| (Some(n), t)).collect())
+            }
             _ => What::Watermark(vec![(None, instant(arg, d)?)]),
         },
         "advance_clock" => What::Clock(Duration::from_node(arg, d)?.micros()),

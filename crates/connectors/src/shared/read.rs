@@ -383,6 +383,16 @@ impl Source for FilesSource {
         Box::pin(std::future::ready(self.pull(budget)))
     }
 
+    fn progress(&self) -> Option<(u64, u64)> {
+        let size = |path: &str| self.node.files.iter().find(|f| f.path == path).map_or(0, |f| f.bytes);
+        let total: u64 = self.node.files.iter().map(|f| f.bytes).sum();
+        let files = self.node.files.iter().take(self.waiting.end);
+        let waiting: u64 = files.skip(self.waiting.next).step_by(self.waiting.step).map(|f| f.bytes).sum();
+        // Inside a compressed file the offset counts what came out of it: near enough for a bar.
+        let open = self.open.as_ref().map_or(0, |(p, records)| size(p).saturating_sub(records.position().0));
+        Some((total.saturating_sub(waiting + open), total))
+    }
+
     fn split(&mut self) -> Option<Box<dyn Source>> {
         // Half of the files that are not begun; a file is never divided.
         if matches!(self.node.on_bad, OnBad::Output { threshold: Some(_) }) {
