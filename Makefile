@@ -23,6 +23,10 @@ reference:
 fuzz:
 	PURLIN_FUZZ_SECONDS=60 cargo test --quiet --package purlin --test fuzz -- --nocapture
 
+# Speed and memory of two jobs on ten million orders, beside DuckDB; results are checked against the truth.
+bench:
+	@./bench/run.sh
+
 # Installs the release build for this user.
 install:
 	cargo install --locked --path crates/app

@@ -3,7 +3,9 @@
 pub mod args;
 mod check;
 mod explain;
+mod generate;
 mod graph;
+mod options;
 mod output;
 mod run;
 mod schema;
@@ -53,6 +55,7 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
         Command::Explain(a) => explain::explain(a, options, &mut out),
         Command::Graph(a) => graph::graph(a, options, &mut out),
         Command::Test(a) => test::test(a, options, &mut out),
+        Command::Generate(a) => generate::generate(a, &mut out),
         Command::Schema => schema::schema(&mut out),
         Command::Reference(a) => schema::reference(&a, &mut out),
         Command::Completions(a) => schema::completions(&a, &mut out),

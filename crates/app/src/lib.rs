@@ -4,6 +4,7 @@
 //! [`cli`] is the command line around them.
 
 pub mod cli;
+pub mod generate;
 pub mod loader;
 pub mod pipeline;
 pub mod report;

@@ -123,6 +123,9 @@ impl Summary {
                 if self.is_success() { " (every transform balances)" } else { "" }
             ),
         );
+        if self.stopped && self.error.is_none() {
+            line(&mut out, format_args!("  = files that were not complete have been taken away"));
+        }
         if let Some(e) = &self.error {
             line(&mut out, format_args!("error: {e}"));
             if let Some(help) = help_for(e) {
@@ -179,8 +182,14 @@ pub fn error_json(e: &Error) -> Value {
 /// What to do about an error, by its kind.
 pub fn help_for(e: &Error) -> Option<&'static str> {
     match e.kind() {
+        ErrorKind::Data if e.message().contains("than the threshold of") => {
+            Some("mend the rows, or raise `threshold`, the fraction of rows that may fail")
+        }
         ErrorKind::Data if !e.message().contains("error_handling") => {
             Some("mend the rows, or give the transform `error_handling: {output: NAME}` and consume `NAME`")
+        }
+        ErrorKind::Unavailable if e.message().contains("Broken pipe") => {
+            Some("what read standard output has ended; files that were not complete have been taken away")
         }
         ErrorKind::Unavailable => Some("try again; nothing was made visible"),
         ErrorKind::Exhausted => Some("free space or memory, then run again; nothing was made visible"),
@@ -215,7 +224,7 @@ fn notes(t: &TransformSummary) -> String {
     let parts = [
         ("filtered", t.fates.filtered),
         ("late", t.fates.late),
-        ("dead letters", t.fates.dead),
+        (if t.fates.dead == 1 { "dead letter" } else { "dead letters" }, t.fates.dead),
         ("in state", t.fates.in_state),
     ];
     notes.extend(parts.iter().filter(|(_, n)| *n > 0).map(|(what, n)| format!("{} {what}", count(*n))));

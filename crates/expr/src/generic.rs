@@ -61,7 +61,7 @@ impl Generic<'_> {
             Some(Number::TooBig) => {
                 return Err(self.too_big(text, start, end, if self.beam_compat { 32 } else { 64 }));
             }
-            None => quoted(text, !self.beam_compat).map(|s| Const::Str(Arc::from(s))),
+            None => quoted(text).map(|s| Const::Str(Arc::from(s))),
         };
         Ok(constant.map(|c| self.make(ExprKind::Const(c), start, end)))
     }
@@ -141,9 +141,7 @@ fn number(text: &str) -> Option<Number> {
     }
 }
 
-/// Text in quotes, without quotes and backslashes inside.
-fn quoted(text: &str, single: bool) -> Option<&str> {
-    let inside = |quote: char| text.strip_prefix(quote)?.strip_suffix(quote);
-    let double = inside('"').filter(|s| !s.contains(['"', '\\']));
-    double.or_else(|| inside('\'').filter(|s| single && !s.contains(['\'', '\\'])))
+/// Text in double quotes, without quotes and backslashes inside.
+fn quoted(text: &str) -> Option<&str> {
+    text.strip_prefix('"')?.strip_suffix('"').filter(|s| !s.contains(['"', '\\']))
 }

@@ -93,6 +93,8 @@ pub struct Program {
     vector: Option<vector::Vectorised>,
     /// Whether a datetime in another zone than UTC is an error.
     utc_only: bool,
+    /// Whether only the truth of the value is wanted.
+    condition: bool,
 }
 
 /// Compiles `code` against the schema of its input. `output_type` is a JSON-schema type that each value must
@@ -169,6 +171,7 @@ pub fn compile(
         inferred: inferred.ty,
         vector: vectorised,
         utc_only: false,
+        condition: false,
         entry,
     })
 }
@@ -234,6 +237,17 @@ impl Program {
     /// Makes a datetime in another zone than UTC an error of its row, as Beam's timestamps do.
     pub fn require_utc(&mut self) {
         self.utc_only = true;
+    }
+
+    /// Gives the truth of values that have no type: a match, an object of any kind. Typed values stay what
+    /// they are, for [`crate::truthy`].
+    pub fn as_condition(&mut self) {
+        if self.plain.is_none() && self.is_any() {
+            self.output = Field::new("value", DataType::Boolean, false);
+            self.inferred = Ty::of_field(&self.output);
+            self.vector = None;
+            self.condition = true;
+        }
     }
 
     /// Row by row only; tests compare both ways.
@@ -345,6 +359,7 @@ impl Program {
         {
             return Err(Raise::new("ValueError", format!("{} not in UTC", d.iso("T"))));
         }
+        let value = if self.condition { Value::Bool(value.truthy()) } else { value };
         conform(machine, value.clone(), &self.output).map_err(|misfit| match misfit {
             Misfit::Raise(raise) => raise,
             Misfit::Type => self.misfit(&value),

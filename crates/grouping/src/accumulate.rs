@@ -5,10 +5,12 @@
 //! a row.
 
 mod count;
+mod distinct;
 mod extreme;
 mod function;
 mod list;
 mod nothing;
+mod quantiles;
 mod sum;
 #[cfg(test)]
 mod tests;

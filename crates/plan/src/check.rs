@@ -1,7 +1,7 @@
 //! What can be seen to go wrong before any data is read.
 
 use crate::graph::{Graph, GraphNode};
-use purlin_api::{Shape, Trigger, WindowFn};
+use purlin_api::{OutputRole, Shape, Trigger, WindowFn};
 use purlin_spec::{Diagnostic, Diagnostics};
 use std::collections::BTreeMap;
 
@@ -20,6 +20,29 @@ pub(crate) fn check(graph: &Graph, d: &mut Diagnostics) {
         }
     }
     check_claims(graph, d);
+    check_late(graph, d);
+}
+
+/// Late rows that the author named an output for, and nobody reads.
+fn check_late(graph: &Graph, d: &mut Diagnostics) {
+    for (id, node) in graph.nodes.iter().enumerate() {
+        for (port, output) in node.node.outputs().iter().enumerate() {
+            let reads = |n: &GraphNode| n.inputs.iter().any(|i| i.from.contains(&(id, port)));
+            if output.role != OutputRole::Late || graph.nodes.iter().any(reads) {
+                continue;
+            }
+            let full = format!("{}.{}", node.label, output.tag);
+            d.push(
+                Diagnostic::warning(
+                    "late/unread",
+                    node.span,
+                    format!("nothing reads the late rows `{full}`"),
+                )
+                .label("they are counted, and given to nobody")
+                .help(format!("read them with `input: {full}`, or leave `late_output` out")),
+            );
+        }
+    }
 }
 
 /// Two nodes that would overwrite each other's results.

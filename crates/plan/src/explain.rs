@@ -8,6 +8,9 @@ use purlin_api::shape::type_name;
 use purlin_api::{Output, OutputRole, Shape, WindowFn};
 use std::fmt::Write as _;
 
+/// The end of the label of the half of an aggregation that runs before the shuffle.
+const PARTIAL: &str = "[partial]";
+
 /// The graph: for each transform what it is, reads, does and gives.
 ///
 /// ```text
@@ -34,6 +37,11 @@ pub fn logical(graph: &Graph) -> String {
             line(&mut out, label_width + 2, &Escaped(detail).to_string());
         }
         let outputs = node.node.outputs();
+        // What travels between the two halves of an aggregation is no business of the author's.
+        if node.implicit && node.label.ends_with(PARTIAL) {
+            line(&mut out, label_width + 2, "-> partial results");
+            continue;
+        }
         for output in outputs {
             line(&mut out, label_width + 2, &gives(output, outputs.len()));
         }

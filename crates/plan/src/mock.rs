@@ -26,7 +26,7 @@ pub fn mock(spec: &Spec, test: &TestSpec, d: &mut Diagnostics) -> Option<Spec> {
                 test.span,
                 format!("the test `{}` expects nothing", test.name),
             )
-            .help("add `expected_outputs` or `expected_inputs`"),
+            .help("add `expected_outputs` or `expected_inputs`; in a timed test, a step `- expect: {NAME: [...]}`"),
         );
     }
     let cut = Cut::new(spec, test, d);

@@ -88,6 +88,12 @@ pub fn wrong_kind(node: &Node, wanted: &str, d: &mut Diagnostics) {
     );
 }
 
+/// How messages name a config: a transform by its type, which its struct is named after, and a config
+/// that several of them share by the key it stands under.
+pub fn written(what: &'static str) -> &'static str {
+    if what == "`ErrorHandling`" { "`error_handling`" } else { what }
+}
+
 /// Checks that a node is a mapping with no key outside `fields`; unknown keys get the nearest name.
 pub fn check_keys(node: &Node, what: &str, fields: &[&str], d: &mut Diagnostics) -> bool {
     let Some(map) = node.as_map() else {
@@ -195,7 +201,7 @@ macro_rules! config {
             }
             fn from_node(node: &$crate::node::Node, d: &mut $crate::diagnostic::Diagnostics) -> Option<Self> {
                 const KEYS: &[&str] = &[$( $crate::config!(@key $field $($key)?) ),*];
-                let what = concat!("`", stringify!($name), "`");
+                let what = $crate::config::written(concat!("`", stringify!($name), "`"));
                 let mut good = $crate::config::check_keys(node, what, KEYS, d);
                 node.as_map()?;
                 $( let $field: Option<$ty> = $crate::config::field(

@@ -126,6 +126,19 @@ impl Loading<'_> {
                 phases::read::wrong_shape(node, name, "a mapping", d);
             }
         }
+        for (key, entry) in root.get("x-purlin").and_then(Node::as_map).into_iter().flatten() {
+            if !key.starts_with("__") && !keys::X_PURLIN.contains(&key.as_str()) {
+                d.push(
+                    Diagnostic::error(
+                        "shape/unknown-key",
+                        entry.key,
+                        format!("`x-purlin` has no key `{key}`"),
+                    )
+                    .label(format!("valid keys: {}", keys::X_PURLIN.join(", ")))
+                    .maybe_help(suggest::did_you_mean(key, keys::X_PURLIN.iter().copied())),
+                );
+            }
+        }
         if let Some(entry) =
             root.as_map().and_then(|m| m.get("x-purlin")).filter(|_| self.options.beam_compat)
         {

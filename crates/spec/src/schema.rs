@@ -4,7 +4,7 @@
 use crate::config::{FieldDef, FromNode, Kind};
 use crate::phases::keys;
 use crate::types::Windowing;
-use crate::vocabulary::{TransformDef, Vocabulary};
+use crate::vocabulary::{TIMED_STEPS, TransformDef, Vocabulary};
 use serde_json::{Map, Value, json};
 
 /// The JSON schema (draft 2020-12) of a pipeline file.
@@ -20,6 +20,7 @@ pub fn schema(vocabulary: &Vocabulary) -> Value {
     defs.insert("member".to_owned(), member());
     defs.insert("provider".to_owned(), provider());
     defs.insert("test".to_owned(), test());
+    defs.insert("timed-test".to_owned(), timed_test());
     defs.insert("elements".to_owned(), closed(keys::TEST_ELEMENTS, keys::TEST_ELEMENTS));
     for def in vocabulary.iter() {
         defs.insert(format!("transform-{}", def.name), transform(def));
@@ -34,9 +35,42 @@ pub fn schema(vocabulary: &Vocabulary) -> Value {
             "providers": {"type": "array", "items": {"$ref": "#/$defs/provider"}},
             "options": {"type": "object"},
             "tests": {"type": "array", "items": {"$ref": "#/$defs/test"}},
-            "x-purlin": {"type": "object"},
+            "x-purlin": {
+                "type": "object",
+                "properties": {"tests": {"type": "array", "items": {"$ref": "#/$defs/timed-test"}}},
+                "additionalProperties": false,
+            },
         },
         "$defs": defs,
+    })
+}
+
+/// A timed test: its steps do one thing each.
+fn timed_test() -> Value {
+    let by_name = json!({"type": "object", "additionalProperties": {"type": "array"}});
+    let moment = json!({"type": ["number", "string"]});
+    let arg = |step: &str| match step {
+        "give" | "expect" => by_name.clone(),
+        "advance_watermark" => json!({"anyOf": [
+            moment.clone(), {"type": "object", "additionalProperties": moment.clone()}]}),
+        "advance_clock" => moment.clone(),
+        "idle" => json!({"type": ["string", "array"], "items": {"type": "string"}}),
+        _ => json!({}),
+    };
+    let properties: Map<String, Value> =
+        TIMED_STEPS.iter().map(|step| ((*step).to_owned(), arg(step))).collect();
+    json!({
+        "type": "object",
+        "required": ["steps"],
+        "properties": {
+            "name": {"type": ["string", "number", "boolean"]},
+            "steps": {"type": "array", "items": {"anyOf": [
+                {"const": "end"},
+                {"type": "object", "properties": properties, "additionalProperties": false,
+                 "minProperties": 1, "maxProperties": 1},
+            ]}},
+        },
+        "additionalProperties": false,
     })
 }
 

@@ -19,7 +19,8 @@ pub fn nearest<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> Opt
         .into_iter()
         .filter(|n| *n != wrong)
         .map(|n| (distance(wrong, n), n))
-        .filter(|(d, _)| *d <= limit)
+        // All letters changed is no slip: `a` for `b`.
+        .filter(|(d, n)| *d <= limit && *d < 2 * wrong.chars().count().max(n.chars().count()))
         .min_by_key(|(d, _)| *d)
         .map(|(_, n)| n)
 }

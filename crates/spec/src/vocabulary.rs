@@ -58,6 +58,12 @@ impl Vocabulary {
     }
 }
 
+/// Keys of a timed test.
+pub const TIMED_TEST: &[&str] = &["name", "steps"];
+
+/// What a step of a timed test may do.
+pub const TIMED_STEPS: &[&str] = &["give", "advance_watermark", "advance_clock", "idle", "end", "expect"];
+
 /// The kind of a type that implements [`FromNode`], for tables of fields.
 pub fn kind_of<T: FromNode>() -> Kind {
     T::kind()

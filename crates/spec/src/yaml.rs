@@ -21,6 +21,15 @@ use saphyr_parser::{Parser, ScanError};
 pub fn parse(file: u32, text: &str, map: &LineMap, sources: &Sources, d: &mut Diagnostics) -> Option<Node> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let lines: Vec<&str> = text.lines().collect();
+    if let Some(at) = null_byte(&lines) {
+        let span = map.span(at, Position { column: at.column + 1, ..at });
+        d.push(
+            Diagnostic::error("yaml/null-byte", span, "a null byte stands in the file")
+                .label("YAML is text, and text has none")
+                .help("remove it, or write `\\0` in double quotes"),
+        );
+        return None;
+    }
     let mut builder = build::Builder::new(map, &lines, text);
     let mut parser = Parser::new_from_str(text);
     while let Some(next) = parser.next_event() {
@@ -46,6 +55,14 @@ pub fn parse_str(text: &str) -> (Option<Node>, Diagnostics) {
     let file = sources.add("text", text);
     let node = parse(file, text, &LineMap::identity(file), &sources, &mut d);
     (node, d)
+}
+
+/// The first null byte; the parser would take it for the end of the text.
+fn null_byte(lines: &[&str]) -> Option<Position> {
+    lines.iter().zip(1..).find_map(|(line, number)| {
+        let column = line.chars().position(|c| c == '\0')?;
+        Some(Position { line: number, column: u32::try_from(column).unwrap_or(u32::MAX - 1) + 1 })
+    })
 }
 
 fn syntax_error(e: &ScanError, lines: &[&str], map: &LineMap, sources: &Sources) -> Diagnostic {
@@ -149,6 +166,11 @@ fn explain(info: &str, line: &str, column: u32) -> (&'static str, Option<&'stati
             "put the `-` on a line of its own, indented",
         ),
         ("tag", "a wrong tag", "text that starts with `!` needs quotes"),
+        (
+            "recursion limit",
+            "lists or mappings are nested too deeply",
+            "no pipeline needs so many levels: is a bracket left open?",
+        ),
         ("unexpected character", "text may not start with this character", "put quotes around it"),
         (
             "invalid indentation",

@@ -1,6 +1,7 @@
 //! `AssignTimestamps`: event time from the row.
 
 mod instant;
+mod rfc3339;
 
 use crate::common::{all_columns, need, only_input, read_columns};
 use crate::errors::{Errors, Policy};

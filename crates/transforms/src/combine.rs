@@ -1,7 +1,9 @@
 //! `Combine`: rows grouped and aggregated.
 
 mod config;
+mod functions;
 mod node;
+mod value;
 
 use crate::common::{find, known_field, names, only_input};
 use crate::expressions::{Compiled, compile, language};
@@ -12,13 +14,14 @@ use purlin_api::{
     BindCx, Entry, InputShape, Output, OutputRole, PlanNode, Shape, Transform, Trigger, Windowing,
 };
 use purlin_expr::Language;
-use purlin_grouping::accumulate::{AggregateFn, NAMES};
+use purlin_grouping::accumulate::AggregateFn;
 use purlin_grouping::aggregate::{Aggregate, Aggregation};
 use purlin_spec::config::{OneOrMany, Spanned};
 use purlin_spec::types::{Code, Expression, Snippet};
 use purlin_spec::vocabulary::{Inputs, TransformDef};
 use purlin_spec::{Config, Diagnostic, FromNode, suggest};
 use std::sync::Arc;
+use value::Value;
 
 purlin_spec::config! {
     /// Groups rows that have equal values in some fields, and aggregates each group: per window, if the rows
@@ -36,6 +39,22 @@ purlin_spec::config! {
     /// | `group` | a list of all values, in no fixed order, nulls included |
     /// | `concat` | the values, which are lists, put one after the other |
     ///
+    /// Others take a `config`, and so a mapping: `{type: top, config: {n: 3}}`. Beam's own names mean the same,
+    /// such as `apache_beam.transforms.combiners.TopCombineFn`.
+    ///
+    /// | function | Beam's class | gives |
+    /// |---|---|---|
+    /// | `top` | `TopCombineFn` | a list of the `n` greatest values, greatest first; with `reverse: true` of the least; with `by: FIELD` the values of the rows where that is greatest |
+    /// | `set` | `ToSetCombineFn` | a list of the different values, sorted |
+    /// | `quantiles` | `ApproximateQuantilesCombineFn` | a list of `num_quantiles` values, from the least to the greatest, that cut the group in parts of equal size; exact below 4096 values, then within about 0.3 % of the rank, in bounded memory |
+    /// | `approx_distinct` | `ApproximateUniqueCombineFn` | how many different values, nulls left out; exact below `sample_size` (4096) of them, then with a standard error of 1/√`sample_size` |
+    /// | `sample` | `SampleCombineFn` | a list of `n` values; the same rows give the same sample |
+    /// | `first`, `last` | `LatestCombineFn` | the value with the least or greatest event time |
+    /// | `arg_max`, `arg_min` | | the value of the row where `by` is greatest or least |
+    ///
+    /// `MeanCombineFn`, `CountCombineFn`, `ToListCombineFn` and `ConcatListCombineFn` are `mean`, `count`, `group` and
+    /// `concat`. Where ranks are equal the greater value wins, in `first` and `arg_min` the lesser.
+    ///
     /// Without rows there is no result, not even when everything is one group. The `windowing` of the rows
     /// may say more: when to give early and late results, and where late rows go.
     ///
@@ -48,11 +67,14 @@ purlin_spec::config! {
     ///     combine:
     ///       amount: sum
     ///       revenue: {value: price * quantity, fn: sum}
+    ///       largest: {value: amount, fn: {type: top, config: {n: 3}}}
+    ///       best_customer: {value: customer, fn: {type: arg_max, config: {by: amount}}}
     /// ```
     pub struct Combine {
         /// The fields that make a group: one name or a list. `[]` makes one group of all rows.
         pub group_by: OneOrMany<Spanned<String>>,
-        /// The aggregates: a function's name for each output field, or a mapping with `fn` and `value`.
+        /// The aggregates: a function's name for each output field, or a mapping with `fn` (a name, or a mapping
+        /// with `type` and `config`) and `value`.
         /// `value` is a field or a Python expression; the default is the field that has the output's name.
         pub combine: Aggregates,
         /// The language of the expressions. `generic` and `python` mean the same here.
@@ -110,7 +132,7 @@ impl Transform for Combine {
 /// One aggregate, checked.
 struct Part {
     name: String,
-    value: Compiled,
+    value: Value,
     function: AggregateFn,
 }
 
@@ -145,9 +167,9 @@ impl Combine {
                     ));
                     return None;
                 }
-                let value = value(name, a.value.as_ref(), schema, cx);
-                let function = function(name, a, value.as_ref(), cx);
-                Some(Part { name: name.value.clone(), value: value?, function: function? })
+                let value = value(name, a.value.as_ref(), schema, cx)?;
+                let (value, function) = functions::resolve(&name.value, a, value, schema, cx)?;
+                Some(Part { name: name.value.clone(), value, function })
             })
             .collect();
         parts.into_iter().collect()
@@ -176,41 +198,6 @@ fn value(
     }
     let code = Code::Expression(Snippet { text: name.value.clone(), span: name.span });
     compile(&Expression { code, output_type: None, span: name.span }, Language::Python, schema, cx)
-}
-
-fn function(
-    name: &Spanned<String>,
-    a: &config::Aggregate,
-    value: Option<&Compiled>,
-    cx: &mut BindCx<'_>,
-) -> Option<AggregateFn> {
-    let wanted = a.function.value.as_str();
-    if !NAMES.contains(&wanted) {
-        let known = |n: &str| suggest::did_you_mean(n, NAMES);
-        cx.diagnostics.push(
-            Diagnostic::error("combine/unknown-fn", a.function.span, format!("unknown CombineFn `{wanted}`"))
-                .label(format!("there are: {}", NAMES.join(", ")))
-                .maybe_help(known(wanted))
-                .help("any other: `fn: group`, and a function of the list in `MapToFields`"),
-        );
-        return None;
-    }
-    if let Some(config) = &a.config {
-        let text = format!("`{wanted}` has no `config`");
-        cx.diagnostics.push(Diagnostic::error("combine/fn-config", config.span, text));
-        return None;
-    }
-    match AggregateFn::resolve(wanted, &value?.field(&name.value)) {
-        Ok(function) => Some(function.failing_on_null(cx.beam_compat)),
-        Err(why) => {
-            let mut d = Diagnostic::error("combine/type", a.function.span, why);
-            if value.is_some_and(Compiled::is_any) {
-                d = d.help("declare the type: `value: {expression: …, output_type: number}`");
-            }
-            cx.diagnostics.push(d);
-            None
-        }
-    }
 }
 
 fn outputs(aggregate: &Aggregate, input: &Shape) -> Vec<Output> {

@@ -77,6 +77,16 @@ impl Compiled {
         }
     }
 
+    /// Makes values without a type the truth of them.
+    pub(crate) fn as_condition(&mut self) {
+        if let Origin::Program(program, _) = &mut self.origin
+            && let Some(program) = Arc::get_mut(program)
+        {
+            program.as_condition();
+            self.field = program.field(self.field.name());
+        }
+    }
+
     /// The column it merely moves, if it does no more.
     pub(crate) fn as_column(&self) -> Option<usize> {
         match self.origin {

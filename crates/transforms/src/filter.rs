@@ -56,7 +56,10 @@ impl Transform for Filter {
     fn bind(&self, inputs: &[InputShape], cx: &mut BindCx<'_>) -> Option<Arc<dyn PlanNode>> {
         let input = only_input(inputs, cx)?;
         let language = language(self.language.as_ref(), cx)?;
-        let keep = compile(&self.keep, language, &input.shape.schema, cx);
+        let mut keep = compile(&self.keep, language, &input.shape.schema, cx);
+        if let Some(keep) = &mut keep {
+            keep.as_condition();
+        }
         let policy = Policy::bind(self.error_handling.as_ref(), &input.shape, cx)?;
         let outputs = policy.outputs(input.shape.clone());
         Some(Arc::new(FilterNode { outputs, input: input.shape.schema.clone(), keep: keep?, policy }))
@@ -167,6 +170,14 @@ mod tests {
         assert_eq!((driver.cx.fates.passed, driver.cx.fates.filtered), (1, 1));
         let (_, driver) = testing::run(&filter("generic", "a >= 1", None), &[rows], false).unwrap();
         assert_eq!(driver.rows(0).len(), 2);
+    }
+
+    #[test]
+    fn values_without_a_type_are_conditions() {
+        let rows = r#"[{"s": "apple"}, {"s": "bob"}]"#;
+        let keep = "s if s > 'b' else set()";
+        let (_, driver) = testing::run(&filter("python", keep, None), &[rows], false).unwrap();
+        assert_eq!(driver.rows(0), [r#"{"s":"bob"}"#]);
     }
 
     #[test]

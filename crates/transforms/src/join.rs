@@ -6,9 +6,9 @@ mod node;
 mod operator;
 mod plan;
 mod probe;
-mod side;
 #[cfg(test)]
 mod property;
+mod side;
 #[cfg(test)]
 mod tests;
 
@@ -156,17 +156,17 @@ fn joins_once(input: &InputShape, cx: &mut BindCx<'_>) -> bool {
             Diagnostic::error(
                 "window/unbounded-global",
                 input.span,
-                format!("`{label}` would never give a result: `{tag}` has no end and is in the global window"),
+                format!(
+                    "`{label}` would never give a result: `{tag}` has no end and is in the global window"
+                ),
             )
             .label("windows are joined when they end")
             .help("put `windowing: {type: fixed, size: 60s}` on it"),
         ),
         _ => None,
     };
-    let on_time = matches!(
-        windowing.trigger,
-        Trigger::Default | Trigger::AfterWatermark { early: None, late: None }
-    );
+    let on_time =
+        matches!(windowing.trigger, Trigger::Default | Trigger::AfterWatermark { early: None, late: None });
     let again = (!on_time || windowing.allowed_lateness != 0 || windowing.late_output.is_some()).then(|| {
         Diagnostic::error(
             "join/panes",

@@ -17,6 +17,7 @@ mod expressions;
 mod extract_windowing_info;
 mod filter;
 mod flatten;
+mod join;
 mod log_for_testing;
 mod map_to_fields;
 mod partition;
@@ -44,6 +45,7 @@ pub fn catalog() -> Vec<Entry> {
         filter::entry(),
         explode::entry(),
         combine::entry(),
+        join::entry(),
         flatten::entry(),
         partition::entry(),
         window_into::entry(),

@@ -122,7 +122,7 @@ impl Partition {
     /// The expression as messages name it.
     fn by_text(&self) -> String {
         match &self.by.code {
-            Code::Expression(s) => s.text.clone(),
+            Code::Expression(s) => format!("{{'expression': {}}}", crate::python::repr(&s.text)),
             Code::Callable(_) => "by".to_owned(),
             Code::File { name, .. } => name.value.clone(),
         }
@@ -302,7 +302,7 @@ mod tests {
     #[test]
     fn unknown_names_fail() {
         let e = testing::run(&partition("b", None, None), &[ROWS], false).unwrap_err();
-        assert!(e.contains(r#"ValueError('Unknown output name "z" from b')"#), "{e}");
+        assert!(e.contains(r#"ValueError('Unknown output name "z" from {\'expression\': \'b\'}')"#), "{e}");
         let (node, driver) = testing::run(&partition("b", None, Some("bad")), &[ROWS], false).unwrap();
         assert_eq!((node.outputs()[2].tag.as_str(), node.outputs()[2].role), ("bad", OutputRole::Error));
         assert_eq!((driver.rows(0).len(), driver.rows(2).len()), (1, 2));

@@ -2,7 +2,7 @@
 
 use crate::pipeline::PipelineOptions;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
-use purlin_api::{Error, ErrorKind, Result};
+use purlin_api::{Error, ErrorKind, Micros, Result};
 use serde_json::{Map, Value};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -64,6 +64,14 @@ Examples:
     /// Write the reference pages into a folder.
     #[command(hide = true)]
     Reference(ReferenceArgs),
+    /// Write made-up orders or purchases, for benchmarks and first steps.
+    #[command(after_help = "\
+Examples:
+  purlin generate orders --count 1000000 --bad 1% --out orders.jsonl
+  purlin generate orders --count 100000 --truth truth.json > orders.jsonl
+  purlin generate purchases --count 1000 --late 10s --seed 7
+The same options give the same data on every machine.")]
+    Generate(GenerateArgs),
     /// Print shell completions.
     #[command(after_help = "Example:\n  purlin completions bash > /etc/bash_completion.d/purlin")]
     Completions(CompletionsArgs),
@@ -189,6 +197,72 @@ pub struct ReferenceArgs {
     pub folder: PathBuf,
 }
 
+/// What `purlin generate` can write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Dataset {
+    /// JSON lines: order_id, customer_id, amount, status, country, event_time.
+    Orders,
+    /// CSV: Customer ID, Purchase Amount, Time Stamp.
+    Purchases,
+}
+
+impl From<Dataset> for crate::generate::Dataset {
+    fn from(d: Dataset) -> Self {
+        match d {
+            Dataset::Orders => crate::generate::Dataset::Orders,
+            Dataset::Purchases => crate::generate::Dataset::Purchases,
+        }
+    }
+}
+
+/// `purlin generate`.
+#[derive(Args, Debug)]
+pub struct GenerateArgs {
+    /// What to write.
+    #[arg(value_enum)]
+    pub dataset: Dataset,
+    /// How many lines.
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    pub count: u64,
+    /// How many of them are bad, as `1%` or `0.01`.
+    #[arg(long, value_name = "SHARE", default_value = "0%", value_parser = per_million)]
+    pub bad: u32,
+    /// How far event times lie before or after their place in the file, at most.
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
+    pub late: Micros,
+    /// Where the random numbers start.
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub seed: u64,
+    /// The file to write; standard output unless given.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Write here what a correct pipeline finds in the data, as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub truth: Option<PathBuf>,
+}
+
+/// A share as a whole number in a million.
+fn per_million(text: &str) -> std::result::Result<u32, String> {
+    let (number, whole) = match text.trim().strip_suffix('%') {
+        Some(number) => (number.trim_end(), 100.0),
+        None => (text.trim(), 1.0),
+    };
+    let share = number.parse::<f64>().map_or(f64::NAN, |n| n / whole);
+    if (0.0..=1.0).contains(&share) {
+        return Ok((share * 1e6).round() as u32);
+    }
+    Err("wants a share between `0%` and `100%`".to_owned())
+}
+
+/// A span of time that is not negative.
+fn duration(text: &str) -> std::result::Result<Micros, String> {
+    let duration = purlin_spec::types::Duration::parse(text)?;
+    if duration.micros() < 0 {
+        return Err("must not be negative".to_owned());
+    }
+    Ok(duration.micros())
+}
+
 /// `purlin completions`.
 #[derive(Args, Debug)]
 pub struct CompletionsArgs {
@@ -291,6 +365,18 @@ mod tests {
         let options = run.load.pipeline_options(&options).unwrap();
         assert_eq!(Value::Object(options.variables), serde_json::json!({"a": "b", "c": "d"}));
         assert!(options.beam_compat);
+    }
+
+    #[test]
+    fn shares_and_durations_are_checked() {
+        assert_eq!(per_million("1%"), Ok(10_000));
+        assert_eq!(per_million("0.5 %"), Ok(5000));
+        assert_eq!(per_million("1"), Ok(1_000_000));
+        for wrong in ["", "%", "101%", "-1%", "NaN", "much"] {
+            assert!(per_million(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(duration("1.5s"), Ok(1_500_000));
+        assert!(duration("-1s").is_err() && duration("soon").is_err());
     }
 
     #[test]

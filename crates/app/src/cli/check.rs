@@ -2,6 +2,7 @@
 
 use super::Exit;
 use super::args::FilesArgs;
+use super::options;
 use super::output::{Output, diagnostics_json};
 use crate::pipeline::Pipeline;
 use crate::report::error_json;
@@ -15,6 +16,7 @@ pub(crate) fn check(args: FilesArgs, options: Map<String, Value>, out: &mut Outp
             return Exit::Refused;
         }
     };
+    out.note(&options::stray_flags(&options, &args.load));
     let (mut exit, mut reports) = (Exit::Success, Vec::new());
     for file in &args.files {
         let mut pipeline = match Pipeline::open(file, &load) {
@@ -29,6 +31,7 @@ pub(crate) fn check(args: FilesArgs, options: Map<String, Value>, out: &mut Outp
             }
         };
         let good = pipeline.plan(&load).is_some();
+        options::warn(&mut pipeline);
         out.diagnostics(&pipeline);
         if !good {
             exit = Exit::Refused;

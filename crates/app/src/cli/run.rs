@@ -2,6 +2,7 @@
 
 use super::Exit;
 use super::args::{RunArgs, cores};
+use super::options;
 use super::output::Output;
 use crate::pipeline::Pipeline;
 use crate::report::count;
@@ -9,23 +10,10 @@ use crate::run::{self, RunOptions};
 use indicatif::{ProgressBar, ProgressStyle};
 use purlin_api::operator::LogLevel;
 use purlin_engine::NodeStats;
-use purlin_spec::Diagnostic;
 use serde_json::{Map, Value};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-
-/// Options of Beam that change nothing here, and so need no warning.
-const QUIET_OPTIONS: &[&str] = &[
-    "streaming",
-    "runner",
-    "temp_location",
-    "yaml_experimental_features",
-    "job_name",
-    "project",
-    "region",
-    "save_main_session",
-];
 
 pub(crate) fn run(args: RunArgs, options: Map<String, Value>, out: &mut Output) -> Exit {
     if args.tests {
@@ -41,8 +29,9 @@ pub(crate) fn run(args: RunArgs, options: Map<String, Value>, out: &mut Output) 
         }
     };
     let plan = pipeline.plan(&load);
-    warn_of_options(&mut pipeline);
+    options::warn(&mut pipeline);
     out.diagnostics(&pipeline);
+    out.note(&options::stray_flags(&options, &args.load));
     let Some(plan) = plan else { return out.refusal(&pipeline) };
     let run_options = RunOptions {
         batch_rows: args.batch_rows as usize,
@@ -79,23 +68,6 @@ fn print_log(label: &str, level: LogLevel, text: &str) {
     };
     // A log that nobody reads is no failure.
     let _gone = writeln!(std::io::stderr().lock(), "{level} {label}: {text}");
-}
-
-/// Warns of pipeline options that have no effect here.
-fn warn_of_options(pipeline: &mut Pipeline) {
-    let Some(options) = pipeline.spec.as_ref().and_then(|s| s.options.clone()) else { return };
-    for (name, entry) in options.as_map().into_iter().flatten() {
-        if !QUIET_OPTIONS.contains(&name.as_str()) {
-            pipeline.diagnostics.push(
-                Diagnostic::warning(
-                    "options/ignored",
-                    entry.key,
-                    format!("option `{name}` has no effect here"),
-                )
-                .label("it is an option of Beam's runners"),
-            );
-        }
-    }
 }
 
 /// A line that shows how many rows have been read and written, after the first second.

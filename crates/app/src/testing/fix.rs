@@ -7,8 +7,12 @@ use serde_json::Value;
 /// Rows as a YAML list in flow style, one row a line when they do not fit one line.
 pub(crate) fn elements(rows: &[Value]) -> String {
     let rows: Vec<String> = rows.iter().map(flow).collect();
-    format!("[{}]", rows.join(", "))
+    let line = format!("[{}]", rows.join(", "));
+    if rows.len() < 2 || line.len() <= LINE_MAX { line } else { format!("[\n{}]", rows.join(",\n")) }
 }
+
+/// Expectations longer than this are written over several lines.
+const LINE_MAX: usize = 80;
 
 /// A value as YAML in flow style. Text is quoted whenever a reader could take it for something else.
 pub(crate) fn flow(v: &Value) -> String {
@@ -59,9 +63,10 @@ pub(crate) fn apply(sources: &Sources, mut edits: Vec<Edit>) -> Option<String> {
         let (from, to) = (offset(source, edit.span.start)?, offset(source, edit.span.end)?);
         let old = source.get(from..to)?;
         let kept = old.len() - old.trim_end().len();
-        let block = source.get(..from)?.rsplit('\n').next()?.trim().is_empty();
-        // A list in block style starts on a line of its own, below its key: the new one goes there too.
-        let new = if block { edit.text.clone() } else { edit.text };
+        // Further lines stand deeper than the line that the value starts in, as YAML wants.
+        let before = source.get(..from)?.rsplit('\n').next()?;
+        let indent = before.len() - before.trim_start().len() + 4;
+        let new = edit.text.replace('\n', &format!("\n{}", " ".repeat(indent)));
         text.replace_range(from..to - kept, &new);
     }
     Some(text)
@@ -85,5 +90,22 @@ mod tests {
         let v =
             serde_json::json!({"a": "yes", "b": "x y", "c": 1.5e300, "d": [1, null, true], "e f": "plain"});
         assert_eq!(flow(&v), r#"{a: "yes", b: "x y", c: 1.5e+300, d: [1, null, true], "e f": plain}"#);
+    }
+
+    #[test]
+    fn long_expectations_take_a_line_a_row() {
+        let row = serde_json::json!({"row": {"customer": "a name that is rather long", "amount": 1}});
+        let text = "steps:\n  - expect: {T: []}\n";
+        let (node, d) = purlin_spec::yaml::parse_str(text);
+        assert!(!d.has_errors());
+        let node = node.unwrap();
+        let step = &node.get("steps").unwrap().as_list().unwrap()[0];
+        let span = step.get("expect").unwrap().get("T").unwrap().span;
+        let mut sources = Sources::default();
+        sources.add("text", text);
+        let fixed = apply(&sources, vec![Edit { span, text: elements(&[row.clone(), row]) }]).unwrap();
+        let line = "{row: {customer: \"a name that is rather long\", amount: 1}}";
+        assert_eq!(fixed, format!("steps:\n  - expect: {{T: [\n      {line},\n      {line}]}}\n"));
+        assert!(!purlin_spec::yaml::parse_str(&fixed).1.has_errors());
     }
 }

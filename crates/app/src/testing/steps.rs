@@ -3,7 +3,8 @@
 use purlin_api::EventTime;
 use purlin_spec::config::{FromNode, check_keys, wrong_kind};
 use purlin_spec::types::Duration;
-use purlin_spec::{Diagnostic, Diagnostics, Node, Span, Value};
+use purlin_spec::vocabulary::{TIMED_STEPS, TIMED_TEST};
+use purlin_spec::{Diagnostic, Diagnostics, Node, Span, Value, suggest};
 
 /// One entry of `x-purlin: tests:`.
 #[derive(Clone, Debug)]
@@ -61,8 +62,6 @@ pub(crate) struct ExpectedRow {
     pub(crate) pane: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
-const VERBS: &[&str] = &["give", "advance_watermark", "advance_clock", "idle", "end", "expect"];
-
 /// Reads `tests` of an `x-purlin` block.
 pub(crate) fn parse_tests(tests: &Node, d: &mut Diagnostics) -> Vec<TimedTest> {
     let Some(list) = tests.as_list() else {
@@ -73,7 +72,7 @@ pub(crate) fn parse_tests(tests: &Node, d: &mut Diagnostics) -> Vec<TimedTest> {
 }
 
 fn parse_test(node: &Node, d: &mut Diagnostics) -> Option<TimedTest> {
-    if !check_keys(node, "a timed test", &["name", "steps"], d) {
+    if !check_keys(node, "a timed test", TIMED_TEST, d) {
         return None;
     }
     let name = node.get("name").and_then(Node::scalar_text).unwrap_or_else(|| "unnamed".to_owned());
@@ -92,7 +91,7 @@ fn parse_step(node: &Node, d: &mut Diagnostics) -> Option<Step> {
     if let Some("end") = node.as_text() {
         return Some(Step { span: node.span, what: What::End });
     }
-    if !check_keys(node, "a step", VERBS, d) {
+    if !check_keys(node, "a step", TIMED_STEPS, d) {
         return None;
     }
     let map = node.as_map()?;
@@ -116,7 +115,7 @@ fn parse_step(node: &Node, d: &mut Diagnostics) -> Option<Step> {
             }
             _ => What::Watermark(vec![(None, instant(arg, d)?)]),
         },
-        "advance_clock" => What::Clock(Duration::from_node(arg, d)?.micros()),
+        "advance_clock" => What::Clock(forward(arg, d)?),
         "idle" => {
             let items = arg.as_list().map_or_else(|| vec![arg.clone()], <[Node]>::to_vec);
             What::Idle(items.iter().map(|n| name_of(n, d)).collect::<Option<_>>()?)
@@ -130,6 +129,19 @@ fn parse_step(node: &Node, d: &mut Diagnostics) -> Option<Step> {
         ),
     };
     Some(Step { span: node.span, what })
+}
+
+/// A duration that is not negative, in microseconds: the clock does not go back.
+fn forward(node: &Node, d: &mut Diagnostics) -> Option<i64> {
+    let by = Duration::from_node(node, d)?.micros();
+    if by < 0 {
+        d.push(
+            Diagnostic::error("timed/clock", node.span, "the clock goes forward only")
+                .help("write how far it goes on, such as `30s`"),
+        );
+        return None;
+    }
+    Some(by)
 }
 
 fn by_name<T>(
@@ -168,7 +180,41 @@ fn is_wrapped(node: &Node) -> bool {
             .is_some_and(|m| m.keys().all(|k| ["row", "at", "window", "pane"].contains(&k.as_str())))
 }
 
+/// Refuses `{rwo: {...}, at: 10s}`: it would silently be a row with the fields `rwo` and `at`.
+fn no_slip(node: &Node, d: &mut Diagnostics) -> Option<()> {
+    let map = node.as_map()?;
+    const KEYS: &[&str] = &["row", "at", "window", "pane"];
+    if node.get("row").is_some() && map.values().any(|e| e.node.as_map().is_some()) {
+        // `row` is there: it is one of the others that is misspelt.
+        let stray = map.iter().find(|(k, _)| !KEYS.contains(&k.as_str()) && !k.starts_with("__"));
+        if let (Some((key, entry)), Some(near)) =
+            (stray, stray.and_then(|(k, _)| suggest::nearest(k, KEYS.iter().copied())))
+        {
+            d.push(slip(key, entry.key, near));
+            return None;
+        }
+        return Some(());
+    }
+    let beside = map.keys().any(|k| ["at", "window", "pane"].contains(&k.as_str()));
+    let maps = map.iter().filter(|(_, e)| e.node.as_map().is_some());
+    let near = maps.into_iter().find(|(k, _)| suggest::nearest(k, ["row"]).is_some());
+    if let Some((key, entry)) = near.filter(|_| beside) {
+        d.push(slip(key, entry.key, "row"));
+        return None;
+    }
+    Some(())
+}
+
+fn slip(key: &str, span: Span, near: &str) -> Diagnostic {
+    Diagnostic::error("config/unknown-field", span, format!("a row with its time has no field `{key}`"))
+        .label("valid fields: row, at, window, pane")
+        .help(format!("did you mean `{near}`?"))
+}
+
 fn given_row(node: &Node, d: &mut Diagnostics) -> Option<GivenRow> {
+    if node.as_map().is_some() {
+        no_slip(node, d)?;
+    }
     if !is_wrapped(node) {
         return Some(GivenRow { at: EventTime::MIN, row: node.clone() });
     }
@@ -191,6 +237,9 @@ fn given_row(node: &Node, d: &mut Diagnostics) -> Option<GivenRow> {
 }
 
 fn expected_row(node: &Node, d: &mut Diagnostics) -> Option<ExpectedRow> {
+    if node.as_map().is_some() {
+        no_slip(node, d)?;
+    }
     if !is_wrapped(node) {
         return Some(ExpectedRow { row: row_json(node), at: None, window: None, pane: None });
     }
@@ -223,14 +272,33 @@ fn row_json(node: &Node) -> serde_json::Value {
     }
 }
 
+const TIMINGS: &[&str] = &["EARLY", "ON_TIME", "LATE", "UNKNOWN"];
+
+/// The timing of a pane, in capitals.
+fn timing(node: &Node, d: &mut Diagnostics) -> Option<String> {
+    let text = String::from_node(node, d)?.to_uppercase();
+    if !TIMINGS.contains(&text.as_str()) {
+        d.push(
+            Diagnostic::error("timed/timing", node.span, format!("a pane has no timing `{text}`"))
+                .label(format!("one of: {}", TIMINGS.join(", ")))
+                .maybe_help(suggest::did_you_mean(&text, TIMINGS.iter().copied())),
+        );
+        return None;
+    }
+    Some(text)
+}
+
 const PANE_KEYS: &[&str] = &["timing", "index", "nonspeculative_index", "is_first", "is_last"];
 
 fn pane(node: &Node, d: &mut Diagnostics) -> Option<serde_json::Map<String, serde_json::Value>> {
-    if let Some(timing) = node.as_text() {
-        return Some([("timing".to_owned(), timing.to_uppercase().into())].into_iter().collect());
+    if node.as_text().is_some() {
+        return Some([("timing".to_owned(), timing(node, d)?.into())].into_iter().collect());
     }
     if !check_keys(node, "a pane", PANE_KEYS, d) {
         return None;
+    }
+    if let Some(given) = node.get("timing") {
+        timing(given, d)?;
     }
     match node.to_json() {
         serde_json::Value::Object(map) => Some(map),
@@ -253,4 +321,40 @@ fn instant(node: &Node, d: &mut Diagnostics) -> Option<EventTime> {
             .help("write seconds since 1970 (`30`), a duration since then (`2m`), or `2024-03-05T10:00:00Z`"),
     );
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The problem of the one step of a test, as `message help`.
+    fn problem(step: &str) -> String {
+        let (node, _) = purlin_spec::yaml::parse_str(&format!("- {{name: t, steps: [{step}]}}"));
+        let mut d = Diagnostics::default();
+        parse_tests(&node.unwrap(), &mut d);
+        d.iter().map(|d| format!("{} {}", d.message, d.help.join(" "))).collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn slips_in_rows_and_panes_are_named() {
+        for (step, says) in [
+            ("{give: {A: [{rwo: {a: 1}, at: 1}]}}", "no field `rwo` did you mean `row`?"),
+            ("{expect: {A: [{row: {a: 1}, panes: LATE}]}}", "no field `panes` did you mean `pane`?"),
+            ("{expect: {A: [{row: {a: 1}, pane: ONTIME}]}}", "no timing `ONTIME` did you mean `ON_TIME`?"),
+            ("{expect: {A: [{row: {a: 1}, pane: {timing: LAET}}]}}", "did you mean `LATE`?"),
+            ("{advance_clock: -3}", "the clock goes forward only"),
+            ("{advance_clok: 3}", "did you mean `advance_clock`?"),
+        ] {
+            assert!(problem(step).contains(says), "{step}: {}", problem(step));
+        }
+    }
+
+    #[test]
+    fn rows_may_have_any_fields() {
+        for step in
+            ["{give: {A: [{at: 1, b: {c: 2}}]}}", "{give: {A: [{rows: {a: 1}}]}}", "{expect: {A: [5, x]}}"]
+        {
+            assert_eq!(problem(step), "");
+        }
+    }
 }

@@ -93,6 +93,8 @@ struct Script {
     /// All rows of each source in the order the test gives them, as one batch; and how many were given.
     rows: BTreeMap<String, (arrow_array::RecordBatch, usize)>,
     waiting: BTreeMap<String, Vec<Got>>,
+    /// How far the test has moved the watermark of each source.
+    marks: BTreeMap<NodeId, EventTime>,
     clock: EventTime,
     rows_max: usize,
     fix: bool,
@@ -128,6 +130,7 @@ impl Script {
             taps,
             rows,
             waiting: BTreeMap::new(),
+            marks: BTreeMap::new(),
             clock,
             rows_max,
             fix,
@@ -173,13 +176,21 @@ impl Script {
                         None => self.sources.values().copied().collect(),
                     };
                     if nodes.is_empty() {
-                        let n = name.as_ref().map_or("", |n| &n.text);
-                        return Err(purlin_api::Error::new(
-                            purlin_api::ErrorKind::Config,
-                            format!("`{n}` gives no rows in this test, so it has no watermark to move"),
-                        ));
+                        let who = name.as_ref().map_or("nothing".to_owned(), |n| format!("`{}`", n.text));
+                        return Err(refused(format!(
+                            "no watermark to move: {who} gives rows in this test; say who gives them, \
+                             if only `- give: {{NAME: []}}`"
+                        )));
                     }
                     for node in nodes {
+                        let mark = self.marks.entry(node).or_insert(EventTime::MIN);
+                        if *to < *mark {
+                            return Err(refused(format!(
+                                "the watermark is at {} already; it goes forward only",
+                                instant_json(*mark)
+                            )));
+                        }
+                        *mark = *to;
                         self.run.watermark(node, *to)?;
                     }
                 }
@@ -306,6 +317,10 @@ fn same(a: &Json, b: &Json) -> bool {
 fn pane_json(p: &Pane) -> Json {
     json!({"timing": p.timing.name(), "index": p.index, "nonspeculative_index": p.nonspeculative_index,
            "is_first": p.is_first, "is_last": p.is_last})
+}
+
+fn refused(message: String) -> purlin_api::Error {
+    purlin_api::Error::new(purlin_api::ErrorKind::Config, message)
 }
 
 /// Seconds if whole, else RFC 3339.

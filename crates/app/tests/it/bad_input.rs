@@ -159,3 +159,47 @@ fn a_failed_run_leaves_no_files() {
     }
     assert_eq!(s.names(), ["in.csv", "p.yaml"]);
 }
+
+#[test]
+fn one_slip_gives_one_message() {
+    let create = "    - {type: Create, config: {elements: [{a: 1}]}}\n";
+    for (slip, says) in [
+        (create.replace("config", "confg"), "did you mean `config`?"),
+        ("    - {type: Create, elements: [1]}\n".to_owned(), "move `elements` there"),
+        (
+            format!(
+                "{create}    - {{type: Filter, config: {{keep: a > 1, error_handling: {{outpt: x}}}}}}\n"
+            ),
+            "did you mean `output`?",
+        ),
+    ] {
+        refused(&chain(&slip), &["p.yaml: 1 problem;", says]);
+    }
+    refused("pipeline:\n  transfroms: []\n", &["p.yaml: 1 problem;", "did you mean `transforms`?"]);
+}
+
+#[test]
+fn what_does_nothing_is_said() {
+    let s = Scratch::new();
+    let late = "windowing: {type: fixed, size: 5s, late_output: late}";
+    s.write(
+        "p.yaml",
+        format!(
+            "pipeline:\n  type: chain\n  transforms:\n    - {{type: Create, config: {{elements: [{{a: 1}}]}}}}\n    \
+             - {{type: Combine, {late}, config: {{group_by: a, combine: {{n: {{value: a, fn: sum}}}}}}}}\n\
+             options: {{straming: true}}\n"
+        ),
+    );
+    for command in ["check", "run"] {
+        let ran = s.purlin(&[command, "p.yaml", "--lane=4"]);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        for says in [
+            "option `straming` has no effect here",
+            "did you mean `streaming`?",
+            "did you mean --lanes?",
+            "nothing reads the late rows `Combine.late`",
+        ] {
+            assert!(ran.err.contains(says), "{command}: `{says}` is missing in\n{}", ran.err);
+        }
+    }
+}

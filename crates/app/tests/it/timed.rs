@@ -107,3 +107,26 @@ fn mistakes_in_a_timed_test_are_diagnostics() {
         assert!(said.contains("p.yaml:") || said.contains("line"), "{to}: {said}");
     }
 }
+
+#[test]
+fn a_script_that_cannot_be_played_says_why() {
+    for (steps, says) in [
+        (
+            "- give: {S: []}\n        - advance_watermark: 10s\n        - advance_watermark: 5s",
+            "the watermark is at 10 already; it goes forward only",
+        ),
+        ("- advance_watermark: 10s", "nothing gives rows in this test"),
+        ("- give: {S: [{row: {a: 1}, pane: LATE}]}", "a given row has no window or pane"),
+    ] {
+        let s = Scratch::new();
+        s.write(
+            "p.yaml",
+            format!(
+                "pipeline:\n  transforms:\n    - {{type: Create, name: S, config: {{elements: [{{a: 1}}]}}}}\n\
+                 x-purlin:\n  tests:\n    - name: t\n      steps:\n        {steps}\n        - expect: {{S: []}}\n"
+            ),
+        );
+        let ran = s.purlin(&["test", "p.yaml"]);
+        assert!(ran.code != 0 && format!("{}{}", ran.out, ran.err).contains(says), "{says}: {ran:?}");
+    }
+}

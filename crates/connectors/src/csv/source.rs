@@ -316,7 +316,7 @@ fn arrow_type(t: CellType) -> DataType {
         CellType::Bool => DataType::Boolean,
         CellType::Int => DataType::Int64,
         CellType::Float => DataType::Float64,
-        CellType::Text => DataType::Utf8,
+        CellType::Text | CellType::TruthText => DataType::Utf8,
         CellType::Time => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
     }
 }

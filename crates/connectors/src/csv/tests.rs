@@ -121,7 +121,7 @@ fn bad_lines() {
     refused(
         text,
         "",
-        "{}/a.csv:4: Expected 3 fields in line 4, saw 4; or give the transform an `error_handling`",
+        "{}/a.csv:4: Expected 3 fields in line 4, saw 4; to go on without such lines, give the transform `error_handling",
     );
     let got = read(text, "error_handling: {output: bad}").unwrap();
     assert_eq!(got.rows, [r#"{"a":1,"b":2,"c":3.0}"#, r#"{"a":5,"b":6,"c":null}"#]);

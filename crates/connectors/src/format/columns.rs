@@ -288,7 +288,9 @@ impl Bytes {
         self.valid.truncate(len);
     }
 
-    fn push(&mut self, value: &[u8]) {
+    /// Appends a value; to text: UTF-8.
+    #[inline]
+    pub(crate) fn push(&mut self, value: &[u8]) {
         self.bytes.extend_from_slice(value);
         self.end();
         self.valid.append_non_null();

@@ -4,7 +4,10 @@ pub(crate) mod decode;
 pub(crate) mod encode;
 pub(crate) mod infer;
 
+mod shape;
 mod visit;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod shape_tests;

@@ -7,7 +7,9 @@ use crate::format::schema::from_json_schema;
 use crate::shared::bind;
 use crate::shared::read::{Format, ReadNode};
 use arrow_schema::SchemaRef;
-use purlin_api::{BindCx, Entry, FileInfo, InputShape, PlanNode, Transform};
+use bytes::Bytes;
+use purlin_api::transform::Probe;
+use purlin_api::{BindCx, Entry, FileInfo, InputShape, PlanNode, Result, Transform};
 use purlin_spec::vocabulary::{Inputs, TransformDef};
 use purlin_spec::{Config, Diagnostic, FromNode, Value};
 use std::sync::Arc;
@@ -69,10 +71,37 @@ impl Transform for ReadFromJson {
 }
 
 impl ReadFromJson {
+    /// A first file that was read whole, and the beginnings of those after it, whose objects may have more
+    /// fields; whether this is all of the last one.
+    fn with_next_files(
+        &self,
+        probe: &dyn Probe,
+        files: &[FileInfo],
+        head: &Bytes,
+        whole: bool,
+    ) -> Result<(Bytes, bool)> {
+        /// Enough for the rows that are sampled, together.
+        const BYTES_MAX: usize = 1 << 20;
+        let rest = files.iter().skip_while(|f| f.bytes == 0).skip(1).filter(|f| f.bytes > 0);
+        let (mut all, mut whole) = (head.to_vec(), whole);
+        for file in rest.take_while(|_| self.lines) {
+            let room = BYTES_MAX.saturating_sub(all.len());
+            if !whole || room == 0 {
+                break;
+            }
+            let next = probe.head(&file.path, room)?;
+            whole = next.len() < room;
+            all.push(b'\n');
+            all.extend_from_slice(&next);
+        }
+        Ok((all.into(), whole))
+    }
+
     fn sampled(&self, cx: &mut BindCx<'_>, files: &[FileInfo], json: &mut Json) -> Option<SchemaRef> {
         let rows_max = if cx.beam_compat { BEAM_SAMPLE_ROWS } else { SAMPLE_ROWS };
         let sample = bind::sampled(cx.probe, files, |head, whole| {
-            let sample = infer::sample(head, whole, json.framing(), rows_max, json.python_text)?;
+            let (head, whole) = &self.with_next_files(cx.probe, files, head, whole)?;
+            let sample = infer::sample(head, *whole, json.framing(), rows_max, json.python_text)?;
             let enough = !sample.wants_more;
             Ok((sample, enough))
         });

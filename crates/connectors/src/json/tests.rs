@@ -53,6 +53,14 @@ fn fields_are_found() {
 }
 
 #[test]
+fn fields_of_later_files_are_found() {
+    let files: [(&str, &[u8]); 3] =
+        [("a.json", b""), ("b.json", b"{\"a\": 1}"), ("c.json", b"{\"a\": 2.5, \"b\": \"x\"}\n")];
+    let read = Folder::new(&files).read(&source::entry(), "{path: '{}/*.json'}").unwrap();
+    assert_eq!(read.rows, [r#"{"a":1.0,"b":null}"#, r#"{"a":2.5,"b":"x"}"#]);
+}
+
+#[test]
 fn values_are_kept() {
     check(
         "{\"a\": 1, \"r\": {\"x\": [1, null]}, \"m\": 1.50}\n\n{\"r\": null, \"a\": 2, \"m\": {\"k\": [ 1 ]}}\n{\"a\": 1, \"a\": 9}",

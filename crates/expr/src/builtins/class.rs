@@ -225,6 +225,7 @@ pub(super) fn class_method(
             super::bytes::from_hex(text_argument(&digits, "fromhex() argument")?)
         }
         ("int", "from_bytes") => super::math::int_from_bytes(args),
+        ("str", "maketrans") => make_trans(args),
         _ if datetime::has_class_method(class, name) => datetime::class_method(machine, class, name, args),
         _ if args.positional.is_empty() => match class_attribute(class, name) {
             Some(_) => Err(type_error(format!("unbound method {class}.{name}() needs an argument"))),
@@ -243,6 +244,43 @@ pub(super) fn class_method(
     }
 }
 
+/// `str.maketrans`: a dictionary from code points, for `translate`.
+fn make_trans(args: Args) -> Res<Value> {
+    let [from, to, gone] = args.bind("maketrans", ["/", "/", "/"], 1)?;
+    let from = from.unwrap_or(Value::None);
+    let code = |c: char| Value::Int(i64::from(u32::from(c)));
+    let mut pairs = Vec::new();
+    let Some(to) = to else {
+        let Value::Dict(given) = &from else {
+            return Err(type_error("if you give only one argument to maketrans it must be a dict"));
+        };
+        for (key, value) in given.0.borrow().iter() {
+            let key = match key.value() {
+                Value::Str(s) => match (s.chars().next(), s.chars().nth(1)) {
+                    (Some(c), None) => code(c),
+                    _ => return Err(value_error("string keys in translate table must be of length 1")),
+                },
+                other => other.clone(),
+            };
+            pairs.push((Key::new(key)?, value.clone()));
+        }
+        return Ok(Value::dict(pairs.into_iter().collect()));
+    };
+    let (from, to) = (text_argument(&from, "maketrans() argument")?, text_argument(&to, "maketrans() argument")?);
+    if from.chars().count() != to.chars().count() {
+        return Err(value_error("the first two maketrans arguments must have equal length"));
+    }
+    for (a, b) in from.chars().zip(to.chars()) {
+        pairs.push((Key::new(code(a))?, code(b)));
+    }
+    if let Some(gone) = &gone {
+        for c in text_argument(gone, "maketrans() argument 3")?.chars() {
+            pairs.push((Key::new(code(c))?, Value::None));
+        }
+    }
+    Ok(Value::dict(pairs.into_iter().collect()))
+}
+
 pub(super) fn class_attribute(class: &'static str, name: &str) -> Option<Value> {
     match (class, name) {
         (_, "__name__" | "__qualname__") => Some(Value::str(class)),
@@ -258,7 +296,7 @@ pub(super) fn class_attribute(class: &'static str, name: &str) -> Option<Value> 
                     || datetime::has_class_method(class, name)
                     || matches!(
                         (class, name),
-                        ("dict", "fromkeys") | ("bytes", "fromhex") | ("int", "from_bytes")
+                        ("dict", "fromkeys") | ("bytes", "fromhex") | ("int", "from_bytes") | ("str", "maketrans")
                     );
                 known.then(|| {
                     Value::Method(Rc::new(crate::value::Method {

@@ -19,6 +19,8 @@ pub(super) const TABLE: &[BuiltinDef] = &[
     def("math.exp", |_, a| range(a, f64::exp)),
     def("math.fabs", |_, a| domain(a, f64::abs)),
     def("math.factorial", factorial),
+    def("math.comb", comb),
+    def("math.perm", perm),
     def("math.floor", |_, a| whole(a, "floor", f64::floor)),
     def("math.fmod", |_, a| two(a, "fmod", |x, y| x % y)),
     def("math.fsum", |m, a| {
@@ -176,6 +178,40 @@ fn factorial(machine: &mut Machine<'_>, args: Args) -> Res<Value> {
         product *= i;
     }
     Ok(Value::from_big(product))
+}
+
+/// How many ways there are to choose, in order or not.
+fn chosen(machine: &mut Machine<'_>, args: Args, name: &str, ordered: bool) -> Res<Value> {
+    let [n, k] = args.bind(name, ["/", "/"], if ordered { 1 } else { 2 })?;
+    let n = integer(&n.unwrap_or(Value::None))?;
+    let k = k.map_or_else(|| Ok(n.clone()), |k| integer(&k))?;
+    if n.is_negative() || k.is_negative() {
+        return Err(value_error(format!("{name}() arguments must be non-negative integers")));
+    }
+    let k = if ordered || &n - &k > k || k > n { k } else { &n - &k };
+    if k > n {
+        return Ok(Value::Int(0));
+    }
+    let Some(k) = k.to_u64().filter(|k| *k <= 20_000) else {
+        return Err(Raise::new("OverflowError", format!("{name}() argument should not exceed 20000 here")));
+    };
+    let mut product = BigInt::from(1);
+    for i in 0..k {
+        machine.step()?;
+        product *= &n - i;
+        if !ordered {
+            product /= i + 1;
+        }
+    }
+    Ok(Value::from_big(product))
+}
+
+fn comb(machine: &mut Machine<'_>, args: Args) -> Res<Value> {
+    chosen(machine, args, "comb", false)
+}
+
+fn perm(machine: &mut Machine<'_>, args: Args) -> Res<Value> {
+    chosen(machine, args, "perm", true)
 }
 
 fn is_close(_: &mut Machine<'_>, mut args: Args) -> Res<Value> {

@@ -48,6 +48,14 @@ pub(super) fn strftime(value: &Value, format: &str) -> Res<String> {
         }
         match chars.next() {
             None => out.push('%'),
+            // glibc's flag for numbers without padding.
+            Some('-') => match chars.next() {
+                None => out.push_str("%-"),
+                Some(directive) => match part(directive, date, time, zone) {
+                    Some(text) => out.push_str(unpadded(&text)),
+                    None => out.extend(['%', '-', directive]),
+                },
+            },
             Some(directive) => match part(directive, date, time, zone) {
                 Some(text) => out.push_str(&text),
                 None => out.extend(['%', directive]),
@@ -55,6 +63,16 @@ pub(super) fn strftime(value: &Value, format: &str) -> Res<String> {
         }
     }
     Ok(out)
+}
+
+/// A number without the zeros or spaces before it; other texts as they are.
+fn unpadded(text: &str) -> &str {
+    let number = !text.is_empty() && text.trim_start().bytes().all(|b| b.is_ascii_digit());
+    match text.trim_start_matches(['0', ' ']) {
+        _ if !number => text,
+        "" => "0",
+        rest => rest,
+    }
 }
 
 fn part(directive: char, date: civil::Date, time: civil::Time, zone: Option<&Zone>) -> Option<String> {

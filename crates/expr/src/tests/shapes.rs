@@ -112,7 +112,6 @@ fn generic_takes_fields_literals_and_one_comparison() {
         "3000000000",
         "-1.5",
         "\"a < b\"",
-        "'x'",
         "i <= 3",
         "my col == \"x\"",
         "i!=o",
@@ -123,6 +122,7 @@ fn generic_takes_fields_literals_and_one_comparison() {
     }
     assert!(generic("nosuch", &schema(), false).unwrap_err().contains("unknown field `nosuch`"));
     assert!(generic("i + 1", &schema(), false).unwrap_err().contains("language: python"));
+    assert!(generic("'x'", &schema(), false).unwrap_err().contains("'x'"));
     assert!(generic("i < nosuch", &schema(), false).unwrap_err().contains("nosuch"));
     assert!(generic("3000000000", &schema(), true).unwrap_err().contains("3000000000"));
     assert!(generic("99999999999999999999", &schema(), false).unwrap_err().contains("99999999999999999999"));
@@ -250,4 +250,54 @@ fn inferred_types_hold() {
         let found = run(Code::Callable(code), &row).join("; ");
         assert!(!found.contains("type inferred"), "{code}: {found}");
     }
+}
+
+/// What a Python expression or script gives for one row, as text.
+fn given(code: Code<'_>) -> String {
+    let rows = super::cases::batch(&json!([{"s": "apple", "n": 5}]));
+    let program = compile(Language::Python, code, &rows.schema(), None, &Options::default()).unwrap();
+    let out = program.eval(&rows, &RowContext::default());
+    assert!(out.errors.is_empty(), "{:?}", out.errors);
+    arrow_cast::display::array_value_to_string(&out.values, 0).unwrap()
+}
+
+#[test]
+fn conditions_may_be_objects() {
+    let rows = super::cases::batch(&json!([{"s": "apple"}, {"s": "bob"}]));
+    let code = Code::Callable("import re\ndef keep(row):\n  return re.match('a', row.s)");
+    let compiled = |condition: bool| {
+        let mut program =
+            compile(Language::Python, code, &rows.schema(), None, &Options::default()).unwrap();
+        if condition {
+            program.as_condition();
+        }
+        program.eval(&rows, &RowContext::default())
+    };
+    assert_eq!(compiled(false).errors.len(), 1);
+    let out = compiled(true);
+    assert!(out.errors.is_empty(), "{:?}", out.errors);
+    assert_eq!(truthy(&out.values).iter().map(Option::unwrap).collect::<Vec<bool>>(), [true, false]);
+}
+
+#[test]
+fn small_parts_of_the_library() {
+    assert_eq!(given(Code::Expression("s.translate(str.maketrans('pl', 'bL', 'e'))")), "abbL");
+    assert_eq!(given(Code::Expression("s.translate(str.maketrans({'a': 'A', 112: None}))")), "Ale");
+    let script = |body: &str| format!("import datetime, math\ndef f(row):\n  return {body}");
+    let date = script("datetime.datetime(2024, 3, 5, 0, 7).strftime('%-d.%-m.%y %-H:%M|%-j|%-b')");
+    assert_eq!(given(Code::Callable(&date)), "5.3.24 0:07|65|Mar");
+    let counts = script("str([math.comb(row.n, 2), math.comb(2, row.n), math.perm(row.n, 2), math.perm(4)])");
+    assert_eq!(given(Code::Callable(&counts)), "[10, 0, 20, 24]");
+}
+
+#[test]
+fn timestamps_print_six_digits() {
+    let field = Field::new("ts", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), false);
+    let values = arrow_array::TimestampMicrosecondArray::from(vec![1_500_000, -2_000_000]).with_timezone("UTC");
+    let rows = RecordBatch::try_new(Arc::new(Schema::new(vec![field])), vec![Arc::new(values)]).unwrap();
+    let program =
+        compile(Language::Python, Code::Expression("str(ts)"), &rows.schema(), None, &Options::default()).unwrap();
+    let out = program.eval(&rows, &RowContext::default()).values;
+    let texts = out.as_any().downcast_ref::<StringArray>().unwrap();
+    assert_eq!(texts.iter().flatten().collect::<Vec<_>>(), ["Timestamp(1.500000)", "Timestamp(-2)"]);
 }

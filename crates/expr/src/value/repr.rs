@@ -233,8 +233,7 @@ fn seconds(micros: i64) -> String {
     if abs.is_multiple_of(1_000_000) {
         return format!("{sign}{}", abs / 1_000_000);
     }
-    let text = format!("{sign}{}.{:06}", abs / 1_000_000, abs % 1_000_000);
-    text.trim_end_matches('0').to_owned()
+    format!("{sign}{}.{:06}", abs / 1_000_000, abs % 1_000_000)
 }
 
 /// `repr` of a text: single quotes unless only double ones avoid escaping.

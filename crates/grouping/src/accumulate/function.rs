@@ -1,11 +1,13 @@
 //! Which aggregate functions there are, for which types, and what they give.
 
 use super::count::CountAccumulator;
+use super::distinct::{ApproxDistinctAccumulator, SetAccumulator, hashes_type};
 use super::extreme::{KeyExtreme, PrimitiveExtreme, Side};
 use super::list::{Element, ListAccumulator, item_of};
 use super::nothing::NothingAccumulator;
+use super::quantiles::{QuantilesAccumulator, state_type};
 use super::sum::{FloatSumAccumulator, IntSumAccumulator, Moment, float_state, int_state};
-use super::top::TopAccumulator;
+use super::top::{Best, TopAccumulator};
 use super::truth::{Quantifier, TruthAccumulator};
 use super::{Accumulator, NullRule};
 use arrow_array::types::{Float64Type, Int64Type, TimestampMicrosecondType};
@@ -28,6 +30,19 @@ enum Kind {
     Group,
     Concat,
     Top(Side, usize),
+    Set,
+    Quantiles {
+        count: usize,
+        reverse: bool,
+    },
+    /// How many hashes are kept.
+    ApproxDistinct(usize),
+    Ranked {
+        name: &'static str,
+        side: Side,
+        n: usize,
+        best: Best,
+    },
 }
 
 /// An aggregate function for values of one type.
@@ -70,15 +85,12 @@ impl AggregateFn {
             Kind::Mean => DataType::Float64,
             Kind::Truth(_) => DataType::Boolean,
             Kind::Count => DataType::Int64,
-            Kind::Group | Kind::Top(..) => {
-                let item = nullable(input).with_name("item");
-                DataType::List(Arc::new(item))
-            }
+            _ => list_of(input),
         };
         let nulls = match kind {
             Kind::Sum | Kind::Mean | Kind::Extreme(_) => input.is_nullable() || null,
             Kind::Concat => null,
-            Kind::Truth(_) | Kind::Count | Kind::Group | Kind::Top(..) => false,
+            _ => false,
         };
         Ok(AggregateFn { kind, input: input.clone(), output, nulls, null_fails: false })
     }
@@ -86,17 +98,60 @@ impl AggregateFn {
     /// The `n` greatest (or least) values as a list, best first: Beam's `TopCombineFn`. `Err` is a message
     /// for the author.
     pub fn top(n: usize, least: bool, input: &Field) -> Result<Self, String> {
-        if is_any(input) || !encodes(input.data_type()) {
-            return Err(format!("`top` needs values of one type, not {}", type_name(input)));
+        ordered("top", input)?;
+        let side = if least { Side::Min } else { Side::Max };
+        Ok(Self::of(Kind::Top(side, n), input, list_of(input)))
+    }
+
+    /// The different values as a list, in their order, null among them: Beam's `ToSetCombineFn`.
+    pub fn set(input: &Field) -> Result<Self, String> {
+        if !encodes(input.data_type()) {
+            return Err(format!("`set` cannot compare values of type {}", type_name(input)));
         }
-        let item = nullable(input).with_name("item");
-        Ok(AggregateFn {
-            kind: Kind::Top(if least { Side::Min } else { Side::Max }, n),
-            input: input.clone(),
-            output: DataType::List(Arc::new(item)),
-            nulls: false,
-            null_fails: false,
-        })
+        Ok(Self::of(Kind::Set, input, list_of(input)))
+    }
+
+    /// `count` values that cut the group in parts of equal size, the least and the greatest among them:
+    /// Beam's `ApproximateQuantilesCombineFn`. Exact for the first few thousand values of a group; its
+    /// state is bounded. `Err` is a message for the author.
+    pub fn quantiles(count: usize, reverse: bool, input: &Field) -> Result<Self, String> {
+        ordered("quantiles", input)?;
+        Ok(Self::of(Kind::Quantiles { count, reverse }, input, list_of(input)))
+    }
+
+    /// About how many different values there are, nulls left out: exact up to `sample_size`, then with a
+    /// standard error of 1/√`sample_size`. Beam's `ApproximateUniqueCombineFn`.
+    pub fn approx_distinct(sample_size: usize, input: &Field) -> Result<Self, String> {
+        if !encodes(input.data_type()) {
+            return Err(format!("`approx_distinct` cannot compare values of type {}", type_name(input)));
+        }
+        Ok(Self::of(Kind::ApproxDistinct(sample_size), input, DataType::Int64))
+    }
+
+    /// The values whose ranks are the greatest (or least): the input is a row of a rank and a value. With
+    /// `n` they come as a list, best first; without, the best alone, null if there is none. Rows that are null
+    /// are skipped; equal ranks are ordered by value. `Err` is a message for the author.
+    pub fn ranked(name: &'static str, n: Option<usize>, least: bool, input: &Field) -> Result<Self, String> {
+        let DataType::Struct(fields) = input.data_type() else {
+            return Err(format!("`{name}` needs ranks and values, not {}", type_name(input)));
+        };
+        let [rank, value] = fields.as_ref() else {
+            return Err(format!("`{name}` needs a rank and a value, not {} columns", fields.len()));
+        };
+        ordered(name, rank)?;
+        if !encodes(value.data_type()) {
+            return Err(format!("`{name}` cannot keep values of type {}", type_name(value)));
+        }
+        let output = if n.is_some() { list_of(value) } else { nullable_type(value.data_type()) };
+        let best = if n.is_some() { Best::Ranked } else { Best::RankedOne };
+        let side = if least { Side::Min } else { Side::Max };
+        let mut function = Self::of(Kind::Ranked { name, side, n: n.unwrap_or(1), best }, input, output);
+        function.nulls = n.is_none();
+        Ok(function)
+    }
+
+    fn of(kind: Kind, input: &Field, output: DataType) -> Self {
+        AggregateFn { kind, input: input.clone(), output, nulls: false, null_fails: false }
     }
 
     /// Whether a null in `sum`, `mean`, `max`, `min`, `concat` and `top` fails the run, as in Beam, rather than
@@ -120,12 +175,24 @@ impl AggregateFn {
             Kind::Group => "group",
             Kind::Concat => "concat",
             Kind::Top(..) => "top",
+            Kind::Set => "set",
+            Kind::Quantiles { .. } => "quantiles",
+            Kind::ApproxDistinct(_) => "approx_distinct",
+            Kind::Ranked { name, .. } => name,
         }
     }
 
     /// The field of its result. It may be null where the input may: a group may hold nothing else.
     pub fn output_field(&self, name: &str) -> Field {
-        Field::new(name, self.output.clone(), self.nulls)
+        let field = Field::new(name, self.output.clone(), self.nulls);
+        match (&self.kind, self.input.data_type()) {
+            // The value may be of any type, which its metadata says.
+            (Kind::Ranked { best: Best::RankedOne, .. }, DataType::Struct(fields)) => {
+                let metadata = fields.get(1).map(|f| f.metadata().clone());
+                field.with_metadata(metadata.unwrap_or_default())
+            }
+            _ => field,
+        }
     }
 
     /// The fields of its state, for partial aggregation; named after `name`.
@@ -135,6 +202,9 @@ impl AggregateFn {
             Kind::Sum | Kind::Mean | Kind::Extreme(_) | Kind::Concat if null => Vec::new(),
             Kind::Sum | Kind::Mean if self.input.data_type() == &DataType::Float64 => float_state(),
             Kind::Sum | Kind::Mean => int_state(),
+            Kind::Ranked { .. } => vec![list_of(&self.input)],
+            Kind::Quantiles { .. } => vec![state_type(&nullable(&self.input))],
+            Kind::ApproxDistinct(_) => vec![hashes_type()],
             _ => vec![self.output.clone()],
         };
         let field = |(i, t)| Field::new(format!("{name}__state{i}"), t, true);
@@ -143,7 +213,7 @@ impl AggregateFn {
 
     /// True if the state of a group stays small whatever the number of its rows.
     pub fn shrinks(&self) -> bool {
-        !matches!(self.kind, Kind::Group | Kind::Concat)
+        !matches!(self.kind, Kind::Group | Kind::Concat | Kind::Set)
     }
 
     /// Fresh state without groups.
@@ -171,7 +241,19 @@ impl AggregateFn {
             Kind::Count => Box::new(CountAccumulator::new()),
             Kind::Group => self.list(Element::Item, nulls)?,
             Kind::Concat => self.list(Element::List, nulls)?,
-            Kind::Top(side, n) => Box::new(TopAccumulator::new(side, n, nulls, self.item()?)?),
+            Kind::Top(side, n) => Box::new(TopAccumulator::new(side, n, nulls, Best::Values, self.item()?)?),
+            Kind::Set => Box::new(SetAccumulator::new(self.item()?)?),
+            Kind::Quantiles { count, reverse } => {
+                Box::new(QuantilesAccumulator::new(count, reverse, nulls, self.item()?)?)
+            }
+            Kind::ApproxDistinct(k) => {
+                let input = nullable_type(self.input.data_type());
+                Box::new(ApproxDistinctAccumulator::new(k, nulls, &input)?)
+            }
+            Kind::Ranked { side, n, best, .. } => {
+                let item = Arc::new(nullable(&self.input).with_name("item"));
+                Box::new(TopAccumulator::new(side, n, nulls, best, item)?)
+            }
         })
     }
 
@@ -197,12 +279,25 @@ impl AggregateFn {
         }
         NullRule::Fail(match self.kind {
             Kind::Sum | Kind::Mean => "TypeError: unsupported operand type(s) for +: a number and 'NoneType'",
-            Kind::Extreme(Side::Max) | Kind::Top(..) => {
+            Kind::Extreme(Side::Max) | Kind::Top(..) | Kind::Quantiles { .. } => {
                 "TypeError: '>' not supported between a value and 'NoneType'"
             }
             Kind::Extreme(Side::Min) => "TypeError: '<' not supported between a value and 'NoneType'",
             Kind::Concat => "TypeError: 'NoneType' object is not iterable",
-            Kind::Truth(_) | Kind::Count | Kind::Group => return NullRule::Skip,
+            _ => return NullRule::Skip,
         })
     }
+}
+
+/// A list of values of this field.
+fn list_of(input: &Field) -> DataType {
+    DataType::List(Arc::new(nullable(input).with_name("item")))
+}
+
+/// Refuses values that have no order.
+fn ordered(name: &str, input: &Field) -> Result<(), String> {
+    if is_any(input) || !encodes(input.data_type()) {
+        return Err(format!("`{name}` needs values of one type, not {}", type_name(input)));
+    }
+    Ok(())
 }

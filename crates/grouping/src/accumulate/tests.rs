@@ -228,6 +228,50 @@ fn tops() {
     }
 }
 
+/// All values of one group, in batches of 1000.
+fn over(f: &AggregateFn, values: impl Iterator<Item = i64>) -> Box<dyn Accumulator> {
+    let mut a = f.accumulator().unwrap();
+    a.resize(1);
+    let values: Vec<i64> = values.collect();
+    for part in values.chunks(1000) {
+        a.update(&vec![0; part.len()], &(Arc::new(Int64Array::from(part.to_vec())) as ArrayRef)).unwrap();
+    }
+    a
+}
+
+/// Numbers from 0 to `n` in an order that looks random.
+fn shuffled(n: i64) -> impl Iterator<Item = i64> {
+    (0..n).map(move |i| i * 7919 % n)
+}
+
+#[test]
+fn quantiles_are_exact_for_few_and_near_for_many() {
+    let field = Field::new("v", DataType::Int64, true);
+    let f = AggregateFn::quantiles(5, false, &field).unwrap();
+    let of = |n: i64| {
+        let a = over(&f, shuffled(n));
+        let out = a.emit(&[0]).unwrap();
+        (out.as_list::<i32>().value(0).as_primitive::<Int64Type>().values().to_vec(), a.size_bytes())
+    };
+    assert_eq!(of(101).0, [0, 25, 50, 75, 100]);
+    assert_eq!(of(1).0, [0; 5]);
+    let (got, bytes) = of(200_000);
+    for (got, expected) in got.iter().zip([0, 50_000, 100_000, 150_000, 199_999]) {
+        assert!((got - expected).abs() <= 600, "{got} for {expected}");
+    }
+    assert!(bytes < 3 << 20, "{bytes}");
+}
+
+#[test]
+fn distinct_values_are_exact_for_few_and_near_for_many() {
+    let field = Field::new("v", DataType::Int64, true);
+    let f = AggregateFn::approx_distinct(1024, &field).unwrap();
+    let of = |n: i64| int(&over(&f, shuffled(n).chain(shuffled(n))).emit(&[0]).unwrap()).unwrap();
+    assert_eq!(of(1000), 1000);
+    assert!((of(50_000) - 50_000).abs() < 5_000, "{}", of(50_000));
+    assert!(over(&f, shuffled(50_000)).size_bytes() < 64 * 1024);
+}
+
 #[test]
 fn a_list_keeps_no_more_than_it_must() {
     let values: ArrayRef = Arc::new(Int64Array::from_iter_values(0..4096));
@@ -275,12 +319,49 @@ fn nulls_fail_the_run_if_told_to() {
     }
 }
 
+#[test]
+fn ranked_values_merge() {
+    let ranks: ArrayRef = Arc::new(Int64Array::from(vec![3, 1, 2, 2]));
+    let names: ArrayRef = Arc::new(StringArray::from(vec![Some("c"), None, Some("b"), Some("bb")]));
+    let fields = vec![Field::new("rank", DataType::Int64, true), Field::new("value", DataType::Utf8, true)];
+    let rows = arrow_array::StructArray::new(fields.into(), vec![ranks, names], None);
+    let field = Field::new("v", rows.data_type().clone(), true);
+    let rows: ArrayRef = Arc::new(rows);
+    let least = AggregateFn::ranked("first", None, true, &field).unwrap();
+    let best = AggregateFn::ranked("top", Some(3), false, &field).unwrap();
+    for f in [&least, &best] {
+        let (mut a, mut b) = (f.accumulator().unwrap(), f.accumulator().unwrap());
+        a.resize(3);
+        a.update(&[0, 0, 1, 1], &rows).unwrap();
+        let states = a.state(&[0, 1]).unwrap();
+        assert_eq!(states[0].data_type(), f.state_fields("x")[0].data_type());
+        b.resize(1);
+        b.merge_state(&[0, 0], &states).unwrap();
+        a.merge(0, 1);
+        let out = a.emit(&[0, 2]).unwrap();
+        assert_eq!(out.data_type(), f.output_field("x").data_type());
+        assert_eq!(&out.slice(0, 1), &b.emit(&[0]).unwrap());
+        if f == &least {
+            assert!(out.is_null(0) && out.is_null(1));
+        } else {
+            let list = out.as_list::<i32>().value(0);
+            assert_eq!(
+                list.as_string::<i32>().iter().collect::<Vec<_>>(),
+                [Some("c"), Some("bb"), Some("b")]
+            );
+        }
+    }
+}
+
 /// The functions that a column of a type takes.
 fn functions(values: &ArrayRef) -> Vec<AggregateFn> {
     let field = Field::new("v", values.data_type().clone(), true);
     let mut all: Vec<_> = NAMES.iter().filter_map(|name| AggregateFn::resolve(name, &field).ok()).collect();
     all.push(AggregateFn::top(2, false, &field).unwrap());
     all.push(AggregateFn::top(3, true, &field).unwrap());
+    all.push(AggregateFn::set(&field).unwrap());
+    all.push(AggregateFn::quantiles(4, false, &field).unwrap());
+    all.push(AggregateFn::approx_distinct(5, &field).unwrap());
     all
 }
 

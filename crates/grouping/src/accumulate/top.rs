@@ -1,14 +1,27 @@
-//! The greatest or least few values of a group, as a list, best first (Beam's `TopCombineFn`).
+//! The greatest or least few values of a group, as a list, best first (Beam's `TopCombineFn`); or the values
+//! with the greatest or least rank, where each comes as a row of rank and value.
 
+use super::distinct::list;
 use super::extreme::Side;
 use super::{Accumulator, NullRule, only, unplanned};
 use arrow_array::cast::AsArray;
-use arrow_array::{Array, ArrayRef, ListArray};
-use arrow_buffer::OffsetBuffer;
-use arrow_schema::FieldRef;
+use arrow_array::{Array, ArrayRef, UInt32Array};
+use arrow_schema::{DataType, FieldRef};
+use arrow_select::take::take;
 use purlin_api::key::KeyCodec;
 use purlin_api::{Error, Result};
 use std::sync::Arc;
+
+/// What comes, and what goes out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Best {
+    /// Values, as a list.
+    Values,
+    /// Rows of rank and value; the values go out as a list.
+    Ranked,
+    /// Rows of rank and value; the value of the best goes out, null if there is none.
+    RankedOne,
+}
 
 /// The key bytes of null.
 const NULL: &[u8] = &[0];
@@ -17,6 +30,7 @@ pub(super) struct TopAccumulator {
     side: Side,
     n: usize,
     nulls: NullRule,
+    best_of: Best,
     item: FieldRef,
     codec: KeyCodec,
     /// Canonical key bytes, best first, at most `n` a group.
@@ -25,9 +39,10 @@ pub(super) struct TopAccumulator {
 }
 
 impl TopAccumulator {
-    pub(super) fn new(side: Side, n: usize, nulls: NullRule, item: FieldRef) -> Result<Self> {
+    /// `item` is the field of what comes.
+    pub(super) fn new(side: Side, n: usize, nulls: NullRule, best_of: Best, item: FieldRef) -> Result<Self> {
         let codec = KeyCodec::new(std::slice::from_ref(item.data_type()))?;
-        Ok(TopAccumulator { side, n, nulls, item, codec, best: Vec::new(), bytes: 0 })
+        Ok(TopAccumulator { side, n, nulls, best_of, item, codec, best: Vec::new(), bytes: 0 })
     }
 
     fn add(&mut self, group: u32, value: &[u8]) {
@@ -60,6 +75,18 @@ impl TopAccumulator {
         Ok(())
     }
 
+    /// How many values these groups have.
+    fn lens<'a>(&'a self, groups: &'a [u32]) -> impl Iterator<Item = usize> + 'a {
+        groups.iter().filter_map(|g| self.best.get(*g as usize)).map(Vec::len)
+    }
+
+    /// What these groups have, one behind the other.
+    fn items(&self, groups: &[u32]) -> Result<ArrayRef> {
+        let lists = groups.iter().filter_map(|g| self.best.get(*g as usize));
+        let items = self.codec.decode(lists.flatten().map(Vec::as_slice))?.pop();
+        items.ok_or_else(|| Error::internal("a list of the best has no column"))
+    }
+
     fn take(&mut self, group: u32) -> Vec<Vec<u8>> {
         let taken = self.best.get_mut(group as usize).map(std::mem::take).unwrap_or_default();
         self.bytes -= taken.iter().map(Vec::capacity).sum::<usize>();
@@ -89,18 +116,26 @@ impl Accumulator for TopAccumulator {
     }
 
     fn emit(&self, groups: &[u32]) -> Result<ArrayRef> {
-        let lists = || groups.iter().filter_map(|g| self.best.get(*g as usize));
-        let values = self.codec.decode(lists().flatten().map(Vec::as_slice))?.pop();
-        let values = values.ok_or_else(|| Error::internal("a list of the best has no column"))?;
-        if values.len() > i32::MAX as usize {
-            return Err(Error::data("more than 2^31 values in the lists of one batch"));
+        let items = self.items(groups)?;
+        if self.best_of == Best::Values {
+            return list(&self.item, self.lens(groups), items);
         }
-        let offsets = OffsetBuffer::from_lengths(lists().map(Vec::len));
-        Ok(Arc::new(ListArray::try_new(self.item.clone(), offsets, values, None)?))
+        let rows = items.as_struct_opt().ok_or_else(|| unplanned(&items))?;
+        let (Some(values), DataType::Struct(fields)) = (rows.columns().get(1), items.data_type()) else {
+            return Err(unplanned(&items));
+        };
+        if self.best_of == Best::Ranked {
+            let item = fields.get(1).map(|f| Arc::new(f.as_ref().clone().with_name("item")));
+            return list(&item.ok_or_else(|| unplanned(&items))?, self.lens(groups), values.clone());
+        }
+        let mut next = 0..;
+        let at: UInt32Array =
+            self.lens(groups).map(|len| if len == 0 { None } else { next.next() }).collect();
+        Ok(take(values, &at, None)?)
     }
 
     fn state(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
-        Ok(vec![self.emit(groups)?])
+        Ok(vec![list(&self.item, self.lens(groups), self.items(groups)?)?])
     }
 
     fn merge_state(&mut self, groups: &[u32], states: &[ArrayRef]) -> Result<()> {

@@ -36,7 +36,7 @@ fn the_logical_text_says_what_each_transform_reads_does_and_gives() {
                        -> page: str, cents: int?, agent: str?  [fixed(30s), unbounded]
     ByPage[partial]    Combine      <- ByPage[windowing]
                        first step
-                       -> page: str, n: int?  [fixed(30s), unbounded]
+                       -> partial results
     ByPage             Combine      <- ByPage[partial]
                        second step
                        -> page: str, n: int?  [fixed(30s), unbounded]

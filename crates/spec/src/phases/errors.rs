@@ -33,6 +33,10 @@ pub(crate) fn declared(
         return None;
     }
     let Some(output) = entry.node.get("output") else {
+        let given = entry.node.as_map().into_iter().flatten().map(|(k, _)| k.as_str());
+        if crate::suggest::slipped("output", given, &["output", "threshold"]) {
+            return None; // reported when the config is decoded
+        }
         d.push(
             Diagnostic::error(
                 "error-handling/missing-output",

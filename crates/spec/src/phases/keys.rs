@@ -3,6 +3,9 @@
 /// Keys of the whole file that mean something; others are let through.
 pub(crate) const FILE: &[&str] = &["pipeline", "providers", "options", "tests", "x-purlin"];
 
+/// Keys of `x-purlin`.
+pub(crate) const X_PURLIN: &[&str] = &["tests"];
+
 /// Keys of `pipeline`.
 pub(crate) const PIPELINE: &[&str] =
     &["type", "windowing", "resource_hints", "transforms", "extra_transforms", "source", "sink"];

@@ -72,8 +72,8 @@ impl Known<'_> {
                     t.type_name.span,
                     format!("transform type `{name}` is not supported"),
                 )
-                .label("Beam has it, this engine does not")
-                .help("run this pipeline on Beam: `purlin submit`"),
+                .label("Beam has it, this engine does not yet")
+                .help("the file is standard: run it on Beam, `python -m apache_beam.yaml.main --yaml_pipeline_file=FILE`"),
             );
             return;
         }

@@ -120,7 +120,7 @@ impl Reader<'_> {
                 let whose = name.map_or_else(|| "this transform".to_owned(), |n| format!("`{}`", n.value));
                 let hint = node.as_map().and_then(|m| {
                     let keys = m.keys().map(String::as_str).filter(|k| !keys::CHAIN.contains(k));
-                    suggest::nearest("type", keys).map(|k| format!("did you mean `type` by `{k}`?"))
+                    suggest::nearest("type", keys).map(|k| format!("is `{k}` a slip of `type`?"))
                 });
                 d.push(
                     Diagnostic::error("type/missing", node.span, format!("Missing type of {whose}"))
@@ -140,7 +140,7 @@ impl Reader<'_> {
                 wrong_shape(n, &format!("`config` of `{}`", type_name.value), "a mapping", d);
                 t.broken = true;
             }
-            None => {}
+            None => t.config = self.meant_config(node, &type_name.value).unwrap_or(t.config),
         }
         if let Some(n) = node.get("output_schema") {
             if n.as_map().is_some() {
@@ -151,6 +151,20 @@ impl Reader<'_> {
             }
         }
         t
+    }
+
+    /// The config that a misspelt `config:`, or options beside `type:`, were meant to be. The slip itself is
+    /// reported already; with this, nothing is called missing that is there.
+    fn meant_config(&self, node: &Node, type_name: &str) -> Option<Node> {
+        let map = node.as_map()?;
+        let unknown = || map.iter().filter(|(k, _)| !keys::TRANSFORM.contains(&k.as_str()));
+        if let Some(near) = suggest::nearest("config", unknown().map(|(k, _)| k.as_str())) {
+            return node.get(near).filter(|n| n.as_map().is_some()).cloned();
+        }
+        let fields = (self.fields)(type_name)?;
+        let options: IndexMap<_, _> =
+            unknown().filter(|(k, _)| fields.contains(k)).map(|(k, e)| (k.clone(), e.clone())).collect();
+        (!options.is_empty()).then(|| Node::new(Value::Map(options), type_span(node)))
     }
 
     fn group(
@@ -164,7 +178,11 @@ impl Reader<'_> {
         let mut group = Group::new(kind);
         let has = |key: &str| node.get(key).is_some();
         let members_given = has("transforms") || (has("source") && has("sink"));
-        if !members_given {
+        let given = || node.as_map().into_iter().flatten().map(|(k, _)| k.as_str());
+        let slip = |key: &str| suggest::slipped(key, given(), keys::CHAIN);
+        if !members_given && (slip("transforms") || slip("source") || slip("sink")) {
+            group.incomplete = true; // the misspelt key is reported where keys are checked
+        } else if !members_given {
             d.push(
                 Diagnostic::error("shape/no-transforms", node.span, format!("{label} has no `transforms`"))
                     .label("it needs `transforms`, or both `source` and `sink`"),

@@ -50,7 +50,7 @@ impl Bodies<'_> {
                     )
                     .label("only providers of type `yaml` run here")
                     .related(definition.span, "defined here")
-                    .help("run this pipeline on Beam (`purlin submit`), or write the transform as a `yaml` provider"),
+                    .help("write the transform as a `yaml` provider, or run the file on Beam: `python -m apache_beam.yaml.main`"),
                 );
                 None
             }

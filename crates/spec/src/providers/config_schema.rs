@@ -15,6 +15,33 @@ pub(crate) fn check(config: &Node, schema: Option<&Node>, transform: &str, d: &m
     object(config, schema, true, &format!("provider transform `{transform}`"), 0, d)
 }
 
+const TYPES: [&str; 7] = ["null", "boolean", "integer", "number", "string", "array", "object"];
+
+/// Checks the types that a declared schema names; a misspelt one would accept nothing.
+pub(crate) fn declared(schema: &Node, depth: usize, d: &mut Diagnostics) -> bool {
+    if depth > DEPTH_MAX {
+        return true;
+    }
+    let mut good = true;
+    let named = schema.get("type").into_iter();
+    for node in named.flat_map(|n| n.as_list().unwrap_or(std::slice::from_ref(n))) {
+        let Some(word) = node.as_text().filter(|w| !TYPES.contains(w)) else { continue };
+        good = false;
+        d.push(
+            Diagnostic::error("schema/invalid", node.span, format!("a JSON schema has no type `{word}`"))
+                .label(format!("one of: {}", TYPES.join(", ")))
+                .maybe_help(suggest::did_you_mean(word, TYPES)),
+        );
+    }
+    for (_, entry) in schema.get("properties").and_then(Node::as_map).into_iter().flatten() {
+        good &= declared(&entry.node, depth + 1, d);
+    }
+    for inner in ["items", "additionalProperties"].iter().filter_map(|k| schema.get(k)) {
+        good &= declared(inner, depth + 1, d);
+    }
+    good
+}
+
 fn object(
     node: &Node,
     schema: Option<&Node>,

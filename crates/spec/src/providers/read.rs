@@ -204,6 +204,7 @@ fn yaml_transform(name: &str, node: &Node, d: &mut Diagnostics) -> DefinitionKin
         wrong_shape(n, "`config_schema`", "a JSON schema (a mapping)", d);
         good = false;
     }
+    good &= config_schema.as_ref().is_none_or(|n| super::config_schema::declared(n, 0, d));
     let requires_inputs = match node.get("requires_inputs").map(|n| (n, &n.value)) {
         None => !name.starts_with("Read"),
         Some((_, Value::Bool(b))) => *b,
@@ -232,7 +233,7 @@ fn yaml_transform(name: &str, node: &Node, d: &mut Diagnostics) -> DefinitionKin
                     format!("provider transform `{name}` has no `body`"),
                 )
                 .label("the body is the transform that stands for it")
-                .maybe_help(body_slip.map(|k| format!("did you mean `body` by `{k}`?"))),
+                .maybe_help(body_slip.map(|k| format!("is `{k}` a slip of `body`?"))),
             );
             return DefinitionKind::Broken;
         }

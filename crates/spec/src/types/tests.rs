@@ -129,11 +129,11 @@ fn error_handling() {
     // One slip, one message.
     assert_eq!(
         decode::<ErrorHandling>("{outptu: bad}").err().as_deref(),
-        Some("config/unknown-field: `ErrorHandling` has no field `outptu`")
+        Some("config/unknown-field: `error_handling` has no field `outptu`")
     );
     assert_eq!(
         decode::<ErrorHandling>("{}").err().as_deref(),
-        Some("config/missing-field: `ErrorHandling` needs the field `output`")
+        Some("config/missing-field: `error_handling` needs the field `output`")
     );
 }
 

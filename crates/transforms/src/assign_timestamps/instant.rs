@@ -1,5 +1,6 @@
 //! Instants from values of many types.
 
+use super::rfc3339::utc_micros;
 use crate::errors::Failure;
 use crate::expressions::Compiled;
 use crate::python::repr;
@@ -57,7 +58,7 @@ type Instant<'a> = Box<dyn Fn(usize) -> std::result::Result<i64, Refusal> + 'a>;
 
 fn instant<'a>(values: &'a ArrayRef, is_any: bool, beam_compat: bool) -> Result<Instant<'a>> {
     let missing = move |row: usize| values.is_null(row);
-    let null = || ("TypeError", "Cannot interpret None NoneType as a timestamp".to_owned());
+    let null = || ("TypeError", "Cannot interpret None <class 'NoneType'> as Timestamp.".to_owned());
     let guard = move |f: Box<dyn Fn(usize) -> std::result::Result<i64, Refusal> + 'a>| -> Instant<'a> {
         Box::new(move |row| if missing(row) { Err(null()) } else { f(row) })
     };
@@ -112,7 +113,10 @@ fn fraction(seconds: f64) -> std::result::Result<i64, Refusal> {
 
 fn text(text: &str, beam_compat: bool) -> std::result::Result<i64, Refusal> {
     if beam_compat {
-        return Err(("TypeError", format!("Cannot interpret {} {} as a timestamp", text, "<class 'str'>")));
+        return Err(("TypeError", format!("Cannot interpret {text} <class 'str'> as Timestamp.")));
+    }
+    if let Some(micros) = utc_micros(text) {
+        return Ok(micros);
     }
     text.trim().parse::<jiff::Timestamp>().map(|t| t.as_microsecond()).map_err(|_| {
         let way = "write RFC 3339 with an offset, such as 2024-01-02T03:04:05Z";

@@ -20,7 +20,7 @@ pub(crate) struct Aggregate {
 
 impl FromNode for Aggregate {
     fn kind() -> Kind {
-        Kind::AnyOf(vec![Kind::Word(&purlin_grouping::accumulate::NAMES), Kind::Map(Box::new(Kind::Any))])
+        Kind::AnyOf(vec![Kind::Word(&super::functions::NAMES), Kind::Map(Box::new(Kind::Any))])
     }
 
     fn from_node(node: &Node, d: &mut Diagnostics) -> Option<Self> {

@@ -1,8 +1,8 @@
 //! A bound `Combine`, and its two steps.
 
+use super::value::Value;
 use crate::common::{all_columns, need, read_columns};
 use crate::errors::{Errors, Policy};
-use crate::expressions::Compiled;
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use purlin_api::shape::physical;
@@ -19,7 +19,7 @@ use std::sync::Arc;
 pub(super) struct Computed {
     /// The row and the computed columns.
     pub(super) schema: SchemaRef,
-    pub(super) values: Arc<[Compiled]>,
+    pub(super) values: Arc<[Value]>,
 }
 
 impl Computed {
@@ -30,7 +30,7 @@ impl Computed {
         let mut failures = Vec::new();
         let mut columns = batch.rows.columns().to_vec();
         for value in self.values.iter() {
-            columns.push(value.eval(&batch.rows, cx.now, &mut failures)?);
+            columns.push(value.eval(&batch, cx.now, &mut failures)?);
         }
         // There is no error output: a failure ends the run here.
         errors.split(&batch, failures, cx)?;
@@ -46,7 +46,8 @@ impl Computed {
             let column = a.column.filter(|c| *c < row_columns);
             column.into_iter().for_each(|c| need(&mut columns, c));
         }
-        self.values.iter().flat_map(Compiled::columns).for_each(|c| need(&mut columns, c));
+        let values = self.values.iter().flat_map(|v| v.columns(row_columns));
+        values.for_each(|c| need(&mut columns, c));
         columns
     }
 }

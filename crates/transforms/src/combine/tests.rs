@@ -174,3 +174,80 @@ fn a_further_aggregation_fires_as_often() {
     let any = Trigger::AfterAny(vec![Trigger::AfterCount(1), Trigger::Default]);
     assert_eq!(continuation(&each), Trigger::Repeatedly(Box::new(any)));
 }
+
+/// One aggregate of `v` over rows with `k`, `v` and `time`.
+fn one(function: serde_json::Value, rows: &str) -> Result<Vec<String>, String> {
+    run(json!({"group_by": [], "combine": {"r": {"value": "v", "fn": function}}}), rows)
+}
+
+const ROWS: &str = r#"[{"k": "a", "v": 5, "time": 9}, {"k": "b", "v": 1, "time": 2}, {"k": null, "v": 9, "time": 4},
+    {"k": "c", "v": 5, "time": 7}, {"k": "d", "v": null, "time": 1}]"#;
+
+#[test]
+fn functions_with_a_config() {
+    let table = [
+        (json!({"type": "apache_beam.transforms.combiners.TopCombineFn", "config": {"n": 2}}), r#"[9,5]"#),
+        (json!({"type": "TopCombineFn", "config": {"n": 2, "reverse": true}}), r#"[1,5]"#),
+        (json!({"type": "top", "config": {"n": 3, "by": "k"}}), r#"[null,5,1]"#),
+        (json!("set"), r#"[null,1,5,9]"#),
+        (json!({"type": "beam.combiners.ToSetCombineFn"}), r#"[null,1,5,9]"#),
+        (json!({"type": "quantiles", "config": {"num_quantiles": 3}}), r#"[1,5,9]"#),
+        (json!({"type": "quantiles", "config": {"num_quantiles": 2, "reverse": true}}), r#"[9,1]"#),
+        (json!("ApproximateUniqueCombineFn"), "3"),
+        (json!({"type": "arg_max", "config": {"by": "time"}}), "5"),
+        (json!({"type": "arg_min", "config": {"by": "k"}}), "5"),
+        (json!({"type": "arg_min", "config": {"by": "time"}}), "null"),
+        (json!({"type": "apache_beam.transforms.combiners.MeanCombineFn"}), "5.0"),
+        (json!({"type": "apache_beam.transforms.combiners.CountCombineFn", "config": {}}), "5"),
+    ];
+    for (function, expected) in table {
+        let got = one(function.clone(), ROWS).unwrap();
+        assert_eq!(got, [format!(r#"{{"r":{expected}}}"#)], "{function}");
+    }
+}
+
+#[test]
+fn samples_do_not_depend_on_the_order() {
+    let rows: Vec<String> = (0..50).map(|i| format!(r#"{{"v": {i}}}"#)).collect();
+    let sample = |rows: Vec<String>| {
+        let function = json!({"type": "SampleCombineFn", "config": {"n": 5}});
+        one(function, &format!("[{}]", rows.join(","))).unwrap()
+    };
+    let forwards = sample(rows.clone());
+    assert_eq!(forwards, sample(rows.into_iter().rev().collect()));
+    assert_eq!(forwards[0].matches(',').count(), 4, "{forwards:?}");
+}
+
+#[test]
+fn first_and_last_go_by_event_time() {
+    let v = json!({"group_by": "k", "combine": {
+        "a": {"value": "v", "fn": "first"}, "z": {"value": "v", "fn": {"type": "LatestCombineFn"}}}});
+    let t: Combine = config(v).unwrap();
+    let rows = r#"[{"k": 1, "v": "x"}, {"k": 1, "v": "y"}, {"k": 1, "v": "w"}]"#;
+    let node = testing::bind(&t, &[testing::input(testing::shape_of(rows).unwrap())], false).unwrap();
+    let mut driver = Driver::new(node.as_ref()).unwrap();
+    let mut batch = testing::batch(rows).unwrap();
+    batch.times = purlin_api::Times::Each(vec![20, 30, 10].into());
+    driver.push(0, batch).unwrap();
+    driver.end().unwrap();
+    driver.check_schemas(node.as_ref()).unwrap();
+    assert_eq!(driver.rows(0), [r#"{"k":1,"a":"w","z":"y"}"#]);
+}
+
+#[test]
+fn configs_that_cannot_work_are_refused() {
+    let e = |function| one(function, ROWS).unwrap_err();
+    assert!(e(json!("top")).contains("`top` needs `n`"));
+    assert!(e(json!({"type": "top", "config": {"m": 1}})).contains("has no field `m`"));
+    assert!(e(json!({"type": "top", "config": {"n": -1}})).contains("must lie between 0"));
+    assert!(
+        e(json!({"type": "top", "config": {"n": 1, "compare": "lambda a, b: a < b"}}))
+            .contains("`by: FIELD`")
+    );
+    assert!(e(json!({"type": "arg_max"})).contains("`arg_max` needs `by`"));
+    assert!(e(json!({"type": "arg_max", "config": {"by": "nope"}})).contains("nope"));
+    assert!(e(json!({"type": "quantiles", "config": {"num_quantiles": 1}})).contains("between 2"));
+    assert!(e(json!({"type": "sum", "config": {"n": 1}})).contains("`sum` has no `config`"));
+    let e = e(json!({"type": "apache_beam.transforms.combiners.TopCombinFn", "config": {"n": 1}}));
+    assert!(e.contains("did you mean `TopCombineFn`?"), "{e}");
+}

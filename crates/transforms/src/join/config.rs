@@ -43,7 +43,8 @@ impl FromNode for Equalities {
             return all.into_iter().collect::<Option<_>>().map(|l| Equalities::Listed(l, node.span));
         }
         if node.scalar_text().is_none() {
-            let wanted = "`equalities` to be the name of a field, or a list of mappings from inputs to fields";
+            let wanted =
+                "`equalities` to be the name of a field, or a list of mappings from inputs to fields";
             wrong_kind(node, wanted, d);
             return None;
         }
@@ -54,9 +55,13 @@ impl FromNode for Equalities {
 fn equality(node: &Node, d: &mut Diagnostics) -> Option<Equality> {
     if node.as_map().is_none_or(|m| m.len() < 2) {
         d.push(
-            Diagnostic::error("join/equality", node.span, "an equality is a mapping containing at least 2 items")
-                .label(format!("this is {}", node.kind_name()))
-                .help("write inputs and their fields: `{left: id, right: id}`"),
+            Diagnostic::error(
+                "join/equality",
+                node.span,
+                "an equality is a mapping containing at least 2 items",
+            )
+            .label(format!("this is {}", node.kind_name()))
+            .help("write inputs and their fields: `{left: id, right: id}`"),
         );
         return None;
     }
@@ -90,9 +95,9 @@ impl FromNode for JoinType {
                 Some((false, list)) => Vec::from_node(list, d).map(JoinType::OuterOf),
                 _ => {
                     d.push(
-                        invalid(node).label("a mapping names the inputs to outer join, and nothing else").help(
-                            "write `{outer: [input1, input2]}`; all other inputs are inner joined",
-                        ),
+                        invalid(node)
+                            .label("a mapping names the inputs to outer join, and nothing else")
+                            .help("write `{outer: [input1, input2]}`; all other inputs are inner joined"),
                     );
                     None
                 }

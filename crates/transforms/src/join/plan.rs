@@ -58,7 +58,8 @@ pub(super) struct On {
     pub(super) left: Place,
     pub(super) right_column: usize,
     pub(super) key: DataType,
-    cast: bool,
+    /// See [`Pair::cast`].
+    pub(super) cast: bool,
 }
 
 /// One join: everything before it with one more input.
@@ -102,7 +103,11 @@ impl Joined {
         let mut starts: Vec<usize> = Vec::new();
         for step in &self.steps {
             let new = step.on.iter().filter(|o| o.left.input == self.first).map(|o| o.left.column);
-            new.for_each(|c| if !starts.contains(&c) { starts.push(c) });
+            new.for_each(|c| {
+                if !starts.contains(&c) {
+                    starts.push(c)
+                }
+            });
         }
         let ways: Vec<Vec<Place>> = starts.iter().filter_map(|c| self.way(*c)).collect();
         if ways.is_empty() {
@@ -217,11 +222,11 @@ fn connected(
     }
     let left_out: Vec<&str> =
         inputs.iter().zip(&reached).filter(|(_, r)| !**r).map(|(i, _)| i.tag.as_str()).collect();
-    let Some(first) = inputs.first().filter(|_| !left_out.is_empty()) else { return Some(()) };
+    let (Some(first), Some(lonely)) = (inputs.first(), left_out.first()) else { return Some(()) };
     cx.diagnostics.push(
         Diagnostic::error("join/unconnected", span, "the equalities do not connect all inputs")
             .label(format!("nothing ties {} to `{}`", suggest::listed(left_out.iter().copied()), first.tag))
-            .help(format!("add an equality such as `{{{}: FIELD, {}: FIELD}}`", first.tag, left_out.concat())),
+            .help(format!("add an equality such as `{{{}: FIELD, {lonely}: FIELD}}`", first.tag)),
     );
     None
 }
@@ -273,7 +278,7 @@ pub(super) fn kept(
         JoinType::Outer => same(true, true),
         JoinType::OuterOf(listed) => {
             let known: Vec<_> = listed.iter().map(|tag| known_input(tag, "type", inputs, cx)).collect();
-            if known.contains(&None) {
+            if known.iter().any(Option::is_none) {
                 return None;
             }
             let outer = |i: &InputShape| listed.iter().any(|l| l.value == i.tag);

@@ -100,6 +100,8 @@ pub(crate) enum CellType {
     Int,
     Float,
     Text,
+    /// Text `True` or `False`, as pandas makes of truth values beside nulls.
+    TruthText,
     /// RFC 3339; never found by sampling.
     Time,
 }
@@ -136,8 +138,10 @@ impl Seen {
     /// A column of nulls is a float; without any row it is text.
     pub(crate) fn cell_type(self) -> CellType {
         let Seen { null, bool, int, big, float, text } = self;
-        if text || (bool && (null || int || big || float)) || (big && !float) {
+        if text || (bool && (int || big || float)) || (big && !float) {
             CellType::Text
+        } else if bool && null {
+            CellType::TruthText
         } else if bool {
             CellType::Bool
         } else if float || null {
@@ -196,7 +200,7 @@ mod tests {
         assert_eq!(check(&["1", "", "2"], false), CellType::Float);
         assert_eq!(check(&["1", "2.5"], false), CellType::Float);
         assert_eq!(check(&["true", "False"], false), CellType::Bool);
-        assert_eq!(check(&["true", "NA"], false), CellType::Text);
+        assert_eq!(check(&["true", "NA"], false), CellType::TruthText);
         assert_eq!(check(&["true", "1"], false), CellType::Text);
         assert_eq!(check(&["007", "1"], false), CellType::Text);
         assert_eq!(check(&["007", "1"], true), CellType::Int);

@@ -227,6 +227,14 @@ fn push(column: &mut Column, text: &str, spec: &CsvColumn, csv: &Csv) -> Result<
             column.push_text(text);
             Some(())
         }
+        CellType::TruthText => {
+            column.push_text(match cell::boolean(text) {
+                Some(true) => "True",
+                Some(false) => "False",
+                None => text,
+            });
+            Some(())
+        }
         CellType::Int => cell::integer(text).filter(|_| !loses()).map(|i| column.push_int(i)),
         CellType::Float => cell::float(text).filter(|_| !loses()).map(|f| column.push_float(f)),
         CellType::Bool => cell::boolean(text).map(|b| column.push_bool(b)),
@@ -241,7 +249,7 @@ fn misfit(text: &str, spec: &CsvColumn, csv: &Csv, loses: bool) -> RowError {
         CellType::Bool => "bool",
         CellType::Int => "int",
         CellType::Float => "float",
-        CellType::Text => "str",
+        CellType::Text | CellType::TruthText => "str",
         CellType::Time => "timestamp",
     };
     let text = purlin_api::json::shortened(text.to_owned(), QUOTED_CHARS_MAX);

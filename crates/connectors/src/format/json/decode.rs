@@ -1,5 +1,6 @@
 //! JSON records into columns. The parser behind is serde_json; only `visit` knows that.
 
+use super::shape::Shape;
 use super::visit::{MARK, Path, Row, Rules};
 use crate::format::columns::{Column, FieldIndex};
 use crate::format::text::utf8;
@@ -30,14 +31,7 @@ impl Format for Json {
     }
 
     fn decoder(&self, schema: &SchemaRef, needed: &[bool]) -> Box<dyn Decoder> {
-        Box::new(JsonDecoder {
-            json: self.clone(),
-            index: FieldIndex::of(schema.fields()),
-            schema: schema.clone(),
-            needed: needed.to_vec(),
-            columns: Vec::new(),
-            rows: 0,
-        })
+        Box::new(JsonDecoder::new(self, schema, needed))
     }
 
     fn describe(&self) -> String {
@@ -45,16 +39,88 @@ impl Format for Json {
     }
 }
 
-struct JsonDecoder {
+/// Appends JSON objects to columns.
+pub(super) struct JsonDecoder {
     json: Json,
     index: FieldIndex,
     schema: SchemaRef,
     needed: Vec<bool>,
     columns: Vec<Column>,
     rows: usize,
+    learned: Learned,
+}
+
+/// What is known of how lines look.
+#[derive(Debug, Default)]
+struct Learned {
+    shape: Option<Shape>,
+    /// Good lines in a row that looked otherwise.
+    misses: u32,
+    /// How often a shape was looked for.
+    attempts: u32,
+}
+
+/// So many good lines of another shape make a new one worth learning,
+const MISSES_MAX: u32 = 16;
+/// and so many attempts show that lines have no shape in common.
+const ATTEMPTS_MAX: u32 = 64;
+
+impl Learned {
+    /// After a line that only the parser could read.
+    fn missed(&mut self, line: &[u8], schema: &SchemaRef, index: &FieldIndex, columns: &[Column]) {
+        self.misses += 1;
+        if self.attempts >= ATTEMPTS_MAX || (self.attempts > 0 && self.misses < MISSES_MAX) {
+            return;
+        }
+        self.attempts += 1;
+        self.misses = 0;
+        self.shape = Shape::learn(line, schema.fields(), index, columns);
+    }
 }
 
 impl JsonDecoder {
+    /// Without what is learned of lines: what the parser alone gives.
+    #[cfg(test)]
+    pub(super) fn plain(json: &Json, schema: &SchemaRef, needed: &[bool]) -> Self {
+        let learned = Learned { attempts: ATTEMPTS_MAX, ..Learned::default() };
+        JsonDecoder { learned, ..JsonDecoder::new(json, schema, needed) }
+    }
+
+    pub(super) fn new(json: &Json, schema: &SchemaRef, needed: &[bool]) -> Self {
+        JsonDecoder {
+            json: json.clone(),
+            index: FieldIndex::of(schema.fields()),
+            schema: schema.clone(),
+            needed: needed.to_vec(),
+            columns: Vec::new(),
+            rows: 0,
+            learned: Learned::default(),
+        }
+    }
+
+    /// True once a shape is known.
+    #[cfg(test)]
+    pub(super) fn has_shape(&self) -> bool {
+        self.learned.shape.is_some()
+    }
+
+    /// Reads a line that looks like those before. The caller counts the row.
+    pub(super) fn read_alike(&mut self, line: &[u8]) -> bool {
+        let Some(shape) = &self.learned.shape else { return false };
+        if shape.read(line, &mut self.columns) {
+            self.learned.misses = 0;
+            return true;
+        }
+        self.take_back();
+        false
+    }
+
+    /// Takes an unfinished row out of the columns.
+    fn take_back(&mut self) {
+        let rows = self.rows;
+        self.columns.iter_mut().for_each(|c| c.truncate(rows));
+    }
+
     fn begin_batch(&mut self) {
         let fields = self.schema.fields().iter().zip(&self.needed);
         self.columns =
@@ -84,18 +150,22 @@ impl Decoder for JsonDecoder {
 
     fn record(&mut self, record: &Record<'_>) -> Result<Fate, Stop> {
         let text = utf8(record.bytes)?;
-        if text.trim_ascii().is_empty() {
-            return Ok(Fate::Skipped);
-        }
         if self.rows == 0 && self.columns.is_empty() {
             self.begin_batch();
         }
+        if self.read_alike(record.bytes) {
+            self.rows += 1;
+            return Ok(Fate::Row);
+        }
+        if text.trim_ascii().is_empty() {
+            return Ok(Fate::Skipped);
+        }
         if let Err(e) = self.parse(text) {
-            let rows = self.rows;
-            self.columns.iter_mut().for_each(|c| c.truncate(rows));
+            self.take_back();
             return Err(problem(&e, record.line, &self.json).into());
         }
         self.rows += 1;
+        self.learned.missed(record.bytes, &self.schema, &self.index, &self.columns);
         Ok(Fate::Row)
     }
 

@@ -152,7 +152,7 @@ fn beam_takes_a_day_as_12_hours() {
 
 #[test]
 fn what_a_leaf_keeps() {
-    let text = "pipeline:\n  transforms:\n    - {type: Create, config: {elements: []}}\n    - type: MapToFields\n      input: Create\n      config: {fields: {a: b}, error_handling: {output: bad}, output_schema: {type: object}}\n    - {type: WriteToJson, input: MapToFields.bad, config: {path: x}}\noptions: {streaming: true}\nx-purlin: {a: 1}\ntests:\n  - {name: t, mock_outputs: [{name: Create, elements: [1]}], expected_inputs: [{name: WriteToJson, elements: []}], allowed_sources: [Create]}\n";
+    let text = "pipeline:\n  transforms:\n    - {type: Create, config: {elements: []}}\n    - type: MapToFields\n      input: Create\n      config: {fields: {a: b}, error_handling: {output: bad}, output_schema: {type: object}}\n    - {type: WriteToJson, input: MapToFields.bad, config: {path: x}}\noptions: {streaming: true}\nx-purlin: {tests: []}\ntests:\n  - {name: t, mock_outputs: [{name: Create, elements: [1]}], expected_inputs: [{name: WriteToJson, elements: []}], allowed_sources: [Create]}\n";
     let loaded = crate::fixture::load_with(text, &[], false);
     let spec = loaded.spec.expect("a good pipeline");
     let map = &spec.leaves[1];

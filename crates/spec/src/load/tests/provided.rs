@@ -144,7 +144,6 @@ fn the_config_is_checked() {
         r#"
         provider/config-type 5:29 `n` of provider transform `T` must be of type integer
         provider/config-unknown 5:32 provider transform `T` has no config field `m`
-          ? did you mean `n`?
         provider/config-value 5:41 `s` of provider transform `T` must be one of "a", "b"
         provider/config-value 5:48 an item of `l` of provider transform `T` must be at least 1
     "#,
@@ -221,7 +220,7 @@ fn provider_shape() {
         false,
         "
         provider/missing-key 8:34 provider transform `T` has no `body`
-          ? did you mean `body` by `bdy`?
+          ? is `bdy` a slip of `body`?
     ",
     );
     check_in(&with("  - {type: yaml, transforms: {T: {body: 5}}}\n"), &[], false, "
@@ -273,7 +272,7 @@ fn provider_shape() {
         false,
         "
         provider/unsupported 5:14 `T` comes from a provider of type `javaJar`, which is not supported
-          ? run this pipeline on Beam (`purlin submit`), or write the transform as a `yaml` provider
+          ? write the transform as a `yaml` provider, or run the file on Beam: `python -m apache_beam.yaml.main`
     ",
     );
 }
@@ -387,7 +386,6 @@ fn renaming() {
         false,
         "
         provider/config-unknown 5:26 provider transform `T` has no config field `n`
-          ? did you mean `m`?
     ",
     );
     check_in(
@@ -436,4 +434,11 @@ fn output_schema_goes_to_the_leaf_that_gives_the_output() {
           ? name one of them: `T.OUTPUT`
     ",
     );
+}
+
+#[test]
+fn a_schema_names_types_that_exist() {
+    let text = yaml("{type: Filter, config: {keep: x}}").replace("{type: integer", "{type: intger");
+    let got = super::brief(&text, &[], false);
+    assert!(got.contains("a JSON schema has no type `intger`\n  ? did you mean `integer`?"), "{got}");
 }

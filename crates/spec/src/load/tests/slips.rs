@@ -121,7 +121,7 @@ fn transform_shape() {
         "pipeline:\n  transforms:\n    - {typ: Create, config: {elements: []}}",
         "
         type/missing 3:7 Missing type of this transform
-          ? did you mean `type` by `typ`?
+          ? is `typ` a slip of `type`?
     ",
     );
     check(
@@ -230,7 +230,7 @@ fn types() {
         "pipeline:\n  transforms:\n    - {type: RunInference}",
         "
         type/unsupported 3:14 transform type `RunInference` is not supported
-          ? run this pipeline on Beam: `purlin submit`
+          ? the file is standard: run it on Beam, `python -m apache_beam.yaml.main --yaml_pipeline_file=FILE`
     ",
     );
     check(
@@ -568,6 +568,57 @@ fn tests_block() {
         &tests("7"),
         "
         shape/wrong-type 3:5 a test must be a mapping, not an integer
+    ",
+    );
+}
+
+#[test]
+fn a_misspelt_key_does_not_make_what_stands_under_it_missing() {
+    check(
+        "pipeline:\n  transfroms:\n    - {type: Create, config: {elements: []}}",
+        "
+        shape/unknown-key 2:3 `pipeline` has no key `transfroms`
+          ? did you mean `transforms`?
+    ",
+    );
+    check(
+        "pipeline:\n  transforms:\n    - {type: Create, config: {elements: [1]}}\n    - {type: MapToFields, input: Create, config: {fields: {a: b}, error_handling: {outpt: bad}}}",
+        "",
+    );
+    let config = |transform: &str| {
+        let text = format!("pipeline:\n  transforms:\n    - {transform}");
+        let partial = crate::fixture::load_with(&text, &[], false).partial.expect("a partial spec");
+        partial.leaves[0].config.to_json().to_string()
+    };
+    assert_eq!(config("{type: Create, confg: {elements: [1]}}"), r#"{"elements":[1]}"#);
+    assert_eq!(config("{type: Create, elements: [1]}"), r#"{"elements":[1]}"#);
+}
+
+#[test]
+fn x_purlin_has_no_keys_but_its_own() {
+    check(
+        "pipeline: {transforms: []}\nx-purlin: {tets: []}",
+        "
+        shape/unknown-key 2:12 `x-purlin` has no key `tets`
+          ? did you mean `tests`?
+    ",
+    );
+}
+
+#[test]
+fn text_that_is_no_yaml_at_all() {
+    check(
+        "pipeline: {transforms: [\"a\0b\"]}",
+        "
+        yaml/null-byte 1:27 a null byte stands in the file
+          ? remove it, or write `\\0` in double quotes
+    ",
+    );
+    check(
+        &format!("pipeline: {}", "[".repeat(5000)),
+        "
+        yaml/syntax 1:266 this is not YAML: lists or mappings are nested too deeply
+          ? no pipeline needs so many levels: is a bracket left open?
     ",
     );
 }

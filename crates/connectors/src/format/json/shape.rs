@@ -1,0 +1,225 @@
+//! The shape of lines, learned from one of them.
+//!
+//! Programs write their objects alike: the same keys in the same order, with the same bytes between the
+//! values. A [`Shape`] keeps those bytes. A line that has them all is read by comparing them and taking the
+//! values in between; any other line is left to the parser. So this reader must accept less than the
+//! parser and give the same for what it accepts; it never judges a line.
+
+use crate::format::columns::{Column, FieldIndex};
+use arrow_schema::Fields;
+use memchr::memchr2;
+
+/// Most digits of a number that is read here: they fit a float exactly, and so do their powers of ten, so
+/// that one division rounds correctly.
+const DIGITS_MAX: usize = 15;
+const POWERS_OF_TEN: [f64; DIGITS_MAX + 1] =
+    [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+
+/// What lines have in common.
+#[derive(Debug)]
+pub(super) struct Shape {
+    parts: Vec<Part>,
+    /// The bytes after the last value.
+    end: Vec<u8>,
+    /// Columns that such lines have no key for.
+    missing: Vec<usize>,
+}
+
+/// A value and what stands before it.
+#[derive(Debug)]
+struct Part {
+    /// From the end of the value before; with the opening quote of a text.
+    before: Vec<u8>,
+    is_text: bool,
+    /// `None`: nobody reads it.
+    column: Option<usize>,
+}
+
+/// What kind of value a column takes here.
+fn takes(column: &Column, is_text: bool) -> bool {
+    match column {
+        Column::Text(_) | Column::Binary(_) => is_text,
+        Column::Int(..) | Column::Float(..) => !is_text,
+        // Whatever stands there: it is passed over. A column of type null does judge its values.
+        Column::Null(t, _) => !t.is_null(),
+        _ => false,
+    }
+}
+
+impl Shape {
+    /// Learns from a line that the parser has accepted. `None`: the line has nested values, escapes,
+    /// repeated keys, truth values or nulls, or a column wants something else.
+    pub(super) fn learn(
+        line: &[u8],
+        fields: &Fields,
+        index: &FieldIndex,
+        columns: &[Column],
+    ) -> Option<Shape> {
+        if has_control(line) {
+            return None;
+        }
+        let mut keys: Vec<&str> = Vec::new();
+        let mut parts = Vec::new();
+        let (mut from, mut at) = (0, past(line, 0, b'{')?);
+        loop {
+            let (key, after_key) = text_at(line, past(line, at, b'"')?)?;
+            let key = std::str::from_utf8(key).ok()?;
+            if keys.contains(&key) {
+                return None;
+            }
+            let value = spaces(line, past(line, after_key, b':')?);
+            let is_text = line.get(value) == Some(&b'"');
+            let start = value + usize::from(is_text);
+            let end = if is_text { text_at(line, start)?.1 } else { number_at(line, start)?.end };
+            let column = index.find(fields, key, keys.len());
+            if !column.and_then(|c| columns.get(c)).is_none_or(|c| takes(c, is_text)) {
+                return None;
+            }
+            parts.push(Part { before: line.get(from..start)?.to_vec(), is_text, column });
+            keys.push(key);
+            from = end;
+            match past(line, end, b',') {
+                Some(next) => at = next,
+                None => break,
+            }
+        }
+        past(line, from, b'}')?;
+        let missing = (0..columns.len()).filter(|c| !parts.iter().any(|p| p.column == Some(*c))).collect();
+        Some(Shape { parts, end: line.get(from..)?.to_vec(), missing })
+    }
+
+    /// Appends the row of a line, which must be UTF-8. False if it has another shape: values may have been
+    /// appended to some columns then, which must be taken back.
+    #[inline]
+    pub(super) fn read(&self, line: &[u8], columns: &mut [Column]) -> bool {
+        !has_control(line) && self.values(line, columns).is_some()
+    }
+
+    fn values(&self, line: &[u8], columns: &mut [Column]) -> Option<()> {
+        let mut rest = line;
+        for part in &self.parts {
+            rest = rest.strip_prefix(part.before.as_slice())?;
+            let column = part.column.and_then(|c| columns.get_mut(c));
+            let used = if part.is_text {
+                let (text, used) = text_at(rest, 0)?;
+                match column {
+                    Some(Column::Text(bytes) | Column::Binary(bytes)) => bytes.push(text),
+                    Some(other) => other.push_null(),
+                    None => {}
+                }
+                used
+            } else {
+                let number = number_at(rest, 0)?;
+                match column {
+                    Some(c @ Column::Float(..)) => c.push_float(number.float()),
+                    Some(c @ Column::Int(..)) => c.push_int(number.int()?),
+                    Some(other) => other.push_null(),
+                    None => {}
+                }
+                number.end
+            };
+            rest = rest.get(used..)?;
+        }
+        if rest != self.end {
+            return None;
+        }
+        for missing in &self.missing {
+            columns.get_mut(*missing)?.push_null();
+        }
+        Some(())
+    }
+}
+
+/// Control characters: none may stand in a text, and only some between values. All bytes are looked at, so that the
+/// compiler can take many at once.
+#[inline]
+fn has_control(line: &[u8]) -> bool {
+    line.iter().fold(u8::MAX, |least, b| least.min(*b)) < 0x20
+}
+
+/// The first byte that is no space, from `at` on.
+fn spaces(line: &[u8], at: usize) -> usize {
+    let rest = line.get(at..).unwrap_or_default();
+    at + rest.iter().take_while(|b| **b == b' ').count()
+}
+
+/// Behind the byte `wanted`, if that is what comes after spaces.
+fn past(line: &[u8], at: usize, wanted: u8) -> Option<usize> {
+    let at = spaces(line, at);
+    (line.get(at) == Some(&wanted)).then_some(at + 1)
+}
+
+/// The text from `start` to the next quote, and where the line goes on behind that. Not with escapes.
+#[inline]
+fn text_at(line: &[u8], start: usize) -> Option<(&[u8], usize)> {
+    let rest = line.get(start..)?;
+    let end = memchr2(b'"', b'\\', rest)?;
+    (rest.get(end) == Some(&b'"')).then_some(())?;
+    Some((rest.get(..end)?, start + end + 1))
+}
+
+/// A number without exponent.
+#[derive(Clone, Copy, Debug)]
+struct Number {
+    negative: bool,
+    /// All its digits.
+    digits: u64,
+    decimals: usize,
+    has_point: bool,
+    end: usize,
+}
+
+impl Number {
+    #[inline]
+    fn float(self) -> f64 {
+        let size = self.digits as f64 / POWERS_OF_TEN.get(self.decimals).copied().unwrap_or(f64::NAN);
+        if self.negative { -size } else { size }
+    }
+
+    /// Whole floats are integers too, but that is left to the parser.
+    #[inline]
+    fn int(self) -> Option<i64> {
+        let size = (!self.has_point).then(|| i64::try_from(self.digits).ok())??;
+        Some(if self.negative { -size } else { size })
+    }
+}
+
+#[inline]
+fn number_at(line: &[u8], start: usize) -> Option<Number> {
+    let negative = line.get(start) == Some(&b'-');
+    let mut at = start + usize::from(negative);
+    let first = at;
+    let mut digits = 0u64;
+    let digit = |at: usize, digits: &mut u64| match line.get(at) {
+        Some(b @ b'0'..=b'9') => {
+            *digits = digits.wrapping_mul(10).wrapping_add(u64::from(b - b'0'));
+            true
+        }
+        _ => false,
+    };
+    while digit(at, &mut digits) {
+        at += 1;
+    }
+    let whole = at - first;
+    // No number begins with a zero and another digit, and minus zero is for the parser.
+    if whole == 0 || (whole > 1 && line.get(first) == Some(&b'0')) {
+        return None;
+    }
+    let has_point = line.get(at) == Some(&b'.');
+    let mut decimals = 0;
+    if has_point {
+        at += 1;
+        while digit(at, &mut digits) {
+            at += 1;
+            decimals += 1;
+        }
+        if decimals == 0 {
+            return None;
+        }
+    }
+    let exponent = matches!(line.get(at), Some(b'e' | b'E'));
+    if exponent || whole + decimals > DIGITS_MAX || (negative && digits == 0) {
+        return None;
+    }
+    Some(Number { negative, digits, decimals, has_point, end: at })
+}

@@ -1,0 +1,149 @@
+//! A bound `Join`.
+
+use super::fields::OutColumn;
+use super::operator::{JoinOperator, Layout, SideLayout};
+use super::plan::{Joined, Keep, On, Place, Step};
+use crate::common::{need, read_columns};
+use purlin_api::key::KeyCodec;
+use purlin_api::shape::physical;
+use purlin_api::{BuildCx, Distribution, Error, InputShape, Output, PlanNode, Result, Running, Shape};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+#[derive(Debug)]
+pub(super) struct JoinNode {
+    outputs: Vec<Output>,
+    inputs: Vec<InputShape>,
+    joined: Joined,
+    columns: Vec<OutColumn>,
+    keyed: Option<Vec<Distribution>>,
+}
+
+impl JoinNode {
+    pub(super) fn new(
+        outputs: Vec<Output>,
+        inputs: &[InputShape],
+        joined: Joined,
+        columns: Vec<OutColumn>,
+    ) -> Self {
+        JoinNode { outputs, inputs: inputs.to_vec(), keyed: joined.keyed(), joined, columns }
+    }
+
+    fn name(&self, place: Place) -> String {
+        let input = self.inputs.get(place.input);
+        let field = input.and_then(|i| i.shape.schema.fields().get(place.column));
+        format!("{}.{}", self.tag(place.input), field.map_or("", |f| f.name()))
+    }
+
+    fn tag(&self, input: usize) -> &str {
+        self.inputs.get(input).map_or("", |i| i.tag.as_str())
+    }
+
+    /// The columns of an input that the steps compare.
+    fn compared(&self, input: usize) -> BTreeSet<usize> {
+        let mut columns = BTreeSet::new();
+        for step in &self.joined.steps {
+            for on in &step.on {
+                columns.extend((step.input == input).then_some(on.right_column));
+                columns.extend((on.left.input == input).then_some(on.left.column));
+            }
+        }
+        columns
+    }
+
+    /// The same join over the columns that are kept in memory: those compared or given.
+    fn layout(&self) -> Result<Layout> {
+        let missing = || Error::internal("a join of columns that do not exist");
+        let kept: Vec<Vec<usize>> = (0..self.inputs.len())
+            .map(|input| {
+                let mut columns = self.compared(input);
+                columns.extend(self.columns.iter().filter(|c| c.input == input).map(|c| c.column));
+                columns.into_iter().collect()
+            })
+            .collect();
+        let at = |place: Place| -> Result<Place> {
+            let column = kept.get(place.input).and_then(|k| k.binary_search(&place.column).ok());
+            Ok(Place { column: column.ok_or_else(missing)?, ..place })
+        };
+        let mut steps = Vec::new();
+        for step in &self.joined.steps {
+            let on = step.on.iter().map(|on| {
+                let right = at(Place { input: step.input, column: on.right_column })?;
+                Ok(On { left: at(on.left)?, right_column: right.column, ..on.clone() })
+            });
+            let on: Vec<On> = on.collect::<Result<_>>()?;
+            let types: Vec<_> = on.iter().map(|o| o.key.clone()).collect();
+            steps.push((Step { on, ..step.clone() }, KeyCodec::new(&types)?));
+        }
+        let columns = self.columns.iter().map(|c| at(Place { input: c.input, column: c.column }));
+        let columns = columns.collect::<Result<_>>()?;
+        let sides = self.inputs.iter().zip(kept).map(|(input, kept)| {
+            let whole = physical(&input.shape.schema);
+            Ok(SideLayout { schema: Arc::new(whole.project(&kept)?), kept })
+        });
+        let output = self.outputs.first().ok_or_else(missing)?;
+        Ok(Layout {
+            sides: sides.collect::<Result<_>>()?,
+            first: self.joined.first,
+            steps,
+            columns,
+            schema: physical(&output.shape.schema),
+        })
+    }
+}
+
+fn word(keep: Keep) -> &'static str {
+    match (keep.left, keep.right) {
+        (false, false) => "inner",
+        (true, false) => "left",
+        (false, true) => "right",
+        (true, true) => "full",
+    }
+}
+
+impl PlanNode for JoinNode {
+    fn outputs(&self) -> &[Output] {
+        &self.outputs
+    }
+
+    fn explain(&self) -> String {
+        let mut text = self.tag(self.joined.first).to_owned();
+        for step in &self.joined.steps {
+            let on: Vec<String> = step
+                .on
+                .iter()
+                .map(|o| {
+                    let right = Place { input: step.input, column: o.right_column };
+                    format!("{} = {}", self.name(o.left), self.name(right))
+                })
+                .collect();
+            text.push_str(&format!(
+                " {} join {} on {}",
+                word(step.keep),
+                self.tag(step.input),
+                on.join(" and ")
+            ));
+        }
+        text
+    }
+
+    fn distribution(&self, port: usize) -> Distribution {
+        self.keyed.as_ref().and_then(|k| k.get(port)).cloned().unwrap_or(Distribution::Single)
+    }
+
+    fn columns_needed(&self, outputs: &[Vec<bool>], inputs: &[Shape]) -> Vec<Vec<bool>> {
+        let read = read_columns(outputs, 0, self.columns.len());
+        let of = |(input, shape): (usize, &Shape)| {
+            let mut columns = vec![false; shape.schema.fields().len()];
+            self.compared(input).into_iter().for_each(|c| need(&mut columns, c));
+            let given = self.columns.iter().zip(&read).filter(|(c, read)| **read && c.input == input);
+            given.for_each(|(c, _)| need(&mut columns, c.column));
+            columns
+        };
+        inputs.iter().enumerate().map(of).collect()
+    }
+
+    fn build(&self, _: &BuildCx) -> Result<Running> {
+        Ok(Running::Operator(Box::new(JoinOperator::new(self.layout()?))))
+    }
+}
