@@ -25,13 +25,6 @@ pub(crate) fn entry() -> Entry {
 impl Transform for ReadFromAvro {
     fn bind(&self, _: &[InputShape], cx: &mut BindCx<'_>) -> Option<Arc<dyn PlanNode>> {
         let files = bind::files(cx, &self.path);
-        tables::bind(
-            Arc::new(Avro),
-            cx,
-            files,
-            None,
-            self.error_handling.as_ref(),
-            &self.path,
-        )
+        tables::bind(Arc::new(Avro), cx, files, None, self.error_handling.as_ref(), &self.path)
     }
 }

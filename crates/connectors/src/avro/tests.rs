@@ -92,7 +92,11 @@ fn values_that_do_not_fit_the_schema_fail_the_run() {
 fn what_cannot_be_written_is_said_before_the_run() {
     let folder = Folder::new(&[]);
     for (rows, config, want) in [
-        (r#"[{"a": 1}]"#, ", codec: lz5", "config/unknown-word: cannot write Avro files with the codec `lz5`"),
+        (
+            r#"[{"a": 1}]"#,
+            ", codec: lz5",
+            "config/unknown-word: cannot write Avro files with the codec `lz5`",
+        ),
         (r#"[{"my col": 1}]"#, "", "Avro takes no field called `my col`"),
         (r#"[{"a": {"1x": 1}}]"#, "", "Avro takes no field called `1x`"),
         (r#"[{}]"#, "", "schema/not-writable"),

@@ -21,6 +21,8 @@ const HEAD_BYTES: [usize; 3] = [64 << 10, 1 << 20, 32 << 20];
 /// Rows and bytes that become one block of a file.
 const BLOCK_ROWS: usize = 8192;
 const BLOCK_BYTES: usize = 1 << 20;
+/// Most rows that a block may claim: more is damage.
+const BLOCK_ROWS_MAX: u64 = 1 << 31;
 
 /// Reads Avro files.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +58,7 @@ impl TableFormat for Avro {
     }
 
     fn open(&self, path: &str, _: &dyn Fn(&str) -> bool, budget: Budget) -> Result<Box<dyn TableReader>> {
+        check_blocks(path, &mut BufReader::new(compression::open(path)?.0))?;
         let (reader, _) = compression::open(path)?;
         let mut reader = BufReader::new(reader);
         let head = std::io::BufRead::fill_buf(&mut reader).map_err(|e| Error::io("read", path, e))?;
@@ -67,6 +70,61 @@ impl TableFormat for Avro {
 
     fn name(&self) -> &'static str {
         "Avro"
+    }
+}
+
+/// Walks over the blocks of a file: the decoder takes a file that was cut off for one that ended.
+fn check_blocks(path: &str, input: &mut impl std::io::BufRead) -> Result<()> {
+    let cut = |_: std::io::Error| damaged(path, "the file was cut off");
+    let mut magic = [0; 4];
+    let magic_len = input.take(4).read(&mut magic).map_err(cut)?;
+    check_begin(path, magic.get(..magic_len).unwrap_or_default())?;
+    loop {
+        let count = read_long(input).map_err(cut)?;
+        if count == 0 {
+            break;
+        }
+        if count < 0 {
+            read_long(input).map_err(cut)?;
+        }
+        for _ in 0..count.unsigned_abs().saturating_mul(2) {
+            let len = read_long(input).map_err(cut)?;
+            pass_over(input, len).map_err(cut)?;
+        }
+    }
+    let (mut sync, mut mark) = ([0; 16], [0; 16]);
+    input.read_exact(&mut sync).map_err(cut)?;
+    while !input.fill_buf().map_err(cut)?.is_empty() {
+        let rows = read_long(input).map_err(cut)?;
+        let bytes = read_long(input).map_err(cut)?;
+        pass_over(input, bytes).map_err(cut)?;
+        input.read_exact(&mut mark).map_err(cut)?;
+        if mark != sync || rows < 0 || rows.unsigned_abs() > BLOCK_ROWS_MAX {
+            return Err(damaged(path, "a block does not end where it says"));
+        }
+    }
+    Ok(())
+}
+
+fn read_long(input: &mut impl Read) -> std::io::Result<i64> {
+    let mut value = 0u64;
+    for shift in (0..64).step_by(7) {
+        let mut byte = [0];
+        input.read_exact(&mut byte)?;
+        let [byte] = byte;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Ok((value >> 1) as i64 ^ -((value & 1) as i64));
+        }
+    }
+    Err(std::io::ErrorKind::InvalidData.into())
+}
+
+fn pass_over(input: &mut impl Read, bytes: i64) -> std::io::Result<()> {
+    let bytes = u64::try_from(bytes).map_err(|_| std::io::Error::from(std::io::ErrorKind::InvalidData))?;
+    match std::io::copy(&mut input.take(bytes), &mut std::io::sink())? {
+        n if n == bytes => Ok(()),
+        _ => Err(std::io::ErrorKind::UnexpectedEof.into()),
     }
 }
 
@@ -180,7 +238,8 @@ impl AvroOut {
             if let Some(f) = schema.fields().iter().find(|f| d.fields.find(f.name()).is_none()) {
                 return Err(format!("the `schema` has no field `{}`, which the rows have", f.name()));
             }
-            let lacks = |f: &&std::sync::Arc<Field>| !f.is_nullable() && schema.column_with_name(f.name()).is_none();
+            let lacks =
+                |f: &&std::sync::Arc<Field>| !f.is_nullable() && schema.column_with_name(f.name()).is_none();
             if let Some(f) = d.fields.iter().find(lacks) {
                 return Err(format!("the rows have no field `{}`, which the `schema` needs", f.name()));
             }
@@ -208,25 +267,18 @@ impl AvroOut {
     fn fit(&self, rows: &RecordBatch) -> Result<RecordBatch> {
         let Some(d) = &self.declared else { return Ok(rows.clone()) };
         let options = CastOptions { safe: false, ..CastOptions::default() };
-        let columns: Result<Vec<ArrayRef>> = d.fields.iter().map(|f| match rows.column_by_name(f.name()) {
-            Some(column) => cast_with_options(column, f.data_type(), &options).map_err(|e| {
-                Error::data(format!("`{}` does not fit the `schema`: {e}", f.name()))
-            }),
-            None if rows.num_rows() == 0 => Ok(new_empty_array(f.data_type())),
-            None => Ok(arrow_array::new_null_array(f.data_type(), rows.num_rows())),
-        }).collect();
+        let columns: Result<Vec<ArrayRef>> = d
+            .fields
+            .iter()
+            .map(|f| match rows.column_by_name(f.name()) {
+                Some(column) => cast_with_options(column, f.data_type(), &options)
+                    .map_err(|e| Error::data(format!("`{}` does not fit the `schema`: {e}", f.name()))),
+                None if rows.num_rows() == 0 => Ok(new_empty_array(f.data_type())),
+                None => Ok(arrow_array::new_null_array(f.data_type(), rows.num_rows())),
+            })
+            .collect();
         RecordBatch::try_new(Schema::new(d.fields.clone()).into(), columns?)
             .map_err(|e| Error::data(format!("rows do not fit the `schema`: {e}")))
-    }
-}
-
-trait FindField {
-    fn find(&self, name: &str) -> Option<&Field>;
-}
-
-impl FindField for Fields {
-    fn find(&self, name: &str) -> Option<&Field> {
-        self.iter().find(|f| f.name() == name).map(AsRef::as_ref)
     }
 }
 

@@ -26,7 +26,9 @@ pub(crate) struct Parquet;
 
 fn damaged(path: &str, e: &ParquetError) -> Error {
     let text = match e {
-        ParquetError::General(text) | ParquetError::EOF(text) | ParquetError::ArrowError(text) => text.clone(),
+        ParquetError::General(text) | ParquetError::EOF(text) | ParquetError::ArrowError(text) => {
+            text.clone()
+        }
         other => other.to_string(),
     };
     Error::data(format!("cannot read `{path}` as Parquet: {text}"))
@@ -56,7 +58,12 @@ impl TableFormat for Parquet {
         }
     }
 
-    fn open(&self, path: &str, wanted: &dyn Fn(&str) -> bool, budget: Budget) -> Result<Box<dyn TableReader>> {
+    fn open(
+        &self,
+        path: &str,
+        wanted: &dyn Fn(&str) -> bool,
+        budget: Budget,
+    ) -> Result<Box<dyn TableReader>> {
         let file = File::open(path).map_err(|e| Error::io("open", path, e))?;
         let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| damaged(path, &e))?;
         let schema = builder.schema().clone();

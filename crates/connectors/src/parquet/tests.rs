@@ -2,7 +2,9 @@
 
 use super::{sink, source};
 use crate::shared::testing::{Folder, now, sink as start};
-use crate::shared::testing_tables::{batch, check_damage, check_roundtrip, file_of, read_beside, seeds, shape};
+use crate::shared::testing_tables::{
+    batch, check_damage, check_roundtrip, file_of, read_beside, seeds, shape,
+};
 use arrow_array::{
     ArrayRef, DictionaryArray, Float32Array, Int32Array, LargeStringArray, RecordBatch,
     TimestampNanosecondArray, UInt64Array, types::Int32Type,
@@ -137,7 +139,10 @@ fn a_reader_goes_on_where_it_stopped() {
     let file = simple(r#"[{"a": 1}, {"a": 2}, {"a": 3}]"#);
     let folder = Folder::new(&[("1", &file), ("2", &file)]);
     let source = || {
-        let path = purlin_spec::config::Spanned { value: format!("{}/*", folder.path()), span: purlin_spec::Span::default() };
+        let path = purlin_spec::config::Spanned {
+            value: format!("{}/*", folder.path()),
+            span: purlin_spec::Span::default(),
+        };
         crate::shared::tables::tests_source(Arc::new(crate::format::parquet::Parquet), &path)
     };
     for stop in 0..6 {
@@ -180,7 +185,11 @@ fn names_shards_and_no_rows() {
 fn what_cannot_be_written_is_said_before_the_run() {
     let folder = Folder::new(&[]);
     for (rows, config, want) in [
-        (r#"[{"a": 1}]"#, ", codec: lz5", "config/unknown-word: cannot write Parquet files with the codec `lz5`"),
+        (
+            r#"[{"a": 1}]"#,
+            ", codec: lz5",
+            "config/unknown-word: cannot write Parquet files with the codec `lz5`",
+        ),
         (r#"[{"a": 1}]"#, ", row_group_buffer_size: 0", "config/out-of-range"),
         (r#"[{"a": 1}]"#, ", file_name_suffix: /x", "config/out-of-range"),
         (r#"[{}]"#, "", "schema/not-writable"),
@@ -209,7 +218,8 @@ fn more_windows_than_file_handles() {
     let rows = format!("[{}]", rows.join(","));
     let folder = Folder::new(&[]);
     let batch = in_windows(&rows, &starts);
-    let files = folder.write(&sink::entry(), "{path: '{}/r'}", windowed(&rows, true), &[batch], false).unwrap();
+    let files =
+        folder.write(&sink::entry(), "{path: '{}/r'}", windowed(&rows, true), &[batch], false).unwrap();
     assert_eq!(files.len(), 1500);
     assert_eq!(files[0].0, "r-1970-01-01T00:00:00-1970-01-01T00:01:00-00000-of-00001");
     assert_eq!(folder.read(&source::entry(), "{path: '{}/r*'}").unwrap().rows.len(), 3000);

@@ -34,7 +34,8 @@ pub(crate) trait TableFormat: std::fmt::Debug + Send + Sync {
     /// The schema of a file, from a look at one of its ends.
     fn schema(&self, probe: &dyn Probe, file: &FileInfo) -> Result<SchemaRef>;
     /// Opens a file; only columns for which `wanted` holds need be read.
-    fn open(&self, path: &str, wanted: &dyn Fn(&str) -> bool, budget: Budget) -> Result<Box<dyn TableReader>>;
+    fn open(&self, path: &str, wanted: &dyn Fn(&str) -> bool, budget: Budget)
+    -> Result<Box<dyn TableReader>>;
     /// For `explain` and messages.
     fn name(&self) -> &'static str;
 }
@@ -122,7 +123,10 @@ fn sampled(
                 Ok(all) => (all, first),
                 Err(_) if lenient => (all, first),
                 Err(name) => {
-                    let what = format!("`{name}` has types in `{first}` and `{}` that have nothing in common", file.path);
+                    let what = format!(
+                        "`{name}` has types in `{first}` and `{}` that have nothing in common",
+                        file.path
+                    );
                     cx.diagnostics.push(
                         Diagnostic::error("schema/files-differ", path.span, what)
                             .help("read the files apart, or give the transform an `error_handling`"),
@@ -145,8 +149,9 @@ fn chosen(fields: &Fields, columns: &[Spanned<String>], cx: &mut BindCx<'_>) -> 
         None => {
             let names = suggest::listed(fields.iter().map(|f| f.name().as_str()));
             let what = format!("the files have no column `{}`", c.value);
-            cx.diagnostics
-                .push(Diagnostic::error("schema/unknown-field", c.span, what).help(format!("they have {names}")));
+            cx.diagnostics.push(
+                Diagnostic::error("schema/unknown-field", c.span, what).help(format!("they have {names}")),
+            );
             None
         }
     };
@@ -285,9 +290,10 @@ impl TablesSource {
     /// A file must have no fields that the rows have not, and none of another type.
     fn check_fits(&self, path: &str, schema: &Schema) -> Result<()> {
         let all = ours(path, schema)?;
-        let kept = all.fields().iter().filter(|f| {
-            self.node.columns.as_ref().is_none_or(|columns| columns.contains(f.name()))
-        });
+        let kept = all
+            .fields()
+            .iter()
+            .filter(|f| self.node.columns.as_ref().is_none_or(|columns| columns.contains(f.name())));
         let fields: Fields = kept.cloned().collect();
         if let Some(f) = fields.iter().find(|f| self.schema.column_with_name(f.name()).is_none()) {
             let what = format!("`{path}` has a column `{}` that the files before it have not", f.name());
@@ -295,7 +301,9 @@ impl TablesSource {
         }
         match unite_fields(self.schema.fields(), &fields, false) {
             Ok(united) if physical(&Schema::new(united.clone())) == self.schema => Ok(()),
-            Ok(_) => Err(Error::data(format!("`{path}` has columns of other types than the files before it"))),
+            Ok(_) => {
+                Err(Error::data(format!("`{path}` has columns of other types than the files before it")))
+            }
             Err(name) => {
                 let what = format!("`{name}` has another type in `{path}` than in the files before it");
                 Err(Error::data(what))
@@ -454,7 +462,9 @@ fn message_of(e: Error) -> String {
 /// What a failed conversion says, without the words around it.
 fn cause(e: &arrow_schema::ArrowError) -> String {
     match e {
-        arrow_schema::ArrowError::CastError(text) | arrow_schema::ArrowError::ComputeError(text) => text.clone(),
+        arrow_schema::ArrowError::CastError(text) | arrow_schema::ArrowError::ComputeError(text) => {
+            text.clone()
+        }
         other => other.to_string(),
     }
 }
@@ -499,8 +509,7 @@ pub(crate) fn tests_source(format: Arc<dyn TableFormat>, path: &Spanned<String>)
     let mut d = purlin_spec::Diagnostics::default();
     let span = purlin_spec::Span::default();
     let probe = &super::probe::LocalProbe;
-    let mut cx =
-        BindCx { label: "T", span, type_span: span, beam_compat: false, probe, diagnostics: &mut d };
+    let mut cx = BindCx { label: "T", span, type_span: span, beam_compat: false, probe, diagnostics: &mut d };
     let files: Arc<[FileInfo]> = super::path::find(&path.value).unwrap().into();
     let fields = sampled(format.as_ref(), &mut cx, &files, false, path).unwrap();
     let shape = Shape { schema: schema_of(fields), windowing: Arc::new(Windowing::global()), bounded: true };

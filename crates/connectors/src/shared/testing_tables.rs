@@ -63,21 +63,36 @@ pub(crate) fn batch(seeds: &[Seed]) -> RecordBatch {
         ("int", int),
         ("float", Arc::new(seeds.iter().map(|s| s.float).collect::<Float64Array>())),
         ("bool", Arc::new(ints().map(|i| i.map(|i| i % 2 == 0)).collect::<BooleanArray>())),
-        ("bytes", Arc::new(seeds.iter().map(|s| s.text.as_deref().map(str::as_bytes)).collect::<BinaryArray>())),
+        (
+            "bytes",
+            Arc::new(seeds.iter().map(|s| s.text.as_deref().map(str::as_bytes)).collect::<BinaryArray>()),
+        ),
         ("text", text),
         ("time", Arc::new(near().collect::<TimestampMicrosecondArray>().with_timezone("UTC"))),
         ("date", Arc::new(near().map(|i| i.map(|i| (i % 700_000) as i32)).collect::<Date32Array>())),
-        ("clock", Arc::new(ints().map(|i| i.map(|i| i.rem_euclid(86_400_000_000))).collect::<Time64MicrosecondArray>())),
+        (
+            "clock",
+            Arc::new(
+                ints().map(|i| i.map(|i| i.rem_euclid(86_400_000_000))).collect::<Time64MicrosecondArray>(),
+            ),
+        ),
         (
             "decimal",
-            Arc::new(ints().map(|i| i.map(i128::from)).collect::<Decimal128Array>().with_precision_and_scale(30, 4).unwrap()),
+            Arc::new(
+                ints()
+                    .map(|i| i.map(i128::from))
+                    .collect::<Decimal128Array>()
+                    .with_precision_and_scale(30, 4)
+                    .unwrap(),
+            ),
         ),
         ("list", Arc::new(list.finish())),
         ("map", Arc::new(map.finish())),
         ("row", Arc::new(StructArray::from(row))),
         ("nothing", Arc::new(NullArray::new(seeds.len()))),
     ];
-    let fields: Vec<Field> = columns.iter().map(|(n, c)| Field::new(*n, c.data_type().clone(), true)).collect();
+    let fields: Vec<Field> =
+        columns.iter().map(|(n, c)| Field::new(*n, c.data_type().clone(), true)).collect();
     let columns = columns.into_iter().map(|(_, c)| c).collect();
     RecordBatch::try_new(physical(&Schema::new(fields)), columns).unwrap()
 }

@@ -266,7 +266,8 @@ fn make_trans(args: Args) -> Res<Value> {
         }
         return Ok(Value::dict(pairs.into_iter().collect()));
     };
-    let (from, to) = (text_argument(&from, "maketrans() argument")?, text_argument(&to, "maketrans() argument")?);
+    let (from, to) =
+        (text_argument(&from, "maketrans() argument")?, text_argument(&to, "maketrans() argument")?);
     if from.chars().count() != to.chars().count() {
         return Err(value_error("the first two maketrans arguments must have equal length"));
     }
@@ -296,7 +297,10 @@ pub(super) fn class_attribute(class: &'static str, name: &str) -> Option<Value> 
                     || datetime::has_class_method(class, name)
                     || matches!(
                         (class, name),
-                        ("dict", "fromkeys") | ("bytes", "fromhex") | ("int", "from_bytes") | ("str", "maketrans")
+                        ("dict", "fromkeys")
+                            | ("bytes", "fromhex")
+                            | ("int", "from_bytes")
+                            | ("str", "maketrans")
                     );
                 known.then(|| {
                     Value::Method(Rc::new(crate::value::Method {

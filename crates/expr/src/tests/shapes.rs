@@ -266,8 +266,7 @@ fn conditions_may_be_objects() {
     let rows = super::cases::batch(&json!([{"s": "apple"}, {"s": "bob"}]));
     let code = Code::Callable("import re\ndef keep(row):\n  return re.match('a', row.s)");
     let compiled = |condition: bool| {
-        let mut program =
-            compile(Language::Python, code, &rows.schema(), None, &Options::default()).unwrap();
+        let mut program = compile(Language::Python, code, &rows.schema(), None, &Options::default()).unwrap();
         if condition {
             program.as_condition();
         }
@@ -293,10 +292,12 @@ fn small_parts_of_the_library() {
 #[test]
 fn timestamps_print_six_digits() {
     let field = Field::new("ts", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), false);
-    let values = arrow_array::TimestampMicrosecondArray::from(vec![1_500_000, -2_000_000]).with_timezone("UTC");
+    let values =
+        arrow_array::TimestampMicrosecondArray::from(vec![1_500_000, -2_000_000]).with_timezone("UTC");
     let rows = RecordBatch::try_new(Arc::new(Schema::new(vec![field])), vec![Arc::new(values)]).unwrap();
     let program =
-        compile(Language::Python, Code::Expression("str(ts)"), &rows.schema(), None, &Options::default()).unwrap();
+        compile(Language::Python, Code::Expression("str(ts)"), &rows.schema(), None, &Options::default())
+            .unwrap();
     let out = program.eval(&rows, &RowContext::default()).values;
     let texts = out.as_any().downcast_ref::<StringArray>().unwrap();
     assert_eq!(texts.iter().flatten().collect::<Vec<_>>(), ["Timestamp(1.500000)", "Timestamp(-2)"]);

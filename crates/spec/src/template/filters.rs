@@ -209,6 +209,12 @@ fn call_method(
     {
         return done;
     }
+    if value.kind() == ValueKind::Seq && method == "index" {
+        let wanted = args.first().cloned().unwrap_or_default();
+        let found = value.try_iter()?.position(|item| item == wanted);
+        let missing = || Error::new(ErrorKind::InvalidOperation, format!("{wanted} is not in list"));
+        return found.map(Value::from).ok_or_else(missing);
+    }
     pycompat::unknown_method_callback(state, value, method, args)
 }
 

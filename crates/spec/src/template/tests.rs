@@ -263,8 +263,8 @@ const RENDERED: &[(&str, &str)] = &[
         "a={'b': 'v'};c=1;d 2 v v",
     ),
     (
-        "{{ 'Hello'.upper() }} {{ 'a,b'.split(',') }} {{ ','.join(['x','y']) }} {{ 'abc'.startswith('a') }} {{ 'a-b'.replace('-', '_') }} {{ '{} {x}'.format(1, x=2) }} {{ '7'.zfill(3) }} {{ 'ab'.center(6) }}|",
-        "HELLO ['a', 'b'] x,y True a_b 1 2 007   ab  |",
+        "{{ 'Hello'.upper() }} {{ 'a,b'.split(',') }} {{ ','.join(['x','y']) }} {{ 'abc'.startswith('a') }} {{ 'a-b'.replace('-', '_') }} {{ '{} {x}'.format(1, x=2) }} {{ '7'.zfill(3) }} {{ 'ab'.center(6) }}| {{ ['p', 'q'].index('q') }}",
+        "HELLO ['a', 'b'] x,y True a_b 1 2 007   ab  | 1",
     ),
     (
         "{{ \"a\\n\\nb\\n\" | indent }}|{{ 'a\nb' | indent(2, true) }}|{{ 'a\n\nb' | indent(2, blank=true) }}|{{ 'a\nb' | indent(width='> ') }}",

@@ -91,7 +91,8 @@ mod tests {
             let text = format!("1969-12-31T23:59:59.{}Z", &"987654"[..decimals]);
             assert_eq!(utc_micros(&text), general(&text), "{text}");
         }
-        for other in ["2024-02-29T10:20:30+00:00", "2024-02-29 10:20:30Z", "2024-02-29T10:20:30.Z", "é", ""] {
+        for other in ["2024-02-29T10:20:30+00:00", "2024-02-29 10:20:30Z", "2024-02-29T10:20:30.Z", "é", ""]
+        {
             assert_eq!(utc_micros(other), None);
         }
     }

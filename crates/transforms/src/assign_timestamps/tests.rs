@@ -40,7 +40,8 @@ fn beam_takes_no_text() {
     let rows = r#"[{"t": "2024-01-02T03:04:05Z"}]"#;
     let e = testing::run(&assign_timestamps(expression("t"), None), &[rows], true).unwrap_err();
     assert!(e.contains("Cannot interpret 2024-01-02T03:04:05Z <class 'str'> as Timestamp."), "{e}");
-    let e = testing::run(&assign_timestamps(expression("t"), None), &[r#"[{"t": null}, {"t": 1}]"#], false).unwrap_err();
+    let e = testing::run(&assign_timestamps(expression("t"), None), &[r#"[{"t": null}, {"t": 1}]"#], false)
+        .unwrap_err();
     assert!(e.contains("Cannot interpret None <class 'NoneType'> as Timestamp."), "{e}");
     let e = testing::run(&assign_timestamps(expression("[t]"), None), &[rows], false).unwrap_err();
     assert!(e.contains("timestamp/type"), "{e}");

@@ -219,7 +219,8 @@ impl PiecesSink {
 
     /// Lets the fullest writers write until not too much is held.
     fn settle(&mut self) -> Result<()> {
-        let mut writers: Vec<_> = self.pieces.values_mut().flatten().filter_map(|p| p.writer.as_mut()).collect();
+        let mut writers: Vec<_> =
+            self.pieces.values_mut().flatten().filter_map(|p| p.writer.as_mut()).collect();
         let mut waiting: usize = writers.iter().map(|w| w.waiting_bytes()).sum();
         if waiting <= WAITING_BYTES_MAX {
             return Ok(());
