@@ -28,7 +28,10 @@ impl Catalog {
     pub fn new(lists: impl IntoIterator<Item = Vec<Entry>>) -> Self {
         let entries: Vec<Entry> = lists.into_iter().flatten().collect();
         debug_assert!(
-            entries.iter().enumerate().all(|(i, e)| entries.iter().skip(i + 1).all(|f| f.def.name != e.def.name)),
+            entries
+                .iter()
+                .enumerate()
+                .all(|(i, e)| entries.iter().skip(i + 1).all(|f| f.def.name != e.def.name)),
             "two transforms have one name"
         );
         Catalog { entries }

@@ -59,7 +59,12 @@ impl Error {
             K::InvalidData => ErrorKind::Data,
             _ => ErrorKind::Unavailable,
         };
-        Error { kind, message: format!("cannot {what} `{path}`: {e}"), place: None, source: Some(Box::new(e)) }
+        Error {
+            kind,
+            message: format!("cannot {what} `{path}`: {e}"),
+            place: None,
+            source: Some(Box::new(e)),
+        }
     }
 
     /// Names the transform (or part of the program) it happened in, unless a deeper place is known.

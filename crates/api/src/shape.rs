@@ -43,9 +43,8 @@ pub fn nullable_type(t: &DataType) -> DataType {
         DataType::Struct(fs) => DataType::Struct(fs.iter().map(|f| Arc::new(nullable(f))).collect()),
         DataType::Map(entries, sorted) => {
             let DataType::Struct(kv) = entries.data_type() else { return t.clone() };
-            let kv = kv.iter().enumerate().map(|(i, f)| {
-                if i == 0 { f.clone() } else { Arc::new(nullable(f)) }
-            });
+            let kv =
+                kv.iter().enumerate().map(|(i, f)| if i == 0 { f.clone() } else { Arc::new(nullable(f)) });
             let entries = Field::new(entries.name(), DataType::Struct(kv.collect()), false);
             DataType::Map(Arc::new(entries), *sorted)
         }
@@ -87,7 +86,10 @@ pub fn type_name(f: &Field) -> String {
             _ => "map".to_owned(),
         },
         DataType::Struct(fs) => {
-            format!("row<{}>", fs.iter().map(|f| format!("{}: {}", f.name(), type_name(f))).collect::<Vec<_>>().join(", "))
+            format!(
+                "row<{}>",
+                fs.iter().map(|f| format!("{}: {}", f.name(), type_name(f))).collect::<Vec<_>>().join(", ")
+            )
         }
         other => other.to_string().to_lowercase(),
     }

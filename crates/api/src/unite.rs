@@ -1,13 +1,13 @@
 //! One schema for several: the union of fields, and rows brought into its form.
 
+use crate::error::Result;
+use crate::json;
+use crate::shape::{any_field, is_any};
 use arrow_array::cast::AsArray;
 use arrow_array::{
     Array, ArrayRef, ListArray, RecordBatch, RecordBatchOptions, StringArray, StructArray, new_null_array,
 };
 use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef};
-use crate::error::Result;
-use crate::json;
-use crate::shape::{any_field, is_any};
 use std::sync::Arc;
 
 /// The key of the field metadata that marks a field of a nested row as one that some rows do not have: where

@@ -137,7 +137,8 @@ pub fn aligned(t: i64, size: Micros, offset: Micros) -> (i64, i64) {
 
 /// A duration as an author would write it: `30s`, `5m`, `1.5s`.
 pub fn describe_micros(d: Micros) -> String {
-    const UNITS: [(Micros, &str); 4] = [(86_400_000_000, "d"), (3_600_000_000, "h"), (60_000_000, "m"), (1_000_000, "s")];
+    const UNITS: [(Micros, &str); 4] =
+        [(86_400_000_000, "d"), (3_600_000_000, "h"), (60_000_000, "m"), (1_000_000, "s")];
     for (unit, name) in UNITS {
         if d != 0 && d % unit == 0 {
             return format!("{}{name}", d / unit);

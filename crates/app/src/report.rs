@@ -25,6 +25,8 @@ pub struct TransformSummary {
     pub is_source: bool,
     /// True if it writes to outside.
     pub is_sink: bool,
+    /// True if nothing reads what it gives: rows that reach it have come to the end.
+    pub is_end: bool,
     /// True for what the author left implicit; shown only when there is something to say of it.
     pub implicit: bool,
 }
@@ -49,7 +51,8 @@ pub struct Summary {
 impl Summary {
     /// From a job's outcome.
     pub fn new(name: &str, plan: &Plan, outcome: Outcome, micros: i64) -> Self {
-        let transforms = plan.graph.nodes.iter().zip(&outcome.stats).map(|(n, s)| summarise(n, s)).collect();
+        let transforms =
+            plan.graph.nodes.iter().zip(&outcome.stats).map(|(n, s)| summarise(plan, n, s)).collect();
         Summary {
             name: name.to_owned(),
             error: outcome.result.err(),
@@ -73,7 +76,7 @@ impl Summary {
             all.late += t.fates.late;
             all.dead += t.fates.dead;
             all.in_state += t.fates.in_state;
-            if t.is_sink {
+            if t.is_end {
                 all.passed += t.rows_in;
             }
         }
@@ -113,8 +116,9 @@ impl Summary {
         line(
             &mut out,
             format_args!(
-                "  ledger: read {}; written {}, filtered {}, late {}, dead letters {}, in state {}{}",
+                "  ledger: read {}; {} {}, filtered {}, late {}, dead letters {}, in state {}{}",
                 count(read),
+                if self.is_success() { "written" } else { "given to writers" },
                 count(all.passed),
                 count(all.filtered),
                 count(all.late),
@@ -197,7 +201,7 @@ pub fn help_for(e: &Error) -> Option<&'static str> {
     }
 }
 
-fn summarise(node: &purlin_plan::GraphNode, stats: &Arc<NodeStats>) -> TransformSummary {
+fn summarise(plan: &Plan, node: &purlin_plan::GraphNode, stats: &Arc<NodeStats>) -> TransformSummary {
     let outputs = node.node.outputs();
     let rows_out = outputs
         .iter()
@@ -212,6 +216,8 @@ fn summarise(node: &purlin_plan::GraphNode, stats: &Arc<NodeStats>) -> Transform
         fates: stats.fates(),
         is_source: node.inputs.is_empty(),
         is_sink: !outputs.iter().any(|o| o.role == OutputRole::Main),
+        is_end: !node.inputs.is_empty()
+            && (0..outputs.len()).all(|port| plan.graph.readers((node.id, port)).next().is_none()),
         implicit: node.implicit,
     }
 }

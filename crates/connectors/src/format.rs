@@ -1,14 +1,8 @@
 //! Formats: bytes to columns and back, apart from where the bytes come from.
 
-#[cfg(feature = "avro")]
-pub(crate) mod avro;
 pub(crate) mod columns;
 pub(crate) mod csv;
-#[cfg(any(feature = "parquet", feature = "avro"))]
-pub(crate) mod foreign;
 pub(crate) mod json;
-#[cfg(feature = "parquet")]
-pub(crate) mod parquet;
 pub(crate) mod python_text;
 pub(crate) mod schema;
 pub(crate) mod text;

@@ -3,7 +3,9 @@
 use arrow_schema::{Fields, Schema, SchemaRef};
 use purlin_api::shape::physical;
 use purlin_api::unite::{conform, unite_fields};
-use purlin_api::{Batch, BuildCx, More, OpCx, Operator, Output, OutputRole, PlanNode, Port, Result, Running, Shape};
+use purlin_api::{
+    Batch, BuildCx, More, OpCx, Operator, Output, OutputRole, PlanNode, Port, Result, Running, Shape,
+};
 use std::sync::Arc;
 
 /// Puts the rows of all inputs on one output.

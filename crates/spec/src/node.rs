@@ -126,7 +126,9 @@ impl Node {
 
     /// The text a scalar was written with: text as it is, other scalars by their spelling.
     pub fn scalar_text(&self) -> Option<String> {
-        if let (Some(raw), false) = (&self.raw, matches!(self.value, Value::Text(_) | Value::List(_) | Value::Map(_))) {
+        if let (Some(raw), false) =
+            (&self.raw, matches!(self.value, Value::Text(_) | Value::List(_) | Value::Map(_)))
+        {
             return Some(raw.clone());
         }
         match &self.value {
@@ -186,7 +188,9 @@ impl Node {
             Value::Bool(b) => J::Bool(*b),
             Value::Int(i) => J::from(*i),
             Value::BigInt(s) => s.parse::<u64>().map(J::from).unwrap_or_else(|_| J::String(s.clone())),
-            Value::Float(f) => serde_json::Number::from_f64(*f).map(J::Number).unwrap_or_else(|| J::String(f.to_string())),
+            Value::Float(f) => {
+                serde_json::Number::from_f64(*f).map(J::Number).unwrap_or_else(|| J::String(f.to_string()))
+            }
             Value::Text(s) | Value::Date(s) => J::String(s.clone()),
             Value::List(l) => J::Array(l.iter().map(Node::to_json).collect()),
             Value::Map(m) => J::Object(m.iter().map(|(k, e)| (k.clone(), e.node.to_json())).collect()),

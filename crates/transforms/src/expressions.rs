@@ -2,10 +2,10 @@
 
 use crate::common::find;
 use crate::errors::Failure;
-use purlin_api::unite::fit;
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Field, Schema};
 use purlin_api::shape::nullable_type;
+use purlin_api::unite::fit;
 use purlin_api::{BindCx, Error, EventTime, Result};
 use purlin_expr::{Language, Options, Problem, Program, RowContext};
 use purlin_spec::config::Spanned;

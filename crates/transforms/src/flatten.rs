@@ -1,8 +1,8 @@
 //! `Flatten`: several collections as one.
 
-use purlin_api::unite::{conform, schema_of, unite_fields};
 use arrow_schema::SchemaRef;
 use purlin_api::shape::{physical, type_name};
+use purlin_api::unite::{conform, schema_of, unite_fields};
 use purlin_api::{
     Batch, BindCx, BuildCx, Entry, InputShape, More, OpCx, Operator, Output, OutputRole, PlanNode, Port,
     Result, Running, Shape, Transform,
@@ -201,7 +201,9 @@ mod tests {
         else {
             panic!("not a row")
         };
-        let optional = |name: &str| fields.find(name).unwrap().1.metadata().contains_key(purlin_api::unite::OPTIONAL_KEY);
+        let optional = |name: &str| {
+            fields.find(name).unwrap().1.metadata().contains_key(purlin_api::unite::OPTIONAL_KEY)
+        };
         assert_eq!(["v", "w", "n"].map(optional), [true, false, true]);
     }
 

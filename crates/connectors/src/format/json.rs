@@ -8,6 +8,6 @@ mod shape;
 mod visit;
 
 #[cfg(test)]
-mod tests;
-#[cfg(test)]
 mod shape_tests;
+#[cfg(test)]
+mod tests;

@@ -183,25 +183,6 @@ pub(crate) fn target(
     })
 }
 
-/// Where a writer of files that have an end writes. Beam's batch writers of these disregard windows, and
-/// without rows they leave one file that has only its schema.
-#[cfg(any(feature = "parquet", feature = "avro"))]
-pub(crate) fn piece_target(
-    cx: &mut BindCx<'_>,
-    input: &InputShape,
-    path: &Spanned<String>,
-    shards: Option<&Spanned<i64>>,
-    suffix: Option<&str>,
-) -> Option<write::Target> {
-    if suffix.is_some_and(|s| s.contains('/')) {
-        let what = "`file_name_suffix` is the end of a name, it holds no `/`";
-        cx.diagnostics.push(Diagnostic::error("config/out-of-range", path.span, what));
-    }
-    let target = target(cx, input, path, shards, None)?;
-    let windowed = target.windowed && !(cx.beam_compat && input.shape.bounded);
-    Some(write::Target { windowed, file_if_empty: true, ..target })
-}
-
 /// The only input of a writer.
 pub(crate) fn only_input<'a>(inputs: &'a [InputShape], cx: &mut BindCx<'_>) -> Option<&'a InputShape> {
     if let [one] = inputs {

@@ -4,8 +4,6 @@
 //! after a window has ended) syncs them and gives them their names, so that no half file is ever seen.
 
 mod part;
-#[cfg(any(feature = "parquet", feature = "avro"))]
-pub(crate) mod pieces;
 mod sink;
 
 pub(crate) use sink::FilesSink;
@@ -84,7 +82,11 @@ impl PlanNode for WriteNode {
     fn claims(&self) -> Vec<String> {
         // Many may print; only one may own the files of a name.
         let prefix = &self.target.prefix;
-        if Console::of(prefix).is_some() || self.target.beam_compat { Vec::new() } else { vec![format!("files `{prefix}-*`")] }
+        if Console::of(prefix).is_some() || self.target.beam_compat {
+            Vec::new()
+        } else {
+            vec![format!("files `{prefix}-*`")]
+        }
     }
 
     fn build(&self, _: &BuildCx) -> Result<Running> {

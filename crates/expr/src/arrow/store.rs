@@ -65,7 +65,11 @@ pub(crate) fn conform(machine: &mut Machine<'_>, value: Value, field: &Field) ->
         (DataType::Timestamp(_, Some(_)), v @ Value::Timestamp(_)) => Ok(v),
         (DataType::Timestamp(_, Some(_)), Value::DateTime(d)) => match d.utc_micros() {
             Some(micros) => Ok(Value::Timestamp(micros)),
-            None => Err(value_error(format!("dt has no timezone info ({}).", d.iso(" "))).into()),
+            None => Err(value_error(format!(
+                "dt has no timezone info ({}): give it one, such as timezone.utc",
+                d.iso(" ")
+            ))
+            .into()),
         },
         (DataType::List(item), v) => list(machine, &v, item),
         (DataType::Map(entries, _), Value::Dict(d)) => map(machine, &d, entries),

@@ -178,7 +178,8 @@ fn simple(name: &str) -> Option<Ty> {
         "re.match" | "re.search" | "re.fullmatch" => Ty::Match.optional(),
         "re.finditer" => Ty::Iter(Box::new(Ty::Match)),
         "re.subn" => Ty::Tuple(vec![Ty::Str, Ty::Int]),
-        "math.floor" | "math.ceil" | "math.trunc" | "math.gcd" | "math.comb" | "math.perm" | "math.factorial" | "math.isqrt" => Ty::Int,
+        "math.floor" | "math.ceil" | "math.trunc" | "math.gcd" | "math.comb" | "math.perm"
+        | "math.factorial" | "math.isqrt" => Ty::Int,
         "math.isnan" | "math.isinf" | "math.isfinite" | "math.isclose" => Ty::Bool,
         "math.prod" => return None,
         "time.time" => Ty::Float,
