@@ -73,7 +73,7 @@ pub struct Aggregate {
     feeds: Vec<Feed>,
     codec: KeyCodec,
     windowing: Arc<Windowing>,
-    beam_compat: bool,
+    beam_last: bool,
     output: SchemaRef,
 }
 
@@ -118,7 +118,7 @@ impl Aggregate {
             aggregations,
             feeds,
             windowing,
-            beam_compat: false,
+            beam_last: false,
         })
     }
 
@@ -132,8 +132,8 @@ impl Aggregate {
 
     /// Copies Beam's quirk of when a pane calls itself the last one.
     #[must_use]
-    pub fn with_beam_compat(mut self, on: bool) -> Self {
-        self.beam_compat = on;
+    pub fn with_beam_last(mut self, on: bool) -> Self {
+        self.beam_last = on;
         self
     }
 

@@ -139,7 +139,7 @@ pub struct PaneDriver {
     windowing: Arc<Windowing>,
     machine: TriggerMachine,
     combiner: TimestampCombiner,
-    beam_compat: bool,
+    beam_last: bool,
     slots: Slab,
     index: Index,
     /// When a slot wants the watermark's attention; each slot is in here once, at `Slot::due`.
@@ -165,7 +165,7 @@ impl PaneDriver {
         PaneDriver {
             machine: TriggerMachine::new(&windowing.trigger),
             combiner,
-            beam_compat: false,
+            beam_last: false,
             slots: Slab::default(),
             index: Index::new(merges),
             due: BTreeSet::new(),
@@ -180,8 +180,8 @@ impl PaneDriver {
     /// Copies a quirk of Beam's Python SDK: a pane is the last one only if its trigger has finished.
     /// By default it also is when nothing can follow, because the window allows no lateness.
     #[must_use]
-    pub fn beam_compat(mut self, on: bool) -> Self {
-        self.beam_compat = on;
+    pub fn beam_last(mut self, on: bool) -> Self {
+        self.beam_last = on;
         self
     }
 

@@ -117,7 +117,8 @@ impl Transform for Combine {
         let extended = Arc::new(Schema::new(fields));
         let windowing = input.shape.windowing.clone();
         let aggregate = match Aggregate::new(extended.clone(), keys, aggregations, windowing) {
-            Ok(a) => a.with_row_columns(row_columns).with_beam_compat(cx.beam_compat),
+            // `is_last` is what Beam says it is: a window without lateness does not tell that its pane is last.
+            Ok(a) => a.with_row_columns(row_columns).with_beam_last(true),
             Err(e) => {
                 cx.diagnostics.push(Diagnostic::error("combine/key", cx.span, e.message()));
                 return None;

@@ -41,7 +41,7 @@ impl Panes {
             None
         };
         Ok(Panes {
-            driver: PaneDriver::new(aggregate.windowing.clone()).beam_compat(aggregate.beam_compat),
+            driver: PaneDriver::new(aggregate.windowing.clone()).beam_last(aggregate.beam_last),
             cells: Store::new(aggregate.accumulators()?, aggregate.feeds.clone()),
             emitter: Emitter::new(aggregate.emitted()),
             fired: VecDeque::new(),

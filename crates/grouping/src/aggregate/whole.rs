@@ -332,7 +332,7 @@ impl WholeWindows {
     fn pane_at_end(&self, window: &Window) -> Pane {
         let windowing = &self.aggregate.windowing;
         let is_last = self.fires_once()
-            || if self.aggregate.beam_compat {
+            || if self.aggregate.beam_last {
                 // Beam groups the global window with the default trigger on another path.
                 *window == Window::Global
             } else {

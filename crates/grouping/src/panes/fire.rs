@@ -109,7 +109,7 @@ impl PaneDriver {
         if emits {
             let is_last = finished
                 || cause == Cause::Expiry
-                || if self.beam_compat {
+                || if self.beam_last {
                     // Beam groups the global window with the default trigger on another path.
                     plain && slot.window == Window::Global
                 } else {

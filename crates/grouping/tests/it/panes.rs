@@ -63,7 +63,7 @@ fn panes_come_by_time_then_window_then_key() {
 fn the_last_pane_is_known_where_no_lateness_is_allowed() {
     let one = |lateness, compat| {
         let mut s = sim(windowing(FIXED, Trigger::Default, lateness));
-        s.driver = PaneDriver::new(s.windowing.clone()).beam_compat(compat);
+        s.driver = PaneDriver::new(s.windowing.clone()).beam_last(compat);
         s.row("a", 1, 1);
         s.watermark(10).iter().map(|o| o.pane.is_last).collect::<Vec<_>>()
     };
@@ -71,7 +71,7 @@ fn the_last_pane_is_known_where_no_lateness_is_allowed() {
     assert_eq!(one(5, false), [false]);
     assert_eq!(one(0, true), [false]);
     let mut s = sim(Windowing::global());
-    s.driver = PaneDriver::new(s.windowing.clone()).beam_compat(true);
+    s.driver = PaneDriver::new(s.windowing.clone()).beam_last(true);
     s.row("a", 1, 1);
     gives(s.finish(), &["a global [1] ON_TIME 0/0 first last @end"]);
 }
