@@ -2,7 +2,7 @@
 //!
 //! `spec` turns the text of a Beam YAML file into a tree that remembers where each value came from,
 //! and that tree, through small pure phases, into a [`model`]-level description plus
-//! [`Diagnostics`](diagnostic::Diagnostics).
+//! [`Diagnostics`].
 //!
 //! **Invariants.** No Arrow, no tokio, no files (a loader is passed in), no clock. Nothing here fails:
 //! every step returns what it could make and everything it has to say about the rest.
