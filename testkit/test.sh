@@ -30,4 +30,5 @@ part "format" cargo fmt --all --check
 part "lints" cargo clippy --workspace --all-targets --quiet -- -D warnings
 part "tests" cargo test --workspace --no-fail-fast
 part "doc tests and documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
-part "the pipelines' own tests" cargo run --quiet --package purlin -- test pipelines
+# The binary that the tests were run with: another build of it would build its libraries anew.
+part "the pipelines' own tests" "${CARGO_TARGET_DIR:-target}/debug/purlin" test pipelines
