@@ -1,9 +1,11 @@
 //! Rows as JSON: what `WriteToJson` writes, and what messages and logs print of a row.
 //!
-//! Floats are the shortest text that reads back equal, NaN and infinity are null, timestamps are RFC 3339
-//! in UTC with a `Z`, durations are seconds, nested rows and maps are objects, bytes are UTF-8 text (what
-//! is not UTF-8 becomes U+FFFD), and a column without a common type ([`crate::shape::any_field`]) is written as the JSON it holds.
+//! Floats are the shortest text that reads back equal, NaN and infinity are null, decimals are numbers with
+//! all their digits, timestamps are RFC 3339 in UTC with a `Z`, datetimes have no `Z`, dates are `2024-01-31`,
+//! durations are seconds, nested rows and maps are objects, bytes are UTF-8 text (what is not UTF-8 becomes
+//! U+FFFD), and a column without a common type ([`crate::shape::any_field`]) is written as the JSON it holds.
 
+use crate::decimal;
 use crate::shape::is_any;
 use arrow_array::cast::AsArray;
 use arrow_array::temporal_conversions as temporal;
@@ -38,6 +40,7 @@ pub fn to_json(field: &Field, array: &dyn Array, row: usize) -> Value {
         Look::UInt(i) => Value::from(i),
         Look::Float(f) => Number::from_f64(f).map_or(Value::Null, Value::Number),
         Look::Float32(f) => short(f).map_or(Value::Null, Value::Number),
+        Look::Decimal(units, scale) => decimal_value(units, scale),
         Look::Text(t) => Value::String(t.into_owned()),
         Look::Json(t) => serde_json::from_str(t).unwrap_or_else(|_| Value::String(t.to_owned())),
         Look::List(f, items) => Value::Array((0..items.len()).map(|i| to_json(f, &items, i)).collect()),
@@ -121,6 +124,7 @@ pub fn write_value(field: &Field, array: &dyn Array, row: usize, out: &mut Vec<u
         Look::UInt(i) => or_null(serde_json::to_writer(&mut *out, &i), out),
         Look::Float(f) => or_null(serde_json::to_writer(&mut *out, &f), out),
         Look::Float32(f) => or_null(serde_json::to_writer(&mut *out, &f), out),
+        Look::Decimal(units, scale) => out.extend_from_slice(decimal::text(units, scale).as_bytes()),
         Look::Text(t) => write_text(&t, out),
         Look::Json(t) => out.extend_from_slice(t.as_bytes()),
         Look::List(f, items) => {
@@ -223,6 +227,22 @@ fn civil(days: i64) -> (i64, i64, i64) {
     (era * 400 + year_of_era + i64::from(month <= 2), month, day)
 }
 
+/// As a number where a float of 64 bits prints the same digits, otherwise as text: a [`Value`] has no other numbers.
+fn decimal_value(units: i128, scale: i8) -> Value {
+    /// Up to here decimals and floats are told apart.
+    const EXACT: u128 = 1_000_000_000_000_000;
+    let text = decimal::text(units, scale);
+    match (scale, i64::try_from(units)) {
+        (0, Ok(int)) => Value::from(int),
+        _ if units.unsigned_abs() < EXACT && scale >= 0 => match text.parse().ok().and_then(Number::from_f64)
+        {
+            Some(number) => Value::Number(number),
+            None => Value::String(text),
+        },
+        _ => Value::String(text),
+    }
+}
+
 /// The decimal digits of the short float, not those of its exact value in 64 bits.
 fn short(f: f32) -> Option<Number> {
     f.to_string().parse().ok().and_then(Number::from_f64)
@@ -243,6 +263,8 @@ enum Look<'a> {
     UInt(u64),
     Float(f64),
     Float32(f32),
+    /// Units and their scale.
+    Decimal(i128, i8),
     Text(Cow<'a, str>),
     Json(&'a str),
     List(&'a Field, ArrayRef),
@@ -271,7 +293,13 @@ fn typed<'a>(field: &'a Field, array: &'a dyn Array, row: usize) -> Option<Look<
         }
         DataType::Float64 => Look::Float(value::<Float64Type>(array, row)?),
         DataType::Boolean => Look::Bool(array.as_boolean_opt()?.value(row)),
-        DataType::Timestamp(unit, _) => Look::Text(timestamp(*unit, array, row)?.into()),
+        DataType::Decimal128(_, scale) => Look::Decimal(value::<Decimal128Type>(array, row)?, *scale),
+        DataType::Timestamp(unit, zone) => {
+            let text = timestamp(*unit, array, row)?;
+            // Without a zone it is no instant, and must not read as one.
+            let text = if zone.is_none() { text.trim_end_matches('Z').to_owned() } else { text };
+            Look::Text(text.into())
+        }
         DataType::Duration(TimeUnit::Microsecond) => {
             Look::Float(value::<DurationMicrosecondType>(array, row)? as f64 / 1e6)
         }
@@ -328,7 +356,6 @@ fn rare(data_type: &DataType, array: &dyn Array, row: usize) -> Option<String> {
         DataType::Time64(_) => {
             temporal::as_time::<Time64NanosecondType>(value::<Time64NanosecondType>(array, row)?)?.to_string()
         }
-        DataType::Decimal128(..) => array.as_primitive_opt::<Decimal128Type>()?.value_as_string(row),
         DataType::Decimal256(..) => array.as_primitive_opt::<Decimal256Type>()?.value_as_string(row),
         DataType::Dictionary(..) => {
             let dictionary = array.as_any_dictionary_opt()?;

@@ -8,7 +8,8 @@
 //! |---|---|
 //! | null | `00` |
 //! | false, true | `01`, `02` |
-//! | int, timestamp | `01`, then 8 bytes, greatest first, the sign bit flipped |
+//! | int, timestamp, datetime, date, time, duration | `01`, then 8 bytes, greatest first, the sign bit flipped |
+//! | decimal | `01`, then its units in 16 bytes, greatest first, the sign bit flipped |
 //! | float | `01`, then 8 bytes in total order; −0 is 0, every NaN is one NaN, the greatest float |
 //! | text, bytes | `01`, the bytes with `00` as `01 01` and `01` as `01 02`, then `00` |
 //! | list | `01`, then `01` and the value for each item, then `00` |
@@ -152,6 +153,8 @@ pub fn encodes(t: &DataType) -> bool {
     match t {
         DataType::Null | DataType::Boolean | DataType::Int64 | DataType::Float64 => true,
         DataType::Utf8 | DataType::Binary | DataType::Timestamp(TimeUnit::Microsecond, _) => true,
+        DataType::Decimal128(..) | DataType::Date32 => true,
+        DataType::Time64(TimeUnit::Microsecond) | DataType::Duration(TimeUnit::Microsecond) => true,
         DataType::List(item) => encodes(item.data_type()),
         DataType::Struct(fields) => fields.iter().all(|f| encodes(f.data_type())),
         DataType::Map(entries, _) => match entries.data_type() {
@@ -171,6 +174,8 @@ fn same_type(a: &DataType, b: &DataType) -> bool {
             a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same_type(a.data_type(), b.data_type()))
         }
         (DataType::Timestamp(a, _), DataType::Timestamp(b, _)) => a == b,
+        // The precision is a bound; units mean the same where the scale is the same.
+        (DataType::Decimal128(_, a), DataType::Decimal128(_, b)) => a == b,
         (a, b) => a == b,
     }
 }

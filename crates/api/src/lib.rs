@@ -9,6 +9,7 @@
 
 pub mod batch;
 pub mod catalog;
+pub mod decimal;
 pub mod error;
 pub mod hold;
 pub mod json;

@@ -4,11 +4,14 @@
 //! somewhere makes a field nullable, mappings are nested rows. Values without a common type become an
 //! [`any_field`]; a field that is null everywhere has the null type.
 
+use crate::decimal;
 use crate::error::{Error, Result};
 use crate::shape::{any_field, is_any, nullable, nullable_type, physical};
+use crate::time;
 use arrow_array::{
-    ArrayRef, BinaryArray, BooleanArray, Float64Array, Int64Array, ListArray, MapArray, NullArray,
-    RecordBatch, RecordBatchOptions, StringArray, StructArray, TimestampMicrosecondArray,
+    ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int64Array, ListArray,
+    MapArray, NullArray, RecordBatch, RecordBatchOptions, StringArray, StructArray,
+    TimestampMicrosecondArray,
 };
 use arrow_buffer::{NullBuffer, OffsetBuffer};
 use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
@@ -277,6 +280,9 @@ pub fn build(field: &Field, values: &[&Literal]) -> Result<ArrayRef> {
         DataType::Timestamp(TimeUnit::Microsecond, zone) => {
             let column = values.iter().map(|v| match v {
                 Literal::Null => Ok(None),
+                Literal::Text(s) if zone.is_none() => {
+                    time::parse_datetime(s).map(Some).ok_or_else(|| misfit(v))
+                }
                 Literal::Text(s) => {
                     s.parse::<jiff::Timestamp>().map(|t| Some(t.as_microsecond())).map_err(|_| misfit(v))
                 }
@@ -284,6 +290,17 @@ pub fn build(field: &Field, values: &[&Literal]) -> Result<ArrayRef> {
             });
             let column = column.collect::<Result<TimestampMicrosecondArray>>()?;
             Ok(Arc::new(column.with_timezone_opt(zone.clone())))
+        }
+        DataType::Decimal128(precision, scale) => {
+            let units = scalar_column(values, |v| decimal(v, *precision, *scale).ok_or_else(|| misfit(v)))?;
+            Ok(Arc::new(Decimal128Array::from(units).with_precision_and_scale(*precision, *scale)?))
+        }
+        DataType::Date32 => {
+            let days = scalar_column(values, |v| match v {
+                Literal::Text(s) => time::parse_date(s).ok_or_else(|| misfit(v)),
+                v => Err(misfit(v)),
+            })?;
+            Ok(Arc::new(Date32Array::from(days)))
         }
         DataType::List(item) => lists(item, values, misfit),
         DataType::Struct(fields) => structs(fields, values, misfit),
@@ -294,6 +311,36 @@ pub fn build(field: &Field, values: &[&Literal]) -> Result<ArrayRef> {
             crate::shape::type_name(field)
         ))),
     }
+}
+
+/// One value for each literal that is not null.
+fn scalar_column<T>(values: &[&Literal], value: impl Fn(&Literal) -> Result<T>) -> Result<Vec<Option<T>>> {
+    let one = |v: &&Literal| match v {
+        Literal::Null => Ok(None),
+        v => value(v).map(Some),
+    };
+    values.iter().map(one).collect()
+}
+
+/// The units of a number, if it fits exactly. A float stands for the digits that somebody wrote: those that
+/// it prints, if they are few enough to be told from all others.
+fn decimal(v: &Literal, precision: u8, scale: i8) -> Option<i128> {
+    /// Every decimal of so many digits is told from all others by the float next to it.
+    const FLOAT_DIGITS: usize = 15;
+    let text = match v {
+        Literal::Int(i) => i.to_string(),
+        Literal::Text(s) => s.clone(),
+        Literal::Float(f) => {
+            let text = f.to_string();
+            let digits = text.trim_start_matches(['-', '0', '.']).bytes().filter(u8::is_ascii_digit).count();
+            if digits > FLOAT_DIGITS {
+                return None;
+            }
+            text
+        }
+        _ => return None,
+    };
+    decimal::parse(text.as_bytes(), precision, scale).ok()
 }
 
 fn valid(values: &[&Literal]) -> Option<NullBuffer> {
@@ -435,5 +482,34 @@ mod tests {
         let time = Field::new("t", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), true);
         assert!(build(&time, &[&Literal::Text("2024-01-02T00:00:00Z".to_owned()), &Literal::Null]).is_ok());
         assert!(build(&time, &[&Literal::Text("soon".to_owned())]).is_err());
+    }
+
+    #[test]
+    fn decimals_and_dates() {
+        let field = |name: &str, t: DataType| Field::new(name, t, true);
+        let schema = Schema::new(vec![
+            field("amount", DataType::Decimal128(8, 2)),
+            field("day", DataType::Date32),
+            field("at", DataType::Timestamp(TimeUnit::Microsecond, None)),
+        ]);
+        let batch = crate::testing::rows_of(
+            &schema,
+            r#"[{"amount": 12.5, "day": "2024-02-29", "at": "2024-02-29T10:00:00.5"}, {"amount": "-0.01"}, {"amount": 7}]"#,
+        );
+        let batch = batch.unwrap();
+        let mut lines = Vec::new();
+        (0..3).for_each(|i| crate::json::write_json(&batch, i, &mut lines));
+        assert_eq!(
+            String::from_utf8(lines).unwrap(),
+            r#"{"amount":12.50,"day":"2024-02-29","at":"2024-02-29T10:00:00.5"}{"amount":-0.01,"day":null,"at":null}{"amount":7.00,"day":null,"at":null}"#
+        );
+        for bad in [
+            r#"{"amount": 0.001}"#,
+            r#"{"amount": 1e300}"#,
+            r#"{"day": "2024-02-30"}"#,
+            r#"{"at": "2024-01-01T00:00:00Z"}"#,
+        ] {
+            assert!(crate::testing::rows_of(&schema, &format!("[{bad}]")).is_err(), "{bad}");
+        }
     }
 }

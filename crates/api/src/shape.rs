@@ -65,7 +65,8 @@ pub fn is_any(f: &Field) -> bool {
     f.metadata().get(TYPE_KEY).is_some_and(|t| t == "any")
 }
 
-/// Beam's word for a type, as messages and `explain` print it: `int`, `str`, `list<int>`, …
+/// Beam's word for a type, as messages and `explain` print it: `int`, `str`, `list<int>`, …; for types that Beam
+/// has no word for, SQL's: `decimal(12, 2)`, `date`. A `timestamp` is an instant, a `datetime` has no zone.
 pub fn type_name(f: &Field) -> String {
     if is_any(f) {
         return "any".to_owned();
@@ -77,7 +78,12 @@ pub fn type_name(f: &Field) -> String {
         DataType::Float64 => "float".to_owned(),
         DataType::Utf8 => "str".to_owned(),
         DataType::Binary => "bytes".to_owned(),
-        DataType::Timestamp(..) => "timestamp".to_owned(),
+        DataType::Decimal128(precision, scale) => format!("decimal({precision}, {scale})"),
+        DataType::Timestamp(_, Some(_)) => "timestamp".to_owned(),
+        DataType::Timestamp(_, None) => "datetime".to_owned(),
+        DataType::Date32 => "date".to_owned(),
+        DataType::Time64(_) => "time".to_owned(),
+        DataType::Duration(_) => "duration".to_owned(),
         DataType::List(i) => format!("list<{}>", type_name(i)),
         DataType::Map(e, _) => match e.data_type() {
             DataType::Struct(kv) => {

@@ -80,3 +80,67 @@ pub fn parse_rfc3339(text: &str) -> Option<EventTime> {
     let t: jiff::Timestamp = text.trim().parse().ok()?;
     Some(EventTime(t.as_microsecond()).clamped())
 }
+/// Days since 1970 of `YYYY-MM-DD`.
+pub fn parse_date(text: &str) -> Option<i32> {
+    Some(days(civil_date(text)?))
+}
+
+/// Microseconds since 1970, on a clock without a zone, of `YYYY-MM-DD`, perhaps with a `T` or a space and
+/// `HH:MM`, `HH:MM:SS` or `HH:MM:SS.ffffff`. Text with a zone is refused: it is an instant.
+pub fn parse_datetime(text: &str) -> Option<i64> {
+    const DAY: i64 = 86_400 * SECOND;
+    let date = i64::from(days(civil_date(text.get(..10)?)?));
+    let Some(time) = text.get(10..).filter(|t| !t.is_empty()) else { return Some(date * DAY) };
+    let time = time.strip_prefix(['T', ' '])?;
+    if time.len() < 5 || !time.bytes().all(|b| b.is_ascii_digit() || matches!(b, b':' | b'.')) {
+        return None;
+    }
+    let time: jiff::civil::Time = time.parse().ok()?;
+    let seconds = i64::from(time.hour()) * 3600 + i64::from(time.minute()) * 60 + i64::from(time.second());
+    Some(date * DAY + seconds * SECOND + i64::from(time.subsec_nanosecond() / 1000))
+}
+
+fn civil_date(text: &str) -> Option<jiff::civil::Date> {
+    let bytes = text.as_bytes();
+    let plain = bytes.len() == 10
+        && bytes
+            .iter()
+            .enumerate()
+            .all(|(i, b)| if i == 4 || i == 7 { *b == b'-' } else { b.is_ascii_digit() });
+    if plain { text.parse().ok() } else { None }
+}
+
+fn days(date: jiff::civil::Date) -> i32 {
+    const EPOCH: jiff::civil::Date = jiff::civil::date(1970, 1, 1);
+    EPOCH.until(date).map_or(0, |span| span.get_days())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_and_datetimes() {
+        assert_eq!(parse_date("1970-01-02"), Some(1));
+        assert_eq!(parse_date("1969-12-31"), Some(-1));
+        assert_eq!(parse_date("2024-02-29"), Some(19_782));
+        assert_eq!(parse_date("0001-01-01"), Some(-719_162));
+        for bad in
+            ["2023-02-29", "2024-1-02", "20240102", "2024-01-02T00:00:00", "2024-01-02 ", "", "٢٠٢٤-٠١"]
+        {
+            assert_eq!(parse_date(bad), None, "{bad:?}");
+        }
+        assert_eq!(parse_datetime("1970-01-02T00:00:01.5"), Some(86_401_500_000));
+        assert_eq!(parse_datetime("1970-01-01 00:01"), Some(60_000_000));
+        assert_eq!(parse_datetime("1970-01-02"), Some(86_400_000_000));
+        for bad in [
+            "1970-01-01T00:00:00Z",
+            "1970-01-01T00:00:00+01:00",
+            "1970-01-01T",
+            "1970-01-01T24:00",
+            "1970-01-01T1:2",
+        ] {
+            assert_eq!(parse_datetime(bad), None, "{bad:?}");
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! One schema for several: the union of fields, and rows brought into its form.
 
-use crate::error::Result;
+use crate::decimal::DIGITS_MAX;
+use crate::error::{Error, Result};
 use crate::json;
 use crate::shape::{any_field, is_any};
 use arrow_array::cast::AsArray;
@@ -25,7 +26,9 @@ fn optional(f: Field) -> Field {
 }
 
 /// A field that holds the values of both, or `None` if they have nothing in common. Integers beside floats
-/// are floats, null fits all, nested rows and lists unite inside. With `mix` different kinds become `any`.
+/// are floats, integers beside decimals are decimals, decimals have the greater scale; decimals beside floats
+/// have nothing in common, as floats are not exact. Null fits all, nested rows and lists unite inside. With
+/// `mix` different kinds become `any`.
 pub fn unite(a: &Field, b: &Field, mix: bool) -> Option<Field> {
     let united = unite_types(a, b, mix)?;
     Some(if is_optional(a) || is_optional(b) { optional(united) } else { united })
@@ -44,6 +47,10 @@ fn unite_types(a: &Field, b: &Field, mix: bool) -> Option<Field> {
         (DataType::Int64, DataType::Float64) | (DataType::Float64, DataType::Int64) => {
             field(DataType::Float64)
         }
+        (DataType::Decimal128(p, s), DataType::Int64) | (DataType::Int64, DataType::Decimal128(p, s)) => {
+            field(decimal_of((*p, *s), (INT_DIGITS, 0)))
+        }
+        (DataType::Decimal128(p, s), DataType::Decimal128(q, t)) => field(decimal_of((*p, *s), (*q, *t))),
         (DataType::List(x), DataType::List(y)) => match unite(x, y, mix) {
             Some(item) => field(DataType::List(Arc::new(item))),
             None => None,
@@ -60,6 +67,30 @@ fn unite_types(a: &Field, b: &Field, mix: bool) -> Option<Field> {
         _ if mix => any(),
         _ => None,
     }
+}
+
+/// Digits of the greatest int.
+pub const INT_DIGITS: u8 = 19;
+
+/// The decimal type with the greater scale and room for the digits before both points, as far as there is room.
+pub fn decimal_of(a: (u8, i8), b: (u8, i8)) -> DataType {
+    let scale = a.1.max(b.1);
+    let whole = |(precision, scale): (u8, i8)| i32::from(precision) - i32::from(scale);
+    let digits = whole(a).max(whole(b)) + i32::from(scale);
+    let precision = u8::try_from(digits).unwrap_or(DIGITS_MAX).clamp(1, DIGITS_MAX);
+    DataType::Decimal128(precision, scale)
+}
+
+/// Ints or decimals as decimals of a type that [`decimal_of`] gave: no digit is lost.
+///
+/// # Errors
+/// A number that has no room there.
+pub fn as_decimals(column: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
+    let options = arrow_cast::CastOptions { safe: false, ..arrow_cast::CastOptions::default() };
+    arrow_cast::cast_with_options(column, to, &options).map_err(|_| {
+        let name = crate::shape::type_name(&Field::new("", to.clone(), true));
+        Error::data(format!("a number has too many digits for {name}"))
+    })
 }
 
 /// The fields of both, those of `a` first; what only one side has may be null.
@@ -135,6 +166,7 @@ fn conform_column(from: &Field, column: &ArrayRef, to: &Field) -> Result<ArrayRe
             let nulls = rows.nulls().cloned();
             Ok(Arc::new(StructArray::try_new_with_length(target.clone(), columns, nulls, rows.len())?))
         }
+        (_, target @ DataType::Decimal128(..), _) => as_decimals(column, target),
         (_, target, _) => Ok(arrow_cast::cast(column, target)?),
     }
 }
@@ -151,4 +183,41 @@ pub fn fit(column: &ArrayRef, target: &DataType) -> Result<ArrayRef> {
     }
     let from = Field::new("", column.data_type().clone(), true);
     conform_column(&from, column, &Field::new("", target.clone(), true))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json::row_to_json;
+    use crate::shape::type_name;
+    use crate::testing::rows_of;
+
+    fn united(a: DataType, b: DataType) -> Option<String> {
+        unite(&Field::new("a", a, true), &Field::new("a", b, true), false).map(|f| type_name(&f))
+    }
+
+    #[test]
+    fn decimals_keep_their_digits() {
+        use DataType::{Decimal128, Float64, Int64, Utf8};
+        assert_eq!(united(Decimal128(8, 2), Decimal128(6, 4)).as_deref(), Some("decimal(10, 4)"));
+        assert_eq!(united(Decimal128(8, 2), Int64).as_deref(), Some("decimal(21, 2)"));
+        assert_eq!(united(Int64, Decimal128(38, 30)).as_deref(), Some("decimal(38, 30)"));
+        assert_eq!(united(Decimal128(8, 2), Float64), None);
+        assert_eq!(united(Decimal128(8, 2), Utf8), None);
+    }
+
+    #[test]
+    fn rows_take_the_greater_scale_or_fail() {
+        let schema = |t: DataType| Schema::new(vec![Field::new("a", t, true)]);
+        let target = Arc::new(schema(DataType::Decimal128(38, 4)));
+        let ints = rows_of(&schema(DataType::Int64), r#"[{"a": -7}, {"a": null}]"#).unwrap();
+        let decimals = rows_of(&schema(DataType::Decimal128(8, 2)), r#"[{"a": 1.25}]"#).unwrap();
+        let shown = |rows: &RecordBatch| row_to_json(&conform(rows, &target).unwrap(), 0).to_string();
+        assert_eq!(shown(&ints), r#"{"a":-7.0}"#);
+        assert_eq!(shown(&decimals), r#"{"a":1.25}"#);
+        let big = rows_of(&schema(DataType::Int64), r#"[{"a": 9000000000000000000}]"#).unwrap();
+        let narrow = Arc::new(schema(DataType::Decimal128(38, 30)));
+        let e = conform(&big, &narrow).unwrap_err();
+        assert_eq!(e.message(), "a number has too many digits for decimal(38, 30)");
+    }
 }

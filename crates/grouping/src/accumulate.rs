@@ -5,6 +5,7 @@
 //! a row.
 
 mod count;
+mod decimal;
 mod distinct;
 mod extreme;
 mod function;

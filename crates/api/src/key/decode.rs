@@ -1,9 +1,10 @@
 //! Key bytes to columns.
 
 use crate::error::{Error, Result};
-use arrow_array::builder::{BinaryBuilder, BooleanBuilder, Float64Builder, Int64Builder};
-use arrow_array::builder::{StringBuilder, TimestampMicrosecondBuilder};
-use arrow_array::{Array, ArrayRef, ListArray, MapArray, NullArray, StructArray};
+use arrow_array::builder::{
+    BinaryBuilder, BooleanBuilder, Decimal128Builder, Float64Builder, Int64Builder, StringBuilder,
+};
+use arrow_array::{Array, ArrayRef, Date32Array, Int64Array, ListArray, MapArray, NullArray, StructArray};
 use arrow_buffer::{BooleanBufferBuilder, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow_schema::{DataType, FieldRef, Fields};
 use std::sync::Arc;
@@ -27,6 +28,16 @@ pub(super) fn decode<'a>(
 
 fn damaged() -> Error {
     Error::internal("key bytes do not fit the types of the key")
+}
+
+/// Ints as the times, durations or dates that they stand for.
+fn as_type(ints: &Int64Array, t: &DataType) -> Result<ArrayRef> {
+    if t == &DataType::Date32 {
+        return Ok(Arc::new(ints.iter().map(|d| d.map(|d| d as i32)).collect::<Date32Array>()));
+    }
+    // The same 64 bits under another name.
+    let data = ints.to_data().into_builder().data_type(t.clone()).build()?;
+    Ok(arrow_array::make_array(data))
 }
 
 struct Reader<'a>(&'a [u8]);
@@ -57,6 +68,12 @@ impl Reader<'_> {
         Ok((self.fixed()? ^ (1 << 63)) as i64)
     }
 
+    fn decimal(&mut self) -> Result<i128> {
+        let (value, rest) = self.0.split_first_chunk::<16>().ok_or_else(damaged)?;
+        self.0 = rest;
+        Ok((u128::from_be_bytes(*value) ^ (1 << 127)) as i128)
+    }
+
     fn float(&mut self) -> Result<f64> {
         let ordered = self.fixed()?;
         Ok(f64::from_bits(if ordered >> 63 == 1 { ordered ^ (1 << 63) } else { !ordered }))
@@ -85,8 +102,10 @@ enum Column {
     Null(usize),
     Boolean(BooleanBuilder),
     Int(Int64Builder),
+    /// What keys keep as ints: times, durations, dates in days. Stored as this type.
+    AsInt(Int64Builder, DataType),
+    Decimal(Decimal128Builder),
     Float(Float64Builder),
-    Timestamp(TimestampMicrosecondBuilder),
     Utf8(StringBuilder, Vec<u8>),
     Binary(BinaryBuilder, Vec<u8>),
     List {
@@ -145,9 +164,10 @@ impl Column {
             DataType::Boolean => Column::Boolean(BooleanBuilder::new()),
             DataType::Int64 => Column::Int(Int64Builder::new()),
             DataType::Float64 => Column::Float(Float64Builder::new()),
-            DataType::Timestamp(..) => {
-                Column::Timestamp(TimestampMicrosecondBuilder::new().with_data_type(t.clone()))
+            DataType::Timestamp(..) | DataType::Time64(_) | DataType::Duration(_) | DataType::Date32 => {
+                Column::AsInt(Int64Builder::new(), t.clone())
             }
+            DataType::Decimal128(..) => Column::Decimal(Decimal128Builder::new().with_data_type(t.clone())),
             DataType::Utf8 => Column::Utf8(StringBuilder::new(), Vec::new()),
             DataType::Binary => Column::Binary(BinaryBuilder::new(), Vec::new()),
             DataType::List(field) => {
@@ -181,7 +201,8 @@ impl Column {
             Column::Boolean(b) => b.len(),
             Column::Int(b) => b.len(),
             Column::Float(b) => b.len(),
-            Column::Timestamp(b) => b.len(),
+            Column::AsInt(b, _) => b.len(),
+            Column::Decimal(b) => b.len(),
             Column::Utf8(b, _) => b.len(),
             Column::Binary(b, _) => b.len(),
             Column::List { rows, .. } | Column::Struct { rows, .. } | Column::Map { rows, .. } => {
@@ -206,7 +227,8 @@ impl Column {
             },
             Column::Int(b) => b.append_option(from.present()?.then(|| from.int()).transpose()?),
             Column::Float(b) => b.append_option(from.present()?.then(|| from.float()).transpose()?),
-            Column::Timestamp(b) => b.append_option(from.present()?.then(|| from.int()).transpose()?),
+            Column::AsInt(b, _) => b.append_option(from.present()?.then(|| from.int()).transpose()?),
+            Column::Decimal(b) => b.append_option(from.present()?.then(|| from.decimal()).transpose()?),
             Column::Utf8(b, scratch) => {
                 if from.present()? {
                     from.bytes(scratch)?;
@@ -267,7 +289,14 @@ impl Column {
             Column::Boolean(mut b) => Arc::new(b.finish()),
             Column::Int(mut b) => Arc::new(b.finish()),
             Column::Float(mut b) => Arc::new(b.finish()),
-            Column::Timestamp(mut b) => Arc::new(b.finish()),
+            Column::AsInt(mut b, t) => {
+                let ints = b.finish();
+                if t == DataType::Date32 && ints.iter().flatten().any(|d| i32::try_from(d).is_err()) {
+                    return Err(damaged());
+                }
+                as_type(&ints, &t)?
+            }
+            Column::Decimal(mut b) => Arc::new(b.finish()),
             Column::Utf8(mut b, _) => Arc::new(b.finish()),
             Column::Binary(mut b, _) => Arc::new(b.finish()),
             Column::List { field, item, rows } => {

@@ -3,7 +3,10 @@
 use super::KeyRows;
 use crate::error::{Error, Result};
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float64Type, Int64Type, TimestampMicrosecondType};
+use arrow_array::types::{
+    Date32Type, Decimal128Type, DurationMicrosecondType, Float64Type, Int64Type, Time64MicrosecondType,
+    TimestampMicrosecondType,
+};
 use arrow_array::{Array, ArrayRef, BooleanArray};
 use arrow_buffer::NullBuffer;
 use arrow_schema::DataType;
@@ -56,6 +59,15 @@ enum Column<'a> {
         values: &'a [i64],
         nulls: Option<&'a NullBuffer>,
     },
+    /// Dates, in days.
+    Days {
+        values: &'a [i32],
+        nulls: Option<&'a NullBuffer>,
+    },
+    Decimal {
+        values: &'a [i128],
+        nulls: Option<&'a NullBuffer>,
+    },
     Float {
         values: &'a [f64],
         nulls: Option<&'a NullBuffer>,
@@ -93,6 +105,16 @@ impl<'a> Column<'a> {
             DataType::Int64 => Column::Int { values: array.as_primitive::<Int64Type>().values(), nulls },
             DataType::Timestamp(arrow_schema::TimeUnit::Microsecond, _) => {
                 Column::Int { values: array.as_primitive::<TimestampMicrosecondType>().values(), nulls }
+            }
+            DataType::Time64(arrow_schema::TimeUnit::Microsecond) => {
+                Column::Int { values: array.as_primitive::<Time64MicrosecondType>().values(), nulls }
+            }
+            DataType::Duration(arrow_schema::TimeUnit::Microsecond) => {
+                Column::Int { values: array.as_primitive::<DurationMicrosecondType>().values(), nulls }
+            }
+            DataType::Date32 => Column::Days { values: array.as_primitive::<Date32Type>().values(), nulls },
+            DataType::Decimal128(..) => {
+                Column::Decimal { values: array.as_primitive::<Decimal128Type>().values(), nulls }
             }
             DataType::Float64 => {
                 Column::Float { values: array.as_primitive::<Float64Type>().values(), nulls }
@@ -160,6 +182,15 @@ impl<'a> Column<'a> {
             Column::Int { values, .. } => {
                 out.extend_from_slice(&marked(ordered_int(values.get(row).copied().unwrap_or(0))));
             }
+            Column::Days { values, .. } => {
+                let days = i64::from(values.get(row).copied().unwrap_or(0));
+                out.extend_from_slice(&marked(ordered_int(days)));
+            }
+            Column::Decimal { values, .. } => {
+                let units = values.get(row).copied().unwrap_or(0);
+                out.push(1);
+                out.extend_from_slice(&(units as u128 ^ (1 << 127)).to_be_bytes());
+            }
             Column::Float { values, .. } => {
                 out.extend_from_slice(&marked(ordered_float(values.get(row).copied().unwrap_or(0.0))));
             }
@@ -190,6 +221,8 @@ impl<'a> Column<'a> {
             Column::Null => true,
             Column::Boolean(a) => a.is_null(row),
             Column::Int { nulls, .. }
+            | Column::Days { nulls, .. }
+            | Column::Decimal { nulls, .. }
             | Column::Float { nulls, .. }
             | Column::Bytes { nulls, .. }
             | Column::List { nulls, .. }

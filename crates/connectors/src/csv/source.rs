@@ -1,13 +1,15 @@
 //! `ReadFromCsv`.
 
 use super::config::{Dtype, Header, OnBadLines, ReadFromCsv, SkipRows};
+use crate::format::columns::DecimalType;
 use crate::format::csv::cell::{CellType, Nulls};
 use crate::format::csv::decode::{Csv, CsvColumn};
 use crate::format::csv::{Layout, SkipLines, infer};
-use crate::format::schema::from_json_schema;
+use crate::format::schema::{from_json_schema, takes_text};
 use crate::shared::bind;
 use crate::shared::read::{OnBad, ReadNode};
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
+use purlin_api::decimal::DIGITS_MAX;
 use purlin_api::shape::is_any;
 use purlin_api::{BindCx, Entry, FileInfo, InputShape, PlanNode, Transform};
 use purlin_spec::config::Spanned;
@@ -269,24 +271,37 @@ fn dtype(word: &Spanned<String>, d: &mut Diagnostics) -> Option<CellType> {
         "int" | "int64" | "Int64" | "integer" => Some(CellType::Int),
         "float" | "float64" | "Float64" | "number" => Some(CellType::Float),
         "bool" | "boolean" => Some(CellType::Bool),
+        "date" => Some(CellType::Date),
+        "datetime" => Some(CellType::DateTime),
         other => {
+            if let Some(decimal) = decimal_dtype(other) {
+                return Some(CellType::Decimal(decimal));
+            }
             d.push(
                 Diagnostic::error(
                     "schema/unknown-type",
                     word.span,
                     format!("`{other}` is not a type of column"),
                 )
-                .label("valid types: str, int, float, bool"),
+                .label("valid types: str, int, float, bool, date, datetime, decimal(PRECISION, SCALE)"),
             );
             None
         }
     }
 }
 
+/// `decimal(12, 2)`.
+fn decimal_dtype(word: &str) -> Option<DecimalType> {
+    let (precision, scale) = word.strip_prefix("decimal(")?.strip_suffix(')')?.split_once(',')?;
+    let precision = precision.trim().parse::<u8>().ok().filter(|p| (1..=DIGITS_MAX).contains(p))?;
+    let scale = scale.trim().parse::<u8>().ok().filter(|s| *s <= precision)?;
+    Some(DecimalType { precision, scale: i8::try_from(scale).ok()? })
+}
+
 /// The columns of a JSON schema.
-fn declared(schema: &Node, cx: &mut BindCx<'_>) -> Option<Columns> {
-    let schema_span = schema.span;
-    let schema = from_json_schema(schema, cx.diagnostics)?;
+fn declared(node: &Node, cx: &mut BindCx<'_>) -> Option<Columns> {
+    let schema_span = node.span;
+    let schema = from_json_schema(node, cx.diagnostics)?;
     let mut specs = Vec::new();
     for f in schema.fields() {
         let cell_type = match f.data_type() {
@@ -294,7 +309,13 @@ fn declared(schema: &Node, cx: &mut BindCx<'_>) -> Option<Columns> {
             DataType::Int64 => CellType::Int,
             DataType::Float64 => CellType::Float,
             DataType::Boolean => CellType::Bool,
-            DataType::Timestamp(..) => CellType::Time,
+            DataType::Timestamp(_, Some(_)) => CellType::Time,
+            DataType::Timestamp(_, None) => CellType::DateTime,
+            DataType::Date32 => CellType::Date,
+            DataType::Decimal128(precision, scale) => {
+                CellType::Decimal(DecimalType { precision: *precision, scale: *scale })
+            }
+            DataType::Utf8 if takes_text(node, f.name()) => CellType::Text,
             _ => {
                 let what = format!(
                     "column `{}` cannot be {} in a CSV file",
@@ -307,7 +328,12 @@ fn declared(schema: &Node, cx: &mut BindCx<'_>) -> Option<Columns> {
         };
         specs.push(CsvColumn { name: Some(f.name().clone()), cell_type, declared: true });
     }
-    let fields = schema.fields().iter().map(|f| f.as_ref().clone()).collect();
+    // Several types of which one is text are text in a file of text.
+    let fields = schema.fields().iter().map(|f| match is_any(f) {
+        true => Field::new(f.name(), DataType::Utf8, true),
+        false => f.as_ref().clone(),
+    });
+    let fields = fields.collect();
     Some(Columns { specs, fields, all: None, sampled: 0 })
 }
 
@@ -318,5 +344,8 @@ fn arrow_type(t: CellType) -> DataType {
         CellType::Float => DataType::Float64,
         CellType::Text | CellType::TruthText => DataType::Utf8,
         CellType::Time => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        CellType::DateTime => DataType::Timestamp(TimeUnit::Microsecond, None),
+        CellType::Date => DataType::Date32,
+        CellType::Decimal(t) => DataType::Decimal128(t.precision, t.scale),
     }
 }

@@ -1,11 +1,12 @@
 //! Columns that are being filled row by row and can take a row back.
 
 use arrow_array::{
-    ArrayRef, BinaryArray, BooleanArray, Float64Array, Int64Array, ListArray, NullArray, StringArray,
-    StructArray, TimestampMicrosecondArray,
+    ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int64Array, ListArray,
+    MapArray, NullArray, StringArray, StructArray, TimestampMicrosecondArray,
 };
 use arrow_buffer::{BooleanBufferBuilder, Buffer, NullBufferBuilder, OffsetBuffer, ScalarBuffer};
 use arrow_schema::{DataType, Field, FieldRef, Fields, TimeUnit};
+use purlin_api::decimal;
 use purlin_api::shape::is_any;
 use purlin_api::{Error, Result};
 use std::collections::HashMap;
@@ -32,10 +33,40 @@ pub(crate) enum Column {
     Binary(Bytes),
     /// `timestamp` in microseconds, with its zone.
     Time(Vec<i64>, NullBufferBuilder, Option<Arc<str>>),
+    /// `decimal`: units.
+    Decimal(Vec<i128>, NullBufferBuilder, DecimalType),
+    /// `date`: days since 1970.
+    Date(Vec<i32>, NullBufferBuilder),
     /// `list`.
     List(Box<ListColumn>),
+    /// `map` from text.
+    Map(Box<MapColumn>),
     /// A nested row.
     Struct(StructColumn),
+}
+
+/// Which decimals a column takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DecimalType {
+    pub(crate) precision: u8,
+    pub(crate) scale: i8,
+}
+
+impl DecimalType {
+    /// The units of a number in text, which may have spaces around it.
+    pub(crate) fn parse(self, text: &str) -> Result<i128, decimal::Misfit> {
+        decimal::parse(text.trim_matches([' ', '\t']).as_bytes(), self.precision, self.scale)
+    }
+}
+
+/// Maps: the columns of all their keys and values.
+#[derive(Debug)]
+pub(crate) struct MapColumn {
+    entries: FieldRef,
+    offsets: Vec<i32>,
+    keys: Column,
+    values: Column,
+    valid: NullBufferBuilder,
 }
 
 /// Values of different lengths.
@@ -104,6 +135,24 @@ impl Column {
             DataType::Utf8 => Column::Text(Bytes::new()),
             DataType::Binary => Column::Binary(Bytes::new()),
             DataType::Timestamp(TimeUnit::Microsecond, zone) => Column::Time(Vec::new(), valid, zone.clone()),
+            DataType::Decimal128(precision, scale) => {
+                let t = DecimalType { precision: *precision, scale: *scale };
+                Column::Decimal(Vec::new(), valid, t)
+            }
+            DataType::Date32 => Column::Date(Vec::new(), valid),
+            DataType::Map(entries, _) => match entries.data_type() {
+                DataType::Struct(pair) => match pair.as_ref() {
+                    [key, value] => Column::Map(Box::new(MapColumn {
+                        entries: entries.clone(),
+                        offsets: vec![0],
+                        keys: Column::new(key),
+                        values: Column::new(value),
+                        valid,
+                    })),
+                    _ => Column::Null(field.data_type().clone(), 0),
+                },
+                _ => Column::Null(field.data_type().clone(), 0),
+            },
             DataType::List(item) => Column::List(Box::new(ListColumn {
                 field: item.clone(),
                 offsets: vec![0],
@@ -133,7 +182,10 @@ impl Column {
             Column::Int(v, _) | Column::Time(v, _, _) => v.len(),
             Column::Float(v, _) => v.len(),
             Column::Text(b) | Column::Any(b) | Column::Binary(b) => b.len(),
+            Column::Decimal(v, _, _) => v.len(),
+            Column::Date(v, _) => v.len(),
             Column::List(l) => l.offsets.len() - 1,
+            Column::Map(m) => m.offsets.len() - 1,
             Column::Struct(s) => s.valid.len(),
         }
     }
@@ -153,6 +205,21 @@ impl Column {
             Column::Float(v, valid) => {
                 v.truncate(len);
                 valid.truncate(len);
+            }
+            Column::Decimal(v, valid, _) => {
+                v.truncate(len);
+                valid.truncate(len);
+            }
+            Column::Date(v, valid) => {
+                v.truncate(len);
+                valid.truncate(len);
+            }
+            Column::Map(m) => {
+                m.offsets.truncate(len + 1);
+                m.valid.truncate(len);
+                let entries = m.offsets.last().map_or(0, |o| *o as usize);
+                m.keys.truncate(entries);
+                m.values.truncate(entries);
             }
             Column::Text(b) | Column::Any(b) | Column::Binary(b) => b.truncate(len),
             Column::List(l) => {
@@ -184,6 +251,18 @@ impl Column {
                 valid.append_null();
             }
             Column::Text(b) | Column::Any(b) | Column::Binary(b) => b.push_null(),
+            Column::Decimal(v, valid, _) => {
+                v.push(0);
+                valid.append_null();
+            }
+            Column::Date(v, valid) => {
+                v.push(0);
+                valid.append_null();
+            }
+            Column::Map(m) => {
+                m.offsets.push(m.offsets.last().copied().unwrap_or(0));
+                m.valid.append_null();
+            }
             Column::List(l) => {
                 l.offsets.push(l.offsets.last().copied().unwrap_or(0));
                 l.valid.append_null();
@@ -229,6 +308,29 @@ impl Column {
         }
     }
 
+    /// Appends a decimal, in the column's units.
+    #[inline]
+    pub(crate) fn push_units(&mut self, units: i128) {
+        match self {
+            Column::Decimal(v, valid, _) => {
+                v.push(units);
+                valid.append_non_null();
+            }
+            other => other.push_null(),
+        }
+    }
+
+    /// Appends a date, in days since 1970.
+    pub(crate) fn push_days(&mut self, days: i32) {
+        match self {
+            Column::Date(v, valid) => {
+                v.push(days);
+                valid.append_non_null();
+            }
+            other => other.push_null(),
+        }
+    }
+
     /// Appends text (to an `any` column: JSON text).
     pub(crate) fn push_text(&mut self, value: &str) {
         match self {
@@ -251,6 +353,19 @@ impl Column {
             Column::Time(v, valid, zone) => {
                 let array = TimestampMicrosecondArray::try_new(v.into(), valid.build())?;
                 Arc::new(array.with_timezone_opt(zone))
+            }
+            Column::Decimal(v, valid, t) => {
+                let array = Decimal128Array::try_new(v.into(), valid.build())?;
+                Arc::new(array.with_precision_and_scale(t.precision, t.scale)?)
+            }
+            Column::Date(v, valid) => Arc::new(Date32Array::try_new(v.into(), valid.build())?),
+            Column::Map(m) => {
+                let DataType::Struct(pair) = m.entries.data_type() else {
+                    return Err(Error::internal("a map without entries"));
+                };
+                let columns = vec![m.keys.finish()?, m.values.finish()?];
+                let rows = StructArray::try_new(pair.clone(), columns, None)?;
+                Arc::new(MapArray::try_new(m.entries, offsets(m.offsets)?, rows, m.valid.build(), false)?)
             }
             Column::Text(b) | Column::Any(b) => {
                 let (offsets, bytes, valid) = b.finish()?;
@@ -330,6 +445,19 @@ impl ListColumn {
     /// Ends a list: all items pushed since the last one are its.
     pub(crate) fn push_valid(&mut self) {
         self.offsets.push(i32::try_from(self.items.len()).unwrap_or(i32::MIN));
+        self.valid.append_non_null();
+    }
+}
+
+impl MapColumn {
+    /// The columns to push the keys and values of the next map to.
+    pub(crate) fn entries_mut(&mut self) -> (&mut Column, &mut Column) {
+        (&mut self.keys, &mut self.values)
+    }
+
+    /// Ends a map: all entries pushed since the last one are its.
+    pub(crate) fn push_valid(&mut self) {
+        self.offsets.push(i32::try_from(self.keys.len()).unwrap_or(i32::MIN));
         self.valid.append_non_null();
     }
 }

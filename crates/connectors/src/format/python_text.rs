@@ -1,9 +1,10 @@
 //! Values as Python prints them: what `WriteToText` and `WriteToCsv` put into files.
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float64Type, Int64Type, TimestampMicrosecondType};
+use arrow_array::types::{Decimal128Type, Float64Type, Int64Type, TimestampMicrosecondType};
 use arrow_array::{Array, RecordBatch};
 use arrow_schema::{DataType, Field, TimeUnit};
+use purlin_api::decimal;
 use purlin_api::json::{timestamp_text, to_json};
 use purlin_api::shape::is_any;
 use serde_json::Value;
@@ -18,9 +19,18 @@ pub(crate) fn write_str(field: &Field, array: &dyn Array, row: usize, beam_compa
         DataType::Utf8 if !is_any(field) => {
             out.push_str(array.as_string_opt::<i32>().map_or("", |a| a.value(row)));
         }
-        DataType::Timestamp(TimeUnit::Microsecond, _) if !beam_compat => {
+        DataType::Timestamp(TimeUnit::Microsecond, Some(_)) if !beam_compat => {
             let micros = array.as_primitive_opt::<TimestampMicrosecondType>().map_or(0, |a| a.value(row));
             out.push_str(&timestamp_text(micros));
+        }
+        DataType::Decimal128(_, scale) => {
+            let units = array.as_primitive_opt::<Decimal128Type>().map_or(0, |a| a.value(row));
+            out.push_str(&decimal::text(units, *scale));
+        }
+        DataType::Timestamp(_, None) | DataType::Date32 | DataType::Time64(_) => {
+            if let Value::String(text) = to_json(field, array, row) {
+                out.push_str(&text);
+            }
         }
         DataType::Utf8 => match to_json(field, array, row) {
             Value::String(s) => out.push_str(&s),
@@ -50,7 +60,7 @@ fn write_repr(field: &Field, array: &dyn Array, row: usize, beam_compat: bool, o
             array.as_string_opt::<i32>().map(|a| text_repr(a.value(row), out))
         }
         DataType::Binary => array.as_binary_opt::<i32>().map(|a| bytes_repr(a.value(row), out)),
-        DataType::Timestamp(TimeUnit::Microsecond, _) => {
+        DataType::Timestamp(TimeUnit::Microsecond, Some(_)) => {
             array.as_primitive_opt::<TimestampMicrosecondType>().map(|a| {
                 let micros = a.value(row);
                 if beam_compat {
@@ -60,6 +70,9 @@ fn write_repr(field: &Field, array: &dyn Array, row: usize, beam_compat: bool, o
                 }
             })
         }
+        DataType::Decimal128(_, scale) => array
+            .as_primitive_opt::<Decimal128Type>()
+            .map(|a| out.push_str(&format!("Decimal('{}')", decimal::text(a.value(row), *scale)))),
         DataType::List(item) => array.as_list_opt::<i32>().map(|a| {
             let items = a.value(row);
             separated(out, "[", "]", 0..items.len(), |i, out| write_repr(item, &items, i, beam_compat, out));

@@ -29,6 +29,12 @@ impl Ordered for i64 {
     }
 }
 
+impl Ordered for i128 {
+    fn above(self, other: Self) -> bool {
+        self > other
+    }
+}
+
 impl Ordered for f64 {
     fn above(self, other: Self) -> bool {
         self > other || (self.is_nan() && !other.is_nan())

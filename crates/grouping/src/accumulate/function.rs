@@ -1,6 +1,7 @@
 //! Which aggregate functions there are, for which types, and what they give.
 
 use super::count::CountAccumulator;
+use super::decimal::{self, DecimalSumAccumulator};
 use super::distinct::{ApproxDistinctAccumulator, SetAccumulator, hashes_type};
 use super::extreme::{KeyExtreme, PrimitiveExtreme, Side};
 use super::list::{Element, ListAccumulator, item_of};
@@ -10,7 +11,7 @@ use super::sum::{FloatSumAccumulator, IntSumAccumulator, Moment, float_state, in
 use super::top::{Best, TopAccumulator};
 use super::truth::{Quantifier, TruthAccumulator};
 use super::{Accumulator, NullRule};
-use arrow_array::types::{Float64Type, Int64Type, TimestampMicrosecondType};
+use arrow_array::types::{Decimal128Type, Float64Type, Int64Type, TimestampMicrosecondType};
 use arrow_schema::{DataType, Field, FieldRef};
 use purlin_api::key::encodes;
 use purlin_api::shape::{is_any, nullable, nullable_type, type_name};
@@ -72,7 +73,10 @@ impl AggregateFn {
             _ => return Err(format!("unknown CombineFn \"{name}\"; there are {}", NAMES.join(", "))),
         };
         let refuse = |needs: &str| Err(format!("`{name}` needs {needs}, not {}", type_name(input)));
-        let number = matches!(input.data_type(), DataType::Boolean | DataType::Int64 | DataType::Float64);
+        let number = matches!(
+            input.data_type(),
+            DataType::Boolean | DataType::Int64 | DataType::Float64 | DataType::Decimal128(..)
+        );
         let null = input.data_type() == &DataType::Null;
         let output = match kind {
             Kind::Sum | Kind::Mean if !number && !null => return refuse("numbers"),
@@ -80,6 +84,9 @@ impl AggregateFn {
                 return refuse("values of one type");
             }
             Kind::Concat if !null && item_of(input.data_type()).is_none() => return refuse("lists"),
+            Kind::Sum | Kind::Mean if let DataType::Decimal128(_, scale) = input.data_type() => {
+                decimal::output(if kind == Kind::Sum { Moment::Sum } else { Moment::Mean }, *scale)
+            }
             Kind::Sum if input.data_type() == &DataType::Boolean => DataType::Int64,
             Kind::Sum | Kind::Extreme(_) | Kind::Concat => nullable_type(input.data_type()),
             Kind::Mean => DataType::Float64,
@@ -200,8 +207,11 @@ impl AggregateFn {
         let null = self.input.data_type() == &DataType::Null;
         let types = match self.kind {
             Kind::Sum | Kind::Mean | Kind::Extreme(_) | Kind::Concat if null => Vec::new(),
-            Kind::Sum | Kind::Mean if self.input.data_type() == &DataType::Float64 => float_state(),
-            Kind::Sum | Kind::Mean => int_state(),
+            Kind::Sum | Kind::Mean => match self.input.data_type() {
+                DataType::Float64 => float_state(),
+                DataType::Decimal128(_, scale) => decimal::state(*scale),
+                _ => int_state(),
+            },
             Kind::Ranked { .. } => vec![list_of(&self.input)],
             Kind::Quantiles { .. } => vec![state_type(&nullable(&self.input))],
             Kind::ApproxDistinct(_) => vec![hashes_type()],
@@ -232,6 +242,9 @@ impl AggregateFn {
                 t @ DataType::Float64 => {
                     Box::new(PrimitiveExtreme::<Float64Type>::new(side, nulls, t.clone()))
                 }
+                t @ DataType::Decimal128(..) => {
+                    Box::new(PrimitiveExtreme::<Decimal128Type>::new(side, nulls, t.clone()))
+                }
                 t @ DataType::Timestamp(..) => {
                     Box::new(PrimitiveExtreme::<TimestampMicrosecondType>::new(side, nulls, t.clone()))
                 }
@@ -258,10 +271,10 @@ impl AggregateFn {
     }
 
     fn moment(&self, moment: Moment, nulls: NullRule) -> Box<dyn Accumulator> {
-        if self.input.data_type() == &DataType::Float64 {
-            Box::new(FloatSumAccumulator::new(moment, nulls))
-        } else {
-            Box::new(IntSumAccumulator::new(moment, nulls))
+        match self.input.data_type() {
+            DataType::Float64 => Box::new(FloatSumAccumulator::new(moment, nulls)),
+            DataType::Decimal128(_, scale) => Box::new(DecimalSumAccumulator::new(moment, *scale, nulls)),
+            _ => Box::new(IntSumAccumulator::new(moment, nulls)),
         }
     }
 

@@ -2,9 +2,9 @@
 
 use super::{Accumulator, only, unplanned};
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float64Type, Int64Type};
+use arrow_array::types::{Decimal128Type, DurationMicrosecondType, Float64Type, Int64Type};
 use arrow_array::{Array, ArrayRef, BooleanArray};
-use arrow_schema::DataType;
+use arrow_schema::{DataType, TimeUnit};
 use purlin_api::Result;
 use std::sync::Arc;
 
@@ -115,7 +115,16 @@ fn truths(values: &ArrayRef, json: bool) -> Result<Vec<bool>> {
         }
         DataType::List(_) => rows.map(|i| valid(i) && values.as_list::<i32>().value_length(i) > 0).collect(),
         DataType::Map(..) => rows.map(|i| valid(i) && values.as_map().value_length(i) > 0).collect(),
-        DataType::Struct(_) | DataType::Timestamp(..) => rows.map(valid).collect(),
+        DataType::Decimal128(..) => {
+            values.as_primitive::<Decimal128Type>().iter().map(|v| v.is_some_and(|v| v != 0)).collect()
+        }
+        DataType::Duration(TimeUnit::Microsecond) => {
+            let micros = values.as_primitive::<DurationMicrosecondType>();
+            micros.iter().map(|v| v.is_some_and(|v| v != 0)).collect()
+        }
+        DataType::Struct(_) | DataType::Timestamp(..) | DataType::Date32 | DataType::Time64(_) => {
+            rows.map(valid).collect()
+        }
         _ => return Err(unplanned(values)),
     })
 }

@@ -5,9 +5,10 @@ use crate::errors::Failure;
 use crate::expressions::Compiled;
 use crate::python::repr;
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float64Type, Int64Type, TimestampMicrosecondType};
+use arrow_array::types::{Decimal128Type, Float64Type, Int64Type, TimestampMicrosecondType};
 use arrow_array::{Array, ArrayRef};
 use arrow_schema::{DataType, TimeUnit};
+use purlin_api::decimal::{divide_half_even, power_of_ten, text as decimal_text};
 use purlin_api::{Error, EventTime, Result};
 use serde_json::Value;
 
@@ -18,6 +19,7 @@ pub(super) fn fits(values: &Compiled) -> bool {
             values.data_type(),
             DataType::Int64
                 | DataType::Float64
+                | DataType::Decimal128(..)
                 | DataType::Boolean
                 | DataType::Utf8
                 | DataType::Null
@@ -71,6 +73,10 @@ fn instant<'a>(values: &'a ArrayRef, is_any: bool, beam_compat: bool) -> Result<
             let a = values.as_primitive::<Float64Type>();
             guard(Box::new(move |row| fraction(a.value(row))))
         }
+        DataType::Decimal128(_, scale) => {
+            let (a, scale) = (values.as_primitive::<Decimal128Type>(), *scale);
+            guard(Box::new(move |row| exact_seconds(a.value(row), scale)))
+        }
         DataType::Boolean => {
             let a = values.as_boolean();
             guard(Box::new(move |row| seconds(i64::from(a.value(row)))))
@@ -100,6 +106,19 @@ fn in_range(micros: i64) -> std::result::Result<i64, Refusal> {
 fn seconds(seconds: i64) -> std::result::Result<i64, Refusal> {
     let out = || ("ValueError", format!("timestamp of {seconds} seconds is out of range"));
     seconds.checked_mul(1_000_000).ok_or_else(out).and_then(in_range)
+}
+
+/// Decimals of seconds, to the nearest microsecond.
+fn exact_seconds(units: i128, scale: i8) -> std::result::Result<i64, Refusal> {
+    let decimals = i32::from(scale) - 6;
+    let micros = match power_of_ten(decimals.unsigned_abs()) {
+        Some(factor) if decimals >= 0 => divide_half_even(units, factor),
+        Some(factor) => units.checked_mul(factor),
+        None => None,
+    };
+    let out =
+        || ("ValueError", format!("timestamp of {} seconds is out of range", decimal_text(units, scale)));
+    micros.and_then(|m| i64::try_from(m).ok()).ok_or_else(out).and_then(in_range)
 }
 
 fn fraction(seconds: f64) -> std::result::Result<i64, Refusal> {

@@ -10,6 +10,7 @@ use crate::common::{find, names};
 use arrow_schema::{DataType, Field};
 use purlin_api::key::encodes;
 use purlin_api::shape::{is_any, nullable_type, type_name};
+use purlin_api::unite::{INT_DIGITS, decimal_of};
 use purlin_api::{BindCx, Distribution, InputShape};
 use purlin_spec::config::Spanned;
 use purlin_spec::{Diagnostic, Span, suggest};
@@ -257,6 +258,10 @@ fn compared(a: &Field, b: &Field) -> Option<(DataType, bool)> {
         (DataType::Null, other) | (other, DataType::Null) => (nullable_type(other), false),
         (DataType::Int64, DataType::Float64) | (DataType::Float64, DataType::Int64) => {
             (DataType::Float64, true)
+        }
+        (DataType::Decimal128(p, s), DataType::Decimal128(q, t)) => (decimal_of((*p, *s), (*q, *t)), s != t),
+        (DataType::Int64, DataType::Decimal128(p, s)) | (DataType::Decimal128(p, s), DataType::Int64) => {
+            (decimal_of((*p, *s), (INT_DIGITS, 0)), true)
         }
         (t, _) if is_any(a) == is_any(b) && type_name(a) == type_name(b) => (nullable_type(t), false),
         _ => return None,

@@ -7,6 +7,7 @@ use arrow_select::concat::concat_batches;
 use arrow_select::interleave::interleave;
 use arrow_select::take::take;
 use purlin_api::key::{self, KeyCodec, KeyRows};
+use purlin_api::unite::as_decimals;
 use purlin_api::{Error, ErrorKind, Result};
 use std::collections::HashMap;
 
@@ -163,6 +164,8 @@ impl Keys {
 fn compared_as(column: &ArrayRef, t: &DataType) -> Result<ArrayRef> {
     match (column.data_type(), t) {
         (DataType::Null, t) => Ok(new_null_array(t, column.len())),
+        (DataType::Int64, DataType::Decimal128(..)) => as_decimals(column, t),
+        (DataType::Decimal128(_, from), DataType::Decimal128(_, to)) if from != to => as_decimals(column, t),
         (DataType::Int64, DataType::Float64) => Ok(arrow_cast::cast(column, t)?),
         _ => Ok(column.clone()),
     }

@@ -61,7 +61,9 @@ impl Check {
             DataType::UInt8 | DataType::UInt16 | DataType::UInt32 | DataType::UInt64 => {
                 self.word("integer", wanted)
             }
-            DataType::Float16 | DataType::Float32 | DataType::Float64 => self.word("number", wanted),
+            DataType::Float16 | DataType::Float32 | DataType::Float64 | DataType::Decimal128(..) => {
+                self.word("number", wanted)
+            }
             DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => self.word("string", wanted),
             DataType::List(item) | DataType::LargeList(item) => {
                 self.word("array", wanted)?;

@@ -1,5 +1,6 @@
 //! What one cell of a CSV file means.
 
+use crate::format::columns::DecimalType;
 use std::collections::HashSet;
 
 /// Texts that pandas takes for null.
@@ -104,6 +105,12 @@ pub(crate) enum CellType {
     TruthText,
     /// RFC 3339; never found by sampling.
     Time,
+    /// A date and time without a zone; never found by sampling.
+    DateTime,
+    /// `YYYY-MM-DD`; never found by sampling.
+    Date,
+    /// Exact; never found by sampling.
+    Decimal(DecimalType),
 }
 
 impl Seen {

@@ -10,7 +10,7 @@ use crate::shared::records::Record;
 use crate::shared::scan::Framing;
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
-use purlin_api::{Error, Result};
+use purlin_api::{Error, Result, time};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -239,6 +239,9 @@ fn push(column: &mut Column, text: &str, spec: &CsvColumn, csv: &Csv) -> Result<
         CellType::Float => cell::float(text).filter(|_| !loses()).map(|f| column.push_float(f)),
         CellType::Bool => cell::boolean(text).map(|b| column.push_bool(b)),
         CellType::Time => text.parse::<jiff::Timestamp>().ok().map(|t| column.push_int(t.as_microsecond())),
+        CellType::DateTime => time::parse_datetime(text).map(|t| column.push_int(t)),
+        CellType::Date => time::parse_date(text).map(|days| column.push_days(days)),
+        CellType::Decimal(t) => t.parse(text).ok().map(|units| column.push_units(units)),
     };
     read.ok_or_else(|| misfit(text, spec, csv, loses()))
 }
@@ -246,14 +249,22 @@ fn push(column: &mut Column, text: &str, spec: &CsvColumn, csv: &Csv) -> Result<
 fn misfit(text: &str, spec: &CsvColumn, csv: &Csv, loses: bool) -> RowError {
     let name = spec.name.as_deref().unwrap_or_default();
     let word = match spec.cell_type {
-        CellType::Bool => "bool",
-        CellType::Int => "int",
-        CellType::Float => "float",
-        CellType::Text | CellType::TruthText => "str",
-        CellType::Time => "timestamp",
+        CellType::Bool => "bool".to_owned(),
+        CellType::Int => "int".to_owned(),
+        CellType::Float => "float".to_owned(),
+        CellType::Text | CellType::TruthText => "str".to_owned(),
+        CellType::Time => "timestamp".to_owned(),
+        CellType::DateTime => "datetime".to_owned(),
+        CellType::Date => "date".to_owned(),
+        CellType::Decimal(t) => format!("decimal({}, {})", t.precision, t.scale),
     };
-    let text = purlin_api::json::shortened(text.to_owned(), QUOTED_CHARS_MAX);
-    let mut reason = format!("cannot read {text:?} as {word} in column `{name}`");
+    let shown = purlin_api::json::shortened(text.to_owned(), QUOTED_CHARS_MAX);
+    let mut reason = format!("cannot read {shown:?} as {word} in column `{name}`");
+    if let CellType::Decimal(t) = spec.cell_type
+        && let Err(why) = t.parse(text)
+    {
+        reason.push_str(&format!(": {}", why.reason(t.precision, t.scale)));
+    }
     if loses {
         reason.push_str(": it would lose its leading zeros");
     }

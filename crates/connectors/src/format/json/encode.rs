@@ -131,7 +131,7 @@ fn pandas_value(field: &Field, array: &dyn Array, row: usize, out: &mut Vec<u8>)
         DataType::Utf8 if !is_any(field) => {
             ascii(array.as_string_opt::<i32>().map_or("", |a| a.value(row)), out);
         }
-        DataType::Boolean | DataType::Int64 => write_value(field, array, row, out),
+        DataType::Boolean | DataType::Int64 | DataType::Decimal128(..) => write_value(field, array, row, out),
         _ => pandas_json(&to_json(field, array, row), out),
     }
 }

@@ -40,6 +40,7 @@ fn takes(column: &Column, is_text: bool) -> bool {
     match column {
         Column::Text(_) | Column::Binary(_) => is_text,
         Column::Int(..) | Column::Float(..) => !is_text,
+        Column::Decimal(..) => true,
         // Whatever stands there: it is passed over. A column of type null does judge its values.
         Column::Null(t, _) => !t.is_null(),
         _ => false,
@@ -104,6 +105,7 @@ impl Shape {
                 let (text, used) = text_at(rest, 0)?;
                 match column {
                     Some(Column::Text(bytes) | Column::Binary(bytes)) => bytes.push(text),
+                    Some(c @ Column::Decimal(..)) => push_decimal(c, std::str::from_utf8(text).ok()?)?,
                     Some(other) => other.push_null(),
                     None => {}
                 }
@@ -111,6 +113,9 @@ impl Shape {
             } else {
                 let number = number_at(rest, 0)?;
                 match column {
+                    Some(c @ Column::Decimal(..)) => {
+                        push_decimal(c, std::str::from_utf8(rest.get(..number.end)?).ok()?)?;
+                    }
                     Some(c @ Column::Float(..)) => c.push_float(number.float()),
                     Some(c @ Column::Int(..)) => c.push_int(number.int()?),
                     Some(other) => other.push_null(),
@@ -128,6 +133,15 @@ impl Shape {
         }
         Some(())
     }
+}
+
+/// Digits that do not fit are for the parser to judge.
+#[inline]
+fn push_decimal(column: &mut Column, text: &str) -> Option<()> {
+    let Column::Decimal(_, _, t) = column else { return None };
+    let units = t.parse(text).ok()?;
+    column.push_units(units);
+    Some(())
 }
 
 /// Control characters: none may stand in a text, and only some between values. All bytes are looked at, so that the

@@ -88,7 +88,30 @@ fn mutated() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
+/// Amounts as files have them, and as nobody should write them.
+fn amount() -> impl Strategy<Value = String> {
+    let quoted = |s: &str| prop::string::string_regex(s).unwrap().prop_map(|t| format!("\"{t}\""));
+    prop_oneof![
+        6 => "-?(0|[1-9][0-9]{0,8})(\\.[0-9]{1,3}0{0,2})?",
+        2 => "-?(0|[1-9][0-9]{0,45})(\\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?",
+        2 => quoted("[-+ ]?[0-9]{0,9}[.]?[0-9]{0,4}(e[0-9])? ?"),
+        1 => "null|true|\"NaN\"|\"1_0\"|\"\\\\u0031\"|\"\"|\\[1\\]|1e400|\"١٢\"",
+    ]
+}
+
 proptest! {
+    #[test]
+    fn amounts_are_the_same_both_ways(amounts in prop::collection::vec((amount(), amount()), 1..30)) {
+        let field = |name: &str, t| Field::new(name, t, true);
+        let fields = vec![field("a", DataType::Decimal128(12, 2)), field("b", DataType::Decimal128(38, 0))];
+        let schema = Arc::new(Schema::new(fields));
+        let lines: Vec<Vec<u8>> =
+            amounts.iter().map(|(a, b)| format!(r#"{{"a":{a},"b":{b}}}"#).into_bytes()).collect();
+        let json = json(true);
+        let fast = outcome(json.decoder(&schema, &[true, true]).as_mut(), &lines);
+        prop_assert_eq!(fast, outcome(&mut JsonDecoder::plain(&json, &schema, &[true, true]), &lines));
+    }
+
     #[test]
     fn shapes_and_the_parser_agree(
         lines in prop::collection::vec(mutated(), 1..40),
@@ -127,4 +150,15 @@ fn lines_alike_do_not_reach_the_parser() {
         shaped(&mut decoder, r#"{"n":-77,"id":"other"}"#);
     }
     assert!(decoder.read_alike(br#"{"n":5,"id":"b"}"#), "the shape changes with the lines");
+}
+
+#[test]
+fn amounts_have_a_shape_too() {
+    let schema: SchemaRef = Arc::new(Schema::new(vec![Field::new("a", DataType::Decimal128(12, 2), true)]));
+    let json = json(true);
+    let mut decoder = JsonDecoder::new(&json, &schema, &[true]);
+    let record = |text: &'static str| Record { bytes: text.as_bytes(), line: 1, fault: None };
+    assert!(matches!(decoder.record(&record(r#"{"a":1.5}"#)), Ok(Fate::Row)));
+    assert!(decoder.read_alike(br#"{"a":-1234567890.00}"#));
+    assert!(!decoder.read_alike(br#"{"a":1.005}"#), "what does not fit is for the parser to judge");
 }

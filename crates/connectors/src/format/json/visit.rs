@@ -1,11 +1,14 @@
 //! One JSON value appended to a column while it is parsed: nothing is built in between.
 
-use crate::format::columns::{Column, FieldIndex, StructColumn};
+use crate::format::columns::{Column, DecimalType, FieldIndex, MapColumn, StructColumn};
 use crate::format::python_text::json_repr;
 use arrow_schema::Fields;
+use purlin_api::{decimal, time};
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
 
 /// Deepest nesting of values kept as JSON text; typed values are held by the parser's own limit of 128.
@@ -136,11 +139,45 @@ impl Cell<'_> {
             Column::Text(_) => "str",
             Column::Any(_) => "any",
             Column::Binary(_) => "bytes",
+            Column::Time(_, _, None) => "datetime",
             Column::Time(..) => "timestamp",
+            Column::Decimal(_, _, t) => {
+                return self.no_decimal(what, *t, decimal::Misfit::NotDecimal);
+            }
+            Column::Date(..) => "date",
             Column::List(_) => "list",
+            Column::Map(_) => "map",
             Column::Struct(_) => "row",
         };
         E::custom(Problem::misfit(what, wanted, &format!("{}{}", self.path, self.name)))
+    }
+
+    fn no_decimal<E: serde::de::Error>(&self, what: &str, t: DecimalType, why: decimal::Misfit) -> E {
+        let wanted = format!("decimal({}, {})", t.precision, t.scale);
+        let place = format!("{}{}", self.path, self.name);
+        let reason = why.reason(t.precision, t.scale);
+        E::custom(format!("{}: {reason}", Problem::misfit(what, &wanted, &place)))
+    }
+
+    /// A number with all its digits as they are written, or text that holds one.
+    fn decimal<'de, D: Deserializer<'de>>(self, d: D, t: DecimalType) -> Result<(), D::Error> {
+        let raw: &RawValue = serde::Deserialize::deserialize(d)?;
+        let raw = raw.get();
+        let text: Cow<'_, str> = match raw.as_bytes().first() {
+            Some(b'n') => {
+                self.column.push_null();
+                return Ok(());
+            }
+            Some(b'"') => serde_json::from_str::<String>(raw).map_err(D::Error::custom)?.into(),
+            _ => raw.into(),
+        };
+        match t.parse(&text) {
+            Ok(units) => {
+                self.column.push_units(units);
+                Ok(())
+            }
+            Err(why) => Err(self.no_decimal(&purlin_api::json::shortened(raw.to_owned(), 60), t, why)),
+        }
     }
 }
 
@@ -164,6 +201,10 @@ impl<'de> DeserializeSeed<'de> for Cell<'_> {
                     self.column.push_text(raw.get());
                 }
                 Ok(())
+            }
+            Column::Decimal(_, _, t) => {
+                let t = *t;
+                self.decimal(d, t)
             }
             _ => d.deserialize_any(self),
         }
@@ -223,9 +264,17 @@ impl<'de> Visitor<'de> for Cell<'_> {
     fn visit_str<E: serde::de::Error>(self, v: &str) -> Result<(), E> {
         match self.column {
             Column::Text(_) | Column::Binary(_) => self.column.push_text(v),
+            Column::Time(_, _, None) => match time::parse_datetime(v) {
+                Some(micros) => self.column.push_int(micros),
+                None => return Err(self.misfit(&quoted(v))),
+            },
             Column::Time(..) => match v.parse::<jiff::Timestamp>() {
                 Ok(t) => self.column.push_int(t.as_microsecond()),
                 Err(_) => return Err(self.misfit(&quoted(v))),
+            },
+            Column::Date(..) => match time::parse_date(v) {
+                Some(days) => self.column.push_days(days),
+                None => return Err(self.misfit(&quoted(v))),
             },
             _ => return Err(self.misfit(&quoted(v))),
         }
@@ -255,6 +304,10 @@ impl<'de> Visitor<'de> for Cell<'_> {
             self.column.push_text(&text);
             return Ok(());
         }
+        if let Column::Map(entries) = &mut *self.column {
+            let path = Path { parent: Some(self.path), name: self.name, end: "." };
+            return all_entries(entries, map, path, self.rules);
+        }
         let Column::Struct(row) = &mut *self.column else { return Err(self.misfit("an object")) };
         let path = Path { parent: Some(self.path), name: self.name, end: "." };
         nested(row, map, path, self.rules)
@@ -282,6 +335,28 @@ fn nested<'de, A: MapAccess<'de>>(
     let (fields, index, columns, rows) = row.parts_mut();
     Row { fields, index, columns, rows, rules, path }.visit_map(map)?;
     row.push_valid();
+    Ok(())
+}
+
+/// The members of an object as a map.
+fn all_entries<'de, A: MapAccess<'de>>(
+    entries: &mut MapColumn,
+    mut map: A,
+    path: Path<'_>,
+    rules: Rules,
+) -> Result<(), A::Error> {
+    let mut seen = HashSet::new();
+    let mut repeated = false;
+    while let Some(key) = map.next_key::<String>()? {
+        let (keys, values) = entries.entries_mut();
+        keys.push_text(&key);
+        map.next_value_seed(Cell { column: values, name: &key, path: &path, rules })?;
+        repeated |= !seen.insert(key);
+    }
+    if repeated {
+        return Err(A::Error::custom(format!("{MARK}a map has a key twice in field `{}`", path.name)));
+    }
+    entries.push_valid();
     Ok(())
 }
 
