@@ -22,6 +22,7 @@ reference:
 # Each fuzzer for a minute (make test runs them for a few thousand inputs).
 fuzz:
 	PURLIN_FUZZ_SECONDS=60 cargo test --quiet --package purlin --test fuzz -- --nocapture
+	PURLIN_FUZZ_SECONDS=60 cargo test --quiet --package purlin-expr --package purlin-connectors fuzz -- --nocapture
 
 # Speed and memory of two jobs on ten million orders, beside DuckDB; results are checked against the truth.
 bench:

@@ -1,114 +1,113 @@
-"""Runs W1 and W2 in Purlin and, if it is there, in DuckDB; checks all results against the truth.
+"""Runs jobs in Purlin and in another engine, in turns, and checks every result. See run.sh and lanes.sh.
 
-compare.py PURLIN INPUT TRUTH OUTPUT_FOLDER [REPEATS]
+compare.py PURLIN LINES    with JOBS, REPEATS and LANES from the environment
 """
 
-import calendar
-import glob
 import json
 import os
 import shutil
 import statistics
-import subprocess
 import sys
-import time
+
+from common import READ, check_truth, timed
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+SEGMENTS = ["retail", "business", "public", "partner"]
 
 
-def timed(command):
-    """Seconds and peak megabytes of a command."""
-    start = time.perf_counter()
-    child = subprocess.Popen(command)
-    _, status, usage = os.wait4(child.pid, 0)
-    seconds = time.perf_counter() - start
-    if status != 0:
-        sys.exit(f"failed with status {status}: {' '.join(command)}")
-    return seconds, usage.ru_maxrss / 1024
+def customers(path):
+    """Fifty thousand customers; one in a hundred of those who order is missing."""
+    with open(path, "w", encoding="utf-8") as file:
+        for number in range(50_000):
+            if number % 100 != 99:
+                row = {"customer_id": f"CUST{number:05}", "segment": SEGMENTS[number % 4]}
+                file.write(json.dumps(row) + "\n")
 
 
-def rows(pattern):
-    for path in sorted(glob.glob(pattern)):
-        with open(path, encoding="utf-8") as file:
-            for line in file:
-                yield json.loads(line)
-
-
-def second(text):
-    """Seconds since 1970 of `2024-02-09 10:05:00` or `2024-02-09T10:05:00Z`."""
-    return calendar.timegm(time.strptime(text[:19].replace("T", " "), "%Y-%m-%d %H:%M:%S"))
-
-
-def check_w1(pattern, truth):
-    found = {}
-    for row in rows(pattern):
-        found[str(second(row["window_start"]))] = {
-            "count": row["order_count"],
-            "cents": round(row["total_revenue"] * 100),
-        }
-        average = row["total_revenue"] / row["order_count"]
-        assert abs(row["avg_order_value"] - average) < 1e-6, row
-    assert found == truth["w1"], f"{pattern}: other windows than the truth"
-
-
-def check_w2(pattern, truth):
-    starts, found = {}, {}
-    for row in rows(pattern):
-        text = row["window_start"]
-        start = starts.get(text) or starts.setdefault(text, str(second(text)))
-        cents = round(row["total"] * 100)
-        window = found.setdefault(start, [0, 0, 0, 0])
-        window[0] += 1
-        window[1] += cents
-        window[2] += (int(row["customer_id"][4:]) + 1) * cents
-        window[3] += cents * cents
-    wanted = {
-        start: [w["groups"], w["cents"], int(w["weighted"]), int(w["squares"])]
-        for start, w in truth["w2"].items()
-    }
-    assert found == wanted, f"{pattern}: other sums than the truth"
+def other_engine(job):
+    """The name of the engine to compare with, and its command; none if it is not installed."""
+    if job == "python":
+        version = ".".join(map(str, sys.version_info[:3]))
+        return f"CPython {version}", [sys.executable, f"{HERE}/python_job.py"]
+    try:
+        import duckdb
+    except ImportError:
+        return None
+    return f"DuckDB {duckdb.__version__}", [sys.executable, f"{HERE}/duckdb_job.py", job]
 
 
 def main():
-    purlin, source, truth_path, folder = sys.argv[1:5]
-    repeats = int(sys.argv[5]) if len(sys.argv) > 5 else 3
-    with open(truth_path, encoding="utf-8") as file:
+    purlin, lines = sys.argv[1], int(sys.argv[2])
+    jobs = os.environ.get("JOBS", "").split() or list(READ)
+    repeats = int(os.environ.get("REPEATS", "3"))
+    lanes = os.environ.get("LANES", "").split()
+    data, parquet = f".bench/orders_{lines}.jsonl", f".bench/orders_{lines}.parquet"
+    with open(f".bench/truth_{lines}.json", encoding="utf-8") as file:
         truth = json.load(file)
-    here = os.path.dirname(os.path.abspath(__file__))
-    engines = {
-        "Purlin": lambda job, out: [
-            purlin, "run", "-q", f"{here}/{job}.yaml", "--set", f"input={source}", "--set", f"output={out}"
-        ]
-    }
-    try:
-        import duckdb
+    customers(".bench/customers.jsonl")
+    load = os.getloadavg()[0]
+    print(f"{lines} lines, {repeats} runs each, {os.cpu_count()} cores, load {load:.1f} at the start\n")
+    print("| job | engine | events/s | peak MB | seconds | ratio |")
+    print("|---|---|---|---|---|---|", flush=True)
+    for job in jobs:
+        source, events = (parquet, truth["good"]) if job == "parquet" else (data, truth["lines"])
+        if not os.path.exists(source):
+            print(f"| {job} | skipped: there is no {source} | | | | |")
+            continue
+        run = [purlin, "run", "-q", f"{HERE}/{job}.yaml", "--set", f"input={source}"]
+        engines = {f"Purlin, {n} lanes": run + ["--lanes", n] for n in lanes} or {"Purlin": run}
+        other = None if lanes else other_engine(job)
+        if other:
+            engines[other[0]] = other[1] + [source]
+        measured = measure(job, engines, repeats, truth)
+        report(job, measured, events, load)
+    print("\nall results are equal, and equal to the truth as far as the generator knows it")
 
-        name = f"DuckDB {duckdb.__version__}"
-        engines[name] = lambda job, out: [sys.executable, f"{here}/duckdb_job.py", job, source, f"{out}/{job}-all"]
-    except ImportError:
-        print("DuckDB is not installed: no comparison")
-    checks = {"w1": check_w1, "w2": check_w2}
-    print("| job | engine | events/s | peak MB | seconds |")
-    print("|---|---|---|---|---|")
-    for job, check in checks.items():
-        runs = {name: [] for name in engines}
-        # Taking turns: what else the machine does meets both.
-        for repeat in range(repeats):
-            for name, command in engines.items():
-                out = f"{folder}/{name.split()[0].lower()}"
-                shutil.rmtree(out, ignore_errors=True)
-                os.makedirs(out)
-                runs[name].append(timed(command(job, out)))
-                if repeat == 0:
-                    check(f"{out}/{job}-[!b]*", truth)
-        speeds = {}
-        for name, measured in runs.items():
-            seconds = statistics.median(s for s, _ in measured)
-            speeds[name] = truth["lines"] / seconds
-            peak = max(mb for _, mb in measured)
-            print(f"| {job} | {name} | {speeds[name] / 1e6:.2f} M | {peak:.0f} | {seconds:.2f} |", flush=True)
-        if len(speeds) == 2:
-            ours, theirs = speeds.values()
-            print(f"| {job} | Purlin : DuckDB | {ours / theirs:.2f} | | |", flush=True)
-    print("all results equal the truth")
+
+def measure(job, engines, repeats, truth):
+    """Seconds and megabytes of each run by engine. Taking turns: what else the machine does meets both."""
+    measured, results = {name: [] for name in engines}, {}
+    for repeat in range(repeats):
+        for name, command in engines.items():
+            out = f".bench/out/{name.split()[0].lower()}"
+            shutil.rmtree(out, ignore_errors=True)
+            os.makedirs(out)
+            target = ["--set", f"output={out}"] if name.startswith("Purlin") else [f"{out}/{job}-all"]
+            measured[name].append(timed(command + target))
+            if repeat == 0:
+                results[name] = READ[job](out)
+                check_truth(job, results[name], truth)
+    first = next(iter(results.values()))
+    for name, found in results.items():
+        if found != first:
+            sys.exit(f"{job}: the results of {' and '.join(results)} differ")
+    return measured
+
+
+def report(job, measured, events, load):
+    """A line of the table for each engine, and a line of JSON in .bench/results.jsonl. The ratio is that of the speed
+    to the baseline's: the other engine's, or that of one lane."""
+    medians = {name: statistics.median(s for s, _ in runs) for name, runs in measured.items()}
+    names = list(medians)
+    baseline = names[0] if names[0] != "Purlin" else names[-1]
+    for name, runs in measured.items():
+        seconds, peak = medians[name], max(mb for _, mb in runs)
+        ratio = medians[baseline] / seconds
+        print(f"| {job} | {name} | {events / seconds / 1e6:.2f} M | {peak:.0f} | {seconds:.2f} | {ratio:.2f} |", flush=True)
+        line = {
+            "job": job,
+            "engine": name,
+            "lines": events,
+            "seconds": round(seconds, 3),
+            "runs": [round(s, 3) for s, _ in runs],
+            "events_per_second": round(events / seconds),
+            "peak_mb": round(peak),
+            "ratio": round(ratio, 3),
+            "ratio_to": baseline,
+            "load": round(load, 1),
+        }
+        with open(".bench/results.jsonl", "a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
 
 
 main()

@@ -1,4 +1,4 @@
-"""W1 and W2 in DuckDB: duckdb_job.py w1|w2 INPUT OUTPUT"""
+"""The jobs in DuckDB: duckdb_job.py JOB INPUT OUTPUT. Job `to-parquet` makes the Parquet file of the valid orders."""
 
 import sys
 
@@ -17,5 +17,28 @@ queries = {
         sum(amount) AS total_revenue, avg(amount) AS avg_order_value {orders} GROUP BY 1""",
     "w2": f"""SELECT customer_id, sum(amount) AS total,
         time_bucket(INTERVAL 30 SECONDS, event_time) AS window_start {orders} GROUP BY ALL""",
+    # Sums of each minute, then ten of them for each window: the fast way to say it.
+    "sliding": f"""WITH minutes AS (SELECT country, time_bucket(INTERVAL 1 MINUTE, event_time) AS minute,
+            count(*) AS n, sum(amount) AS s {orders} GROUP BY ALL)
+        SELECT country, minute - to_minutes(back) AS window_start, sum(n)::BIGINT AS orders, sum(s) AS revenue
+        FROM minutes, range(10) AS t(back) GROUP BY ALL""",
+    # A session begins with an order two minutes or more after the one before it.
+    "sessions": f"""WITH valid AS (SELECT customer_id, amount, event_time {orders}),
+        marked AS (SELECT *, coalesce(event_time - lag(event_time) OVER w < INTERVAL 2 MINUTES, false) AS goes_on
+            FROM valid WINDOW w AS (PARTITION BY customer_id ORDER BY event_time)),
+        numbered AS (SELECT *, count(*) FILTER (NOT goes_on) OVER w AS session
+            FROM marked WINDOW w AS (PARTITION BY customer_id ORDER BY event_time))
+        SELECT customer_id, count(*) AS orders, sum(amount) AS revenue, min(event_time) AS window_start,
+            max(event_time) + INTERVAL 2 MINUTES AS window_end
+        FROM numbered GROUP BY customer_id, session""",
+    "join": f"""WITH valid AS (SELECT customer_id, amount {orders}),
+        customers AS (SELECT * FROM read_json('.bench/customers.jsonl', format = 'newline_delimited',
+            columns = {{customer_id: 'VARCHAR', segment: 'VARCHAR'}}))
+        SELECT segment, count(*) AS orders, sum(amount) AS revenue
+        FROM valid JOIN customers USING (customer_id) GROUP BY segment""",
+    "parquet": f"""SELECT country, status, count(*) AS orders, sum(amount) AS revenue, max(amount) AS largest
+        FROM read_parquet('{source}') GROUP BY ALL""",
+    "to-parquet": f"SELECT order_id, customer_id, amount, status, country, event_time {orders}",
 }
-db.execute(f"COPY ({queries[job]}) TO '{target}' (FORMAT json)")
+form = "parquet" if job == "to-parquet" else "json"
+db.execute(f"COPY ({queries[job]}) TO '{target}' (FORMAT {form})")

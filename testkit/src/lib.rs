@@ -1,2 +1,4 @@
 //! Development only: the repository's own checks (`tests/tidy`), the cases that pipelines are judged by
-//! (`cases/`), and the scripts behind `make`.
+//! (`cases/`), the scripts behind `make`, and what all fuzzers share.
+
+pub mod fuzz;

@@ -62,6 +62,10 @@ pub trait Probe: Sync {
     fn glob(&self, pattern: &str) -> Result<Vec<FileInfo>>;
     /// The first `bytes_max` bytes of a file, decompressed if its name says so.
     fn head(&self, path: &str, bytes_max: usize) -> Result<Bytes>;
+    /// True if this is a pipe or a device: what is read of it is gone, so nothing may be looked at ahead.
+    fn is_stream(&self, _path: &str) -> bool {
+        false
+    }
     /// A small file as text (an expression's script, a schema).
     fn text(&self, path: &str) -> Result<String>;
     /// True if a folder exists where this path would be created, and may be written to.

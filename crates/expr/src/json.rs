@@ -24,7 +24,8 @@ fn loads(machine: &mut Machine<'_>, args: Args) -> Res<Value> {
             return Err(type_error(format!("the JSON object must be str, bytes or bytearray, not {kind}")));
         }
     };
-    machine.charge(text.len() * 4)?;
+    // A list of empty lists takes the most room for its text.
+    machine.charge(text.len().saturating_mul(16))?;
     if text.starts_with('\u{feff}') {
         return Err(decode_error("Unexpected UTF-8 BOM (decode using utf-8-sig)", &text, 0));
     }
@@ -337,7 +338,10 @@ impl Style {
             Value::Bool(b) => out.push_str(if *b { "true" } else { "false" }),
             Value::Int(_) | Value::Big(_) => out.push_str(&crate::value::repr(value)?),
             Value::Float(f) => self.float(out, *f)?,
-            Value::Str(s) => self.string(out, s),
+            Value::Str(s) => {
+                machine.charge(s.len())?;
+                self.string(out, s);
+            }
             Value::List(l) => {
                 let items = l.0.borrow().clone();
                 self.array(machine, out, &items, depth)?;
@@ -425,11 +429,13 @@ impl Style {
         out.push('"');
     }
 
-    fn newline(&self, out: &mut String, depth: usize) {
+    fn newline(&self, machine: &mut Machine<'_>, out: &mut String, depth: usize) -> Res<()> {
         if let Some(indent) = &self.indent {
+            machine.charge(depth.saturating_mul(indent.len()))?;
             out.push('\n');
             (0..depth).for_each(|_| out.push_str(indent));
         }
+        Ok(())
     }
 
     fn array(&self, machine: &mut Machine<'_>, out: &mut String, items: &[Value], depth: usize) -> Res<()> {
@@ -437,13 +443,14 @@ impl Style {
         out.push('[');
         for (i, item) in items.iter().enumerate() {
             if i > 0 {
+                machine.charge(self.item.len())?;
                 out.push_str(&self.item);
             }
-            self.newline(out, depth + 1);
+            self.newline(machine, out, depth + 1)?;
             self.write(machine, out, item, depth + 1)?;
         }
         if !items.is_empty() {
-            self.newline(out, depth);
+            self.newline(machine, out, depth)?;
         }
         out.push(']');
         machine.charge(out.len() >> 8)
@@ -479,13 +486,14 @@ impl Style {
                 out.push_str(&self.item);
             }
             first = false;
-            self.newline(out, depth + 1);
+            self.newline(machine, out, depth + 1)?;
+            machine.charge(name.len() + self.key.len() + self.item.len())?;
             self.string(out, &name);
             out.push_str(&self.key);
             self.write(machine, out, value, depth + 1)?;
         }
         if !first {
-            self.newline(out, depth);
+            self.newline(machine, out, depth)?;
         }
         out.push('}');
         Ok(())

@@ -2,5 +2,6 @@
 
 mod cases;
 mod differential;
+mod fuzz;
 mod robust;
 mod shapes;

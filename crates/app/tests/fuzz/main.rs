@@ -1,74 +1,19 @@
 //! Fuzzers of everything that reads: pipeline files (YAML and Jinja), CSV and JSON data. Inputs are mutations
 //! of real ones, from a seed. Nothing may panic or hang, and the ledger must balance.
-//!
-//! A few thousand inputs each by default; `PURLIN_FUZZ_SECONDS=60` goes on for that long (`make fuzz`).
+//! Programs are fuzzed beside their code (`expr/src/tests/fuzz.rs`), and so are the two JSON readers
+//! (`connectors/src/format/json/fuzz.rs`): both need to see the inside.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)] // a test fails by these
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test fails by these
 
 use purlin::pipeline::{Pipeline, PipelineOptions};
 use purlin_engine::StepRun;
-use std::path::{Path, PathBuf};
-
-/// xorshift64*: small, and the same everywhere.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
-    }
-
-    fn below(&mut self, n: usize) -> usize {
-        (self.next() % n.max(1) as u64) as usize
-    }
-}
-
-/// Cuts, doubles, swaps and inserts.
-fn mutate(seed: &[u8], dictionary: &[&str], r: &mut Random) -> Vec<u8> {
-    let mut bytes = seed.to_vec();
-    for _ in 0..=r.below(6) {
-        let at = r.below(bytes.len() + 1);
-        let end = (at + r.below(24)).min(bytes.len());
-        match r.below(6) {
-            0 => drop(bytes.drain(at..end)),
-            1 => {
-                let piece = bytes[at..end].to_vec();
-                let to = r.below(bytes.len() + 1);
-                bytes.splice(to..to, piece);
-            }
-            2 | 3 => {
-                let word = dictionary[r.below(dictionary.len())].as_bytes();
-                bytes.splice(at..at, word.iter().copied());
-            }
-            4 if at < bytes.len() => bytes[at] = r.next() as u8,
-            _ => bytes.truncate(bytes.len() - r.below(4).min(bytes.len())),
-        }
-    }
-    bytes
-}
+use purlin_testkit::fuzz::mutate;
+use std::path::Path;
 
 /// Runs `each` on mutated inputs until the budget is used up.
 fn fuzz(name: &str, seeds: &[Vec<u8>], dictionary: &[&str], inputs: u64, each: impl Fn(&[u8], &Path)) {
     assert!(!seeds.is_empty(), "{name} has no seeds");
-    let seconds: u64 = std::env::var("PURLIN_FUZZ_SECONDS").ok().and_then(|s| s.parse().ok()).unwrap_or(0);
-    #[allow(clippy::disallowed_methods)] // the budget of a test, not the time of a job
-    let start = std::time::Instant::now();
-    let folder: PathBuf = std::env::temp_dir().join(format!("purlin-fuzz-{name}-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).expect("a scratch folder");
-    let mut r = Random(0x9E37_79B9_7F4A_7C15);
-    let mut done = 0;
-    while done < inputs || start.elapsed().as_secs() < seconds {
-        let seed = &seeds[r.below(seeds.len())];
-        let input = mutate(seed, dictionary, &mut r);
-        // Left behind when `each` panics: the input to look at.
-        std::fs::write(folder.join("last-input"), &input).expect("a scratch file");
-        each(&input, &folder);
-        done += 1;
-    }
-    std::fs::remove_dir_all(&folder).expect("the scratch folder");
-    println!("{name}: {done} inputs");
+    purlin_testkit::fuzz::run(name, inputs, |r| mutate(r.pick(seeds), dictionary, r), each);
 }
 
 fn options() -> PipelineOptions {

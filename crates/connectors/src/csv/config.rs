@@ -16,6 +16,7 @@ purlin_spec::config! {
     /// Header names may be any text; a repeated name gets `.1`, an empty one becomes `Unnamed: N`.
     pub struct ReadFromCsv {
         /// The files: a path, or a pattern with `*`, `?`, `[ab]` and `**`. All must have the same columns.
+        /// A pipe (`/dev/stdin`) needs a `schema`.
         pub path: Spanned<String>,
         /// One character between fields; a comma unless given.
         pub delimiter: Option<Spanned<String>>,

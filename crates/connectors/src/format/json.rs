@@ -8,6 +8,8 @@ mod shape;
 mod visit;
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod shape_tests;
 #[cfg(test)]
 mod tests;

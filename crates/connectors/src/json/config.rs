@@ -13,7 +13,7 @@ purlin_spec::config! {
     /// arrays are lists; values without a common type are kept as they are. An object that does not fit
     /// the fields, or is not JSON, is a bad line. Of repeated keys the last wins.
     pub struct ReadFromJson {
-        /// The files: a path, or a pattern with `*`, `?`, `[ab]` and `**`.
+        /// The files: a path, or a pattern with `*`, `?`, `[ab]` and `**`. A pipe (`/dev/stdin`) needs a `schema`.
         pub path: Spanned<String>,
         /// The fields to read, as a JSON schema. Nothing is sampled then; other keys are passed over.
         pub schema: Option<JsonSchema>,

@@ -6,7 +6,9 @@ use super::{path, write};
 use arrow_schema::SchemaRef;
 use bytes::Bytes;
 use purlin_api::transform::Probe;
-use purlin_api::{BindCx, FileInfo, InputShape, Output, OutputRole, Result, Shape, WindowFn, Windowing};
+use purlin_api::{
+    BindCx, Error, ErrorKind, FileInfo, InputShape, Output, OutputRole, Result, Shape, WindowFn, Windowing,
+};
 use purlin_spec::config::{FromNode, Kind, Spanned, wrong_kind};
 use purlin_spec::types::ErrorHandling;
 use purlin_spec::{Diagnostic, Diagnostics, Node, Span};
@@ -57,6 +59,9 @@ pub(crate) fn files(cx: &mut BindCx<'_>, pattern: &Spanned<String>) -> Option<Ar
             return refuse(cx, "file/cannot-read", pattern.span, format!("`{}`: {e}", f.path));
         }
     }
+    if cx.probe.is_stream(&first.path) {
+        return Some(found.into());
+    }
     if let Err(e) = cx.probe.head(&first.path, 1) {
         return refuse(cx, "file/cannot-read", pattern.span, e.message().to_owned());
     }
@@ -78,6 +83,15 @@ pub(crate) fn sampled<T>(
     files: &[FileInfo],
     mut look: impl FnMut(&Bytes, bool) -> Result<(T, bool)>,
 ) -> Result<Option<T>> {
+    if let Some(stream) = files.iter().find(|f| probe.is_stream(&f.path)) {
+        return Err(Error::new(
+            ErrorKind::Config,
+            format!(
+                "`{}` is a pipe, which cannot be read ahead: give a `schema` with its fields",
+                stream.path
+            ),
+        ));
+    }
     let Some(file) = files.iter().find(|f| f.bytes > 0) else { return Ok(None) };
     let mut seen = None;
     for bytes_max in HEAD_BYTES {

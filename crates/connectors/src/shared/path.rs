@@ -32,6 +32,11 @@ fn is_scheme(text: &str) -> bool {
         && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'))
 }
 
+/// True if there is something at a path that is neither a file nor a folder: a pipe, a terminal, a socket.
+pub(crate) fn is_stream(path: &str) -> bool {
+    std::fs::metadata(path).is_ok_and(|m| !m.is_file() && !m.is_dir())
+}
+
 /// True if a path holds characters that make it a pattern.
 fn is_pattern(path: &str) -> bool {
     path.contains(['*', '?', '['])

@@ -29,6 +29,10 @@ impl Probe for LocalProbe {
         Ok(head.into())
     }
 
+    fn is_stream(&self, address: &str) -> bool {
+        path::local(address).is_ok_and(path::is_stream)
+    }
+
     fn text(&self, address: &str) -> Result<String> {
         let local = path::local(address)?;
         let file = std::fs::File::open(local).map_err(|e| Error::io("open", local, e))?;

@@ -11,6 +11,7 @@ purlin_spec::config! {
     /// decompressed.
     pub struct ReadFromText {
         /// The files: a path, or a pattern with `*`, `?`, `[ab]` and `**`. Hidden files do not match.
+        /// Pipes (`/dev/stdin`) are read as well.
         pub path: Spanned<String>,
         /// Longest line in bytes, 64 MiB unless given. A longer one is a bad line.
         pub max_line_bytes: Option<Spanned<i64>>,

@@ -188,6 +188,10 @@ pub(super) fn int_from(b: &Value, order: &Value) -> Res<Value> {
         return Err(type_error(format!("cannot convert '{}' object to bytes", b.type_name())));
     };
     let sign = num_bigint::Sign::Plus;
+    if b.len() as u64 > crate::interp::BITS_MAX / 8 {
+        let message = format!("an integer of more than {} bits", crate::interp::BITS_MAX);
+        return raise("MemoryError", message);
+    }
     match order.as_str() {
         Some("big") => Ok(Value::from_big(num_bigint::BigInt::from_bytes_be(sign, b))),
         Some("little") => Ok(Value::from_big(num_bigint::BigInt::from_bytes_le(sign, b))),

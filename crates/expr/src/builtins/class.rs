@@ -21,7 +21,7 @@ pub(crate) fn construct(machine: &mut Machine<'_>, class: &'static str, args: Ar
     match class {
         "int" => int(args),
         "float" => float(args),
-        "str" => string(args),
+        "str" => string(machine, args),
         "bool" => {
             let [value] = args.bind("bool", ["/"], 0)?;
             Ok(Value::Bool(value.is_some_and(|v| v.truthy())))
@@ -33,7 +33,9 @@ pub(crate) fn construct(machine: &mut Machine<'_>, class: &'static str, args: Ar
         }
         "tuple" => {
             let [values] = args.bind("tuple", ["/"], 0)?;
-            Ok(Value::tuple(values.map_or(Ok(Vec::new()), |v| machine.collect(&v))?))
+            let items = values.map_or(Ok(Vec::new()), |v| machine.collect(&v))?;
+            machine.charge(items.len() * size_of::<Value>())?;
+            Ok(Value::tuple(items))
         }
         "set" | "frozenset" => {
             let [values] = args.bind(class, ["/"], 0)?;
@@ -115,17 +117,23 @@ fn float(args: Args) -> Res<Value> {
     }))
 }
 
-fn string(args: Args) -> Res<Value> {
+fn string(machine: &mut Machine<'_>, args: Args) -> Res<Value> {
     let [value, encoding, errors] = args.bind("str", ["object", "encoding", "errors"], 0)?;
     match (value, encoding.is_some() || errors.is_some()) {
         (None, _) => Ok(Value::str("")),
-        (Some(Value::Bytes(b)), true) => super::bytes::decode(&b, encoding.as_ref(), errors.as_ref()),
+        (Some(Value::Bytes(b)), true) => {
+            machine.charge(b.len())?;
+            super::bytes::decode(&b, encoding.as_ref(), errors.as_ref())
+        }
         (Some(other), true) => {
             let kind = other.type_name();
             Err(type_error(format!("decoding to str: need a bytes-like object, {kind} found")))
         }
         (Some(value @ Value::Str(_)), false) => Ok(value),
-        (Some(value), false) => Ok(Value::str(text(&value)?)),
+        (Some(value), false) => {
+            let shown = text(&value)?;
+            machine.text(shown)
+        }
     }
 }
 
@@ -172,7 +180,10 @@ fn bytes(machine: &mut Machine<'_>, args: Args) -> Res<Value> {
     match value {
         None => Ok(Value::Bytes(Arc::from([]))),
         Some(Value::Str(_)) if encoding.is_none() => Err(type_error("string argument without an encoding")),
-        Some(Value::Str(s)) => super::bytes::encode(&s, encoding.as_ref(), errors.as_ref()),
+        Some(Value::Str(s)) => {
+            machine.charge(s.len())?;
+            super::bytes::encode(&s, encoding.as_ref(), errors.as_ref())
+        }
         Some(value @ Value::Bytes(_)) => Ok(value),
         Some(Value::Int(n)) if n < 0 => Err(value_error("negative count")),
         Some(Value::Int(n)) => {
@@ -217,6 +228,7 @@ pub(super) fn class_method(
             let [keys, value] = args.bind("fromkeys", ["/", "/"], 1)?;
             let value = value.unwrap_or(Value::None);
             let keys = machine.collect(&keys.unwrap_or(Value::None))?;
+            machine.charge(keys.len() * 64)?;
             let pairs = keys.into_iter().map(|k| Ok((Key::new(k)?, value.clone())));
             Ok(Value::dict(pairs.collect::<Res<Dict>>()?))
         }

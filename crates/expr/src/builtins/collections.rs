@@ -41,6 +41,10 @@ pub(super) fn call(machine: &mut Machine<'_>, object: &Value, name: &str, args: 
         Value::List(l) if matches!(name, "append" | "extend" | "insert" | "pop" | "remove") => {
             change_list(machine, l, name, args)
         }
+        Value::List(l) if name == "copy" => {
+            machine.charge(l.0.borrow().len() * size_of::<Value>())?;
+            args.none(name).map(|()| Value::list(l.0.borrow().clone()))
+        }
         Value::List(l) => list(l, name, args).unwrap_or_else(|args| sequence(machine, object, name, args)),
         Value::Tuple(_) | Value::Range(_) => sequence(machine, object, name, args),
         Value::Dict(d) => dict(machine, d, name, args),
@@ -82,7 +86,6 @@ fn sequence(machine: &mut Machine<'_>, object: &Value, name: &str, args: Args) -
 
 fn list(l: &Rc<ListCell>, name: &str, args: Args) -> Result<Res<Value>, Args> {
     Ok(match name {
-        "copy" => args.none(name).map(|()| Value::list(l.0.borrow().clone())),
         "clear" => args.none(name).map(|()| {
             let old = std::mem::take(&mut *l.0.borrow_mut());
             drop(old);
@@ -115,6 +118,7 @@ fn change_list(machine: &mut Machine<'_>, l: &Rc<ListCell>, name: &str, args: Ar
             let mut items = l.0.borrow_mut();
             let len = i64::try_from(items.len()).unwrap_or(i64::MAX);
             let at = if at < 0 { at.saturating_add(len).max(0) } else { at.min(len) };
+            machine.scan(usize::try_from(len - at).unwrap_or(0) * size_of::<Value>())?;
             items.insert(usize::try_from(at).unwrap_or(0), value.unwrap_or(Value::None));
         }
         "pop" => {
@@ -127,12 +131,16 @@ fn change_list(machine: &mut Machine<'_>, l: &Rc<ListCell>, name: &str, args: Ar
             let len = i64::try_from(items.len()).unwrap_or(i64::MAX);
             let at = if at < 0 { at.saturating_add(len) } else { at };
             return match usize::try_from(at).ok().filter(|i| *i < items.len()) {
-                Some(i) => Ok(items.remove(i)),
+                Some(i) => {
+                    machine.scan((items.len() - i) * size_of::<Value>())?;
+                    Ok(items.remove(i))
+                }
                 None => raise("IndexError", "pop index out of range"),
             };
         }
         _ => {
             let value = args.one("list.remove")?;
+            machine.work(l.0.borrow().len() * size_of::<Value>())?;
             let found = functions::find_equal(&l.0.borrow(), &value)?;
             let Some(at) = found else { return Err(value_error("list.remove(x): x not in list")) };
             let old = l.0.borrow_mut().remove(at);
@@ -162,7 +170,10 @@ fn dict(machine: &mut Machine<'_>, d: &Rc<DictCell>, name: &str, mut args: Args)
         "keys" => args.none(name).map(|()| Value::View(Rc::clone(d), View::Keys)),
         "values" => args.none(name).map(|()| Value::View(Rc::clone(d), View::Values)),
         "items" => args.none(name).map(|()| Value::View(Rc::clone(d), View::Items)),
-        "copy" => args.none(name).map(|()| Value::dict(d.0.borrow().clone())),
+        "copy" => {
+            machine.charge(d.0.borrow().len() * 64)?;
+            args.none(name).map(|()| Value::dict(d.0.borrow().clone()))
+        }
         "clear" => args.none(name).map(|()| {
             let old = std::mem::take(&mut *d.0.borrow_mut());
             drop(old);
@@ -177,6 +188,7 @@ fn dict(machine: &mut Machine<'_>, d: &Rc<DictCell>, name: &str, mut args: Args)
         "pop" => {
             let [key, default] = args.bind("pop", ["/", "/"], 1)?;
             let key = key.unwrap_or(Value::None);
+            machine.scan(d.0.borrow().len() * 32)?;
             let found = d.0.borrow_mut().shift_remove(&Key::new(key.clone())?);
             found.or(default).ok_or_else(|| Raise::with_args("KeyError", vec![key]))
         }
@@ -208,6 +220,7 @@ fn set(machine: &mut Machine<'_>, s: &Rc<SetCell>, name: &str, args: Args) -> Re
         return change_set(machine, s, name, args);
     }
     if name == "copy" {
+        machine.charge(s.items.borrow().len() * 32)?;
         return args.none(name).map(|()| Value::set(s.items.borrow().clone(), s.frozen));
     }
     let mut others: Vec<Set> = Vec::new();
@@ -254,6 +267,7 @@ fn change_set(machine: &mut Machine<'_>, s: &Rc<SetCell>, name: &str, args: Args
         }
         "pop" => {
             args.none(name)?;
+            machine.scan(s.items.borrow().len() * 32)?;
             return match s.items.borrow_mut().shift_remove_index(0) {
                 Some(key) => Ok(key.into_value()),
                 None => raise("KeyError", "pop from an empty set"),
@@ -268,6 +282,7 @@ fn change_set(machine: &mut Machine<'_>, s: &Rc<SetCell>, name: &str, args: Args
         }
         _ => {
             let value = args.one(name)?;
+            machine.scan(s.items.borrow().len() * 32)?;
             let found = s.items.borrow_mut().shift_remove(&Key::new(value.clone())?);
             if !found && name == "remove" {
                 return Err(Raise::with_args("KeyError", vec![value]));

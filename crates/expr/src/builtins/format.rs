@@ -5,7 +5,8 @@ use num_bigint::{BigInt, Sign};
 use super::strftime::strftime;
 use crate::interp::{Args, Machine, get_item};
 use crate::value::{
-    Dict, Key, Raise, Res, Value, ascii, float_digits, float_repr, raise, repr, text, to_big, value_error,
+    Dict, Key, Raise, Res, Value, ascii, float_digits, float_fixed, float_repr, raise, repr, text, to_big,
+    value_error,
 };
 
 /// `[[fill]align][sign][#][0][width][grouping][.precision][type]`.
@@ -159,20 +160,12 @@ fn pad_number(negative: bool, prefix: &str, whole: &str, rest: &str, spec: &Spec
         // Padding zeros are grouped too.
         let room = spec.width.saturating_sub(head.len() + rest.chars().count());
         if align == '=' && spec.fill == Some('0') {
-            while grouped(&whole, comma, group).len() < room {
-                whole.insert(0, '0');
+            // The fewest digits that fill the width together with their commas.
+            let mut digits = room - room / (group + 1);
+            while digits + digits.saturating_sub(1) / group < room {
+                digits += 1;
             }
-            if grouped(&whole, comma, group).len() > room
-                && whole.len() > 1
-                && whole.starts_with('0')
-                && room > 0
-            {
-                let shorter = whole.get(1..).unwrap_or("").to_owned();
-                // One zero less leaves the width one short, which CPython fills with that zero.
-                if grouped(&shorter, comma, group).len() >= room {
-                    whole = shorter;
-                }
-            }
+            whole = format!("{}{whole}", "0".repeat(digits.saturating_sub(whole.len())));
         }
         whole = grouped(&whole, comma, group);
     }
@@ -270,8 +263,8 @@ pub(super) fn float_body(x: f64, kind: char, precision: Option<usize>, alternate
     let p = precision.unwrap_or(6);
     let dot = |s: String| if alternate && !s.contains('.') { format!("{s}.") } else { s };
     Some(match kind {
-        'f' | 'F' => dot(format!("{:.*}", p, x.abs())),
-        '%' => format!("{}%", dot(format!("{:.*}", p, x.abs() * 100.0))),
+        'f' | 'F' => dot(float_fixed(x, p)),
+        '%' => format!("{}%", dot(float_fixed(x * 100.0, p))),
         'e' | 'E' => {
             let (digits, exponent) = float_digits(x, p + 1);
             let out = exponential(&digits, exponent, alternate);
@@ -372,8 +365,9 @@ fn fill(
         }
         let end = closing(after)?;
         let field = after.get(..end).unwrap_or("");
-        out.push_str(&one_field(machine, field, fields, automatic, depth)?);
-        machine.charge(out.len() >> 4)?;
+        let piece = one_field(machine, field, fields, automatic, depth)?;
+        machine.charge(piece.len())?;
+        out.push_str(&piece);
         rest = after.get(end + 1..).unwrap_or("");
     }
     out.push_str(rest);
@@ -515,6 +509,9 @@ pub(super) fn apply_int(value: &BigInt, spec: &Spec) -> Res<String> {
         Some('o') => 8,
         _ => 10,
     };
+    if value.bits() > 14_300 && radix == 10 {
+        return Err(value_error("Exceeds the limit (4300 digits) for integer string conversion"));
+    }
     let mut digits = value.magnitude().to_str_radix(radix);
     if spec.kind == Some('X') {
         digits.make_ascii_uppercase();

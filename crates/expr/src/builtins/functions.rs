@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use super::{BuiltinDef, class, def, format, int_argument};
-use crate::interp::{Args, Iter, Machine, binary};
+use crate::interp::{Args, Iter, Machine, binary, product_steps};
 use crate::ir::Binary;
 use crate::value::{
     Res, Value, View, ascii, equal, int_from_float, is_subtype, order, raise, repr, round_digits, text,
@@ -14,8 +14,11 @@ pub(super) const TABLE: &[BuiltinDef] = &[
     def("abs", abs),
     def("all", |m, a| any_all(m, a, "all", false)),
     def("any", |m, a| any_all(m, a, "any", true)),
-    def("ascii", |_, a| Ok(Value::str(ascii(&a.one("ascii")?)?))),
-    def("bin", |_, a| radix(a, "bin", 2, "0b")),
+    def("ascii", |m, a| {
+        let shown = ascii(&a.one("ascii")?)?;
+        m.text(shown)
+    }),
+    def("bin", |m, a| radix(m, a, "bin", 2, "0b")),
     def("callable", |_, a| {
         let value = a.one("callable")?;
         Ok(Value::Bool(matches!(
@@ -45,7 +48,7 @@ pub(super) const TABLE: &[BuiltinDef] = &[
         let name = super::text_argument(&name, "attribute name")?;
         Ok(Value::Bool(super::attribute(&object.unwrap_or(Value::None), name).is_ok()))
     }),
-    def("hex", |_, a| radix(a, "hex", 16, "0x")),
+    def("hex", |m, a| radix(m, a, "hex", 16, "0x")),
     def("isinstance", |_, a| {
         let [value, class] = a.bind("isinstance", ["/", "/"], 2)?;
         isinstance(&value.unwrap_or(Value::None), &class.unwrap_or(Value::None)).map(Value::Bool)
@@ -69,10 +72,13 @@ pub(super) const TABLE: &[BuiltinDef] = &[
     def("max", |m, a| extreme(m, a, "max", Ordering::Greater)),
     def("min", |m, a| extreme(m, a, "min", Ordering::Less)),
     def("next", next),
-    def("oct", |_, a| radix(a, "oct", 8, "0o")),
+    def("oct", |m, a| radix(m, a, "oct", 8, "0o")),
     def("ord", ord),
     def("pow", pow),
-    def("repr", |_, a| Ok(Value::str(repr(&a.one("repr")?)?))),
+    def("repr", |m, a| {
+        let shown = repr(&a.one("repr")?)?;
+        m.text(shown)
+    }),
     def("reversed", reversed),
     def("round", round),
     def("sorted", |m, mut a| {
@@ -112,7 +118,7 @@ fn any_all(machine: &mut Machine<'_>, args: Args, name: &str, stop: bool) -> Res
     Ok(Value::Bool(!stop))
 }
 
-fn radix(args: Args, name: &str, radix: u32, prefix: &str) -> Res<Value> {
+fn radix(machine: &mut Machine<'_>, args: Args, name: &str, radix: u32, prefix: &str) -> Res<Value> {
     let value = args.one(name)?;
     let Some(big) = to_big(&value) else {
         return Err(type_error(format!(
@@ -121,7 +127,7 @@ fn radix(args: Args, name: &str, radix: u32, prefix: &str) -> Res<Value> {
         )));
     };
     let sign = if big.sign() == num_bigint::Sign::Minus { "-" } else { "" };
-    Ok(Value::str(format!("{sign}{prefix}{}", big.magnitude().to_str_radix(radix))))
+    machine.text(format!("{sign}{prefix}{}", big.magnitude().to_str_radix(radix)))
 }
 
 fn chr(_: &mut Machine<'_>, args: Args) -> Res<Value> {
@@ -201,8 +207,11 @@ fn isinstance(value: &Value, class: &Value) -> Res<bool> {
     }
 }
 
-fn len(_: &mut Machine<'_>, args: Args) -> Res<Value> {
+fn len(machine: &mut Machine<'_>, args: Args) -> Res<Value> {
     let value = args.one("len")?;
+    if let Value::Str(s) = &value {
+        machine.scan(s.len())?;
+    }
     Ok(Value::from_usize(match &value {
         Value::Str(s) => s.chars().count(),
         Value::Bytes(b) => b.len(),
@@ -267,6 +276,10 @@ fn pow(machine: &mut Machine<'_>, args: Args) -> Res<Value> {
             if m == num_bigint::BigInt::ZERO {
                 return Err(value_error("pow() 3rd argument cannot be 0"));
             }
+            // A few products of the modulus' size for each bit of the exponent; one more round for the inverse.
+            let rounds = e.bits().saturating_add(m.bits());
+            machine.spend(product_steps(m.bits(), m.bits()).saturating_add(1).saturating_mul(rounds))?;
+            machine.spend(product_steps(b.bits(), m.bits()))?;
             if e.sign() == num_bigint::Sign::Minus {
                 return match b.modinv(&m).map(|inverse| inverse.modpow(&-e, &m)) {
                     Some(value) => Ok(Value::from_big(value)),
@@ -298,7 +311,7 @@ fn reversed(machine: &mut Machine<'_>, args: Args) -> Res<Value> {
 }
 
 /// Half to even; without digits an integer.
-fn round(_: &mut Machine<'_>, args: Args) -> Res<Value> {
+fn round(machine: &mut Machine<'_>, args: Args) -> Res<Value> {
     let [number, digits] = args.bind("round", ["number", "ndigits"], 1)?;
     let number = number.unwrap_or(Value::None);
     let digits = digits.filter(|d| !matches!(d, Value::None));
@@ -317,7 +330,11 @@ fn round(_: &mut Machine<'_>, args: Args) -> Res<Value> {
                 return Err(type_error(format!("type {kind} doesn't define __round__ method")));
             };
             match digits.as_ref().map(int_argument).transpose()? {
-                Some(d) if d < 0 => Ok(Value::from_big(round_int(&big, d.unsigned_abs()))),
+                Some(d) if d < 0 => {
+                    // A power of ten of at most so many digits, and a division by it.
+                    machine.spend(product_steps(big.bits(), big.bits()).saturating_mul(16))?;
+                    Ok(Value::from_big(round_int(&big, d.unsigned_abs())))
+                }
                 _ => Ok(Value::from_big(big)),
             }
         }
@@ -358,6 +375,7 @@ pub(super) fn sort(
         ranked.push((rank, item));
     }
     machine.charge(ranked.len() * 2 * size_of::<Value>())?;
+    machine.spend(ranked.len() as u64 * u64::from(ranked.len().max(1).ilog2()) / 16)?;
     // Reversing before and after keeps equal items in their order, as CPython does.
     if reverse {
         ranked.reverse();

@@ -4,7 +4,7 @@ use num_bigint::BigInt;
 use num_traits::{Signed as _, ToPrimitive as _};
 
 use super::{BuiltinDef, def, no_attribute};
-use crate::interp::{Args, Machine};
+use crate::interp::{Args, BITS_MAX, Machine, product_steps};
 use crate::value::{Raise, Res, Value, int_from_float, raise, to_big, type_error, value_error};
 
 pub(super) const TABLE: &[BuiltinDef] = &[
@@ -28,8 +28,11 @@ pub(super) const TABLE: &[BuiltinDef] = &[
         let parts = m.collect(&values)?.iter().map(number).collect::<Res<Vec<f64>>>()?;
         Ok(Value::Float(exact_sum(&parts)))
     }),
-    def("math.gcd", |_, a| {
+    def("math.gcd", |m, a| {
         let all = a.positional.iter().map(integer).collect::<Res<Vec<BigInt>>>()?;
+        for big in &all {
+            m.spend(4 * product_steps(big.bits(), big.bits()))?;
+        }
         Ok(Value::from_big(all.iter().fold(BigInt::ZERO, |x, y| num_integer::Integer::gcd(&x, y))))
     }),
     def("math.hypot", |_, a| {
@@ -40,8 +43,9 @@ pub(super) const TABLE: &[BuiltinDef] = &[
     def("math.isfinite", |_, a| Ok(Value::Bool(number(&a.one("isfinite")?)?.is_finite()))),
     def("math.isinf", |_, a| Ok(Value::Bool(number(&a.one("isinf")?)?.is_infinite()))),
     def("math.isnan", |_, a| Ok(Value::Bool(number(&a.one("isnan")?)?.is_nan()))),
-    def("math.isqrt", |_, a| {
+    def("math.isqrt", |m, a| {
         let big = integer(&a.one("isqrt")?)?;
+        m.spend(16 * product_steps(big.bits(), big.bits()))?;
         if big.is_negative() {
             return Err(value_error("isqrt() argument must be nonnegative"));
         }
@@ -174,7 +178,7 @@ fn factorial(machine: &mut Machine<'_>, args: Args) -> Res<Value> {
     };
     let mut product = BigInt::from(1);
     for i in 2..=n {
-        machine.step()?;
+        machine.spend(1 + product_steps(product.bits(), 64))?;
         product *= i;
     }
     Ok(Value::from_big(product))
@@ -202,6 +206,10 @@ fn chosen(machine: &mut Machine<'_>, args: Args, name: &str, ordered: bool) -> R
         if !ordered {
             product /= i + 1;
         }
+        if product.bits() > BITS_MAX {
+            return raise("MemoryError", format!("an integer of more than {BITS_MAX} bits"));
+        }
+        machine.spend(product_steps(product.bits(), n.bits()))?;
     }
     Ok(Value::from_big(product))
 }

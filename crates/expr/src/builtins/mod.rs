@@ -150,15 +150,30 @@ pub(crate) fn methods_of(kind: &str) -> Option<Vec<&'static str>> {
 pub(crate) fn call_method(machine: &mut Machine<'_>, object: &Value, name: &str, args: Args) -> Res<Value> {
     match object {
         Value::Str(s) => match text::find(name) {
-            Some(method) => method(machine, s, args),
+            Some(method) => {
+                // Those that copy the text count what they make; all others at least go through it.
+                match name {
+                    "startswith" | "endswith" => machine.scan(s.len())?,
+                    "encode" | "partition" | "rpartition" => machine.charge(s.len())?,
+                    _ => machine.work(s.len())?,
+                }
+                method(machine, s, args)
+            }
             None => Err(no_attribute(object, name)),
         },
-        Value::Bytes(b) => bytes::call(machine, b, name, args),
+        Value::Bytes(b) => {
+            // Most go by way of a text and back.
+            machine.charge(b.len().saturating_mul(2))?;
+            bytes::call(machine, b, name, args)
+        }
         Value::List(_) | Value::Tuple(_) | Value::Dict(_) | Value::Set(_) | Value::Range(_) => {
             collections::call(machine, object, name, args)
         }
         Value::Int(_) | Value::Big(_) | Value::Bool(_) | Value::Float(_) => math::method(object, name, args),
         Value::Date(_) | Value::Time(_) | Value::DateTime(_) | Value::Delta(_) | Value::Zone(_) => {
+            // A directive of two characters may stand for a date and a time.
+            let format = args.positional.first().and_then(Value::as_str).map_or(0, str::len);
+            machine.charge(format.saturating_mul(16))?;
             datetime::method(machine, object, name, args)
         }
         Value::Timestamp(_) | Value::Duration(_) => datetime::timestamp_method(object, name, args),

@@ -1,5 +1,6 @@
 //! `object[index]`, slices, and changing items.
 
+use std::collections::HashSet;
 use std::rc::Rc;
 
 use super::{Frame, Machine};
@@ -34,7 +35,15 @@ impl Machine<'_> {
 
 pub(crate) fn get_index(machine: &mut Machine<'_>, object: &Value, index: &Index) -> Res<Value> {
     match index {
-        Index::Value(index) => get_item(object, index),
+        Index::Value(index) => {
+            let found = get_item(object, index)?;
+            match (object, &found) {
+                (Value::Str(s), _) => machine.scan(s.len())?,
+                (Value::Match(_), Value::Str(s)) => machine.charge(s.len())?,
+                _ => {}
+            }
+            Ok(found)
+        }
         Index::Slice(parts) => get_slice(machine, object, parts),
     }
 }
@@ -133,23 +142,30 @@ fn get_slice(machine: &mut Machine<'_>, object: &Value, parts: &[Option<i64>; 3]
     };
     match object {
         Value::List(l) => {
+            machine.work(l.0.borrow().len() * size_of::<usize>())?;
             let items = pick(&l.0.borrow())?;
             machine.list(items)
         }
-        Value::Tuple(t) => Ok(Value::tuple(pick(&t.0)?)),
+        Value::Tuple(t) => {
+            machine.charge(t.0.len() * size_of::<Value>())?;
+            Ok(Value::tuple(pick(&t.0)?))
+        }
         Value::Row(r) => Ok(Value::tuple(pick(&r.values)?)),
         Value::Str(s) if s.is_ascii() => {
+            machine.scan(s.len())?;
             let bytes = s.as_bytes();
             let picked = slice_bounds(parts, bytes.len())?.into_iter().filter_map(|i| bytes.get(i));
             let text: String = picked.map(|b| char::from(*b)).collect();
             machine.text(text)
         }
         Value::Str(s) => {
+            machine.work(s.len() * size_of::<char>())?;
             let chars: Vec<char> = s.chars().collect();
             let text = slice_bounds(parts, chars.len())?.into_iter().filter_map(|i| chars.get(i)).collect();
             machine.text(text)
         }
         Value::Bytes(b) => {
+            machine.charge(b.len())?;
             let picked: Vec<u8> =
                 slice_bounds(parts, b.len())?.into_iter().filter_map(|i| b.get(i).copied()).collect();
             Ok(Value::Bytes(picked.into()))
@@ -192,6 +208,7 @@ pub(super) fn set_item(machine: &mut Machine<'_>, object: &Value, index: Index, 
         (Value::List(l), Index::Slice(parts)) => {
             let new = machine.collect(&value)?;
             let len = l.0.borrow().len();
+            machine.work(len * size_of::<usize>())?;
             set_slice(&mut l.0.borrow_mut(), &parts, len, new)
         }
         (other, _) => {
@@ -224,9 +241,10 @@ fn set_slice(items: &mut Vec<Value>, parts: &[Option<i64>; 3], len: usize, new: 
 }
 
 /// `del object[index]`.
-pub(super) fn delete_item(_machine: &mut Machine<'_>, object: &Value, index: &Index) -> Res<()> {
+pub(super) fn delete_item(machine: &mut Machine<'_>, object: &Value, index: &Index) -> Res<()> {
     match (object, index) {
         (Value::Dict(d), Index::Value(key)) => {
+            machine.scan(d.0.borrow().len() * 32)?;
             let found = d.0.borrow_mut().shift_remove(&Key::new(key.clone())?);
             found.map(|_| ()).ok_or_else(|| Raise::with_args("KeyError", vec![key.clone()]))
         }
@@ -235,18 +253,20 @@ pub(super) fn delete_item(_machine: &mut Machine<'_>, object: &Value, index: &In
             let len = l.0.borrow().len();
             let at = position(at, len);
             let at = at.ok_or_else(|| Raise::new("IndexError", "list assignment index out of range"))?;
+            machine.scan((len - at) * size_of::<Value>())?;
             let old = l.0.borrow_mut().remove(at);
             drop(old);
             Ok(())
         }
         (Value::List(l), Index::Slice(parts)) => {
             let len = l.0.borrow().len();
-            let mut gone = slice_bounds(parts, len)?;
-            gone.sort_unstable();
-            let mut items = l.0.borrow_mut();
-            for at in gone.into_iter().rev() {
-                items.remove(at);
-            }
+            machine.work(len * size_of::<Value>())?;
+            let gone: HashSet<usize> = slice_bounds(parts, len)?.into_iter().collect();
+            let all = std::mem::take(&mut *l.0.borrow_mut());
+            let (old, kept): (Vec<_>, Vec<_>) =
+                all.into_iter().enumerate().partition(|(i, _)| gone.contains(i));
+            *l.0.borrow_mut() = kept.into_iter().map(|(_, v)| v).collect();
+            drop(old);
             Ok(())
         }
         (other, _) => {

@@ -160,6 +160,8 @@ impl Machine<'_> {
         };
         for (key, value) in dict.0.borrow().iter() {
             let Value::Str(name) = key.value() else { return Err(type_error("keywords must be strings")) };
+            // Each name is looked for among those before it.
+            self.spend(args.keywords.len() as u64 / 16 + 1)?;
             if args.keywords.iter().any(|(n, _)| n == name) {
                 return Err(type_error(format!("got multiple values for keyword argument '{name}'")));
             }

@@ -64,7 +64,7 @@ impl Machine<'_> {
             ExprKind::Text(parts) => {
                 let mut out = String::new();
                 self.text_parts(parts, frame, &mut out)?;
-                self.text(out)
+                Ok(Value::str(out))
             }
             ExprKind::Lambda(function) => self.closure(function, frame),
             ExprKind::Slice(..) => Err(type_error("a slice is only an index")),
@@ -224,7 +224,9 @@ impl Machine<'_> {
                     };
                     let mut format = String::new();
                     self.text_parts(spec, frame, &mut format)?;
-                    out.push_str(&builtins::format_value(self, &value, &format)?);
+                    let piece = builtins::format_value(self, &value, &format)?;
+                    self.charge(piece.len())?;
+                    out.push_str(&piece);
                 }
             }
         }

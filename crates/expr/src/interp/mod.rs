@@ -16,10 +16,12 @@ pub(crate) use call::{Args, Closure, STACK_SEGMENT};
 pub(crate) use exec::Flow;
 pub(crate) use frame::Frame;
 pub(crate) use iter::{Iter, IterState};
-pub(crate) use ops::{binary, compare, float_floor_div, float_mod, floor_div_int, mod_int};
+pub(crate) use ops::{
+    BITS_MAX, binary, compare, float_floor_div, float_mod, floor_div_int, mod_int, product_steps,
+};
 
 use crate::arrow::Column;
-use crate::value::{Raise, Res, Row, Value};
+use crate::value::{Raise, Res, Row, Value, budget};
 
 /// Evaluation steps that one row may take: about a second of work. `while True` ends here.
 pub(crate) const STEPS_MAX: u64 = 2_000_000;
@@ -74,6 +76,7 @@ impl<'a> Machine<'a> {
         self.steps = 0;
         self.bytes = 0;
         self.calls = 0;
+        budget::start_row();
         self.handling.clear();
         for frame in self.captured.drain(..) {
             drop(frame.take());
@@ -82,7 +85,12 @@ impl<'a> Machine<'a> {
 
     /// Counts one step of work.
     pub(crate) fn step(&mut self) -> Res<()> {
-        self.steps += 1;
+        self.spend(1)
+    }
+
+    /// Counts work whose amount is known before it is done, in steps.
+    pub(crate) fn spend(&mut self, steps: u64) -> Res<()> {
+        self.steps = self.steps.saturating_add(steps);
         if self.steps > STEPS_MAX {
             let message = format!("the row took more than {STEPS_MAX} steps");
             return Err(Raise::limit("TimeoutError", message));
@@ -90,10 +98,20 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
+    /// Counts bytes that are gone through character by character.
+    pub(crate) fn work(&mut self, bytes: usize) -> Res<()> {
+        self.spend(u64::try_from(bytes >> 10).unwrap_or(u64::MAX))
+    }
+
+    /// Counts bytes that the processor copies or compares many at once.
+    pub(crate) fn scan(&mut self, bytes: usize) -> Res<()> {
+        self.spend(u64::try_from(bytes >> 14).unwrap_or(u64::MAX))
+    }
+
     /// Counts bytes about to be allocated; work is counted with them.
     pub(crate) fn charge(&mut self, bytes: usize) -> Res<()> {
         self.bytes = self.bytes.saturating_add(bytes);
-        self.steps += u64::try_from(bytes >> 10).unwrap_or(u64::MAX / 2);
+        self.work(bytes)?;
         if self.bytes > BYTES_MAX {
             let message = format!("the row needed more than {} MiB", BYTES_MAX >> 20);
             return Err(Raise::limit("MemoryError", message));

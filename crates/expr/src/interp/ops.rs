@@ -13,7 +13,12 @@ use crate::ir::{Binary, Compare};
 use crate::value::{Key, Raise, Res, Value, View, equal, order, raise, to_big, type_error};
 
 /// Integers with more bits are refused.
-const BITS_MAX: u64 = 1 << 20;
+pub(crate) const BITS_MAX: u64 = 1 << 20;
+
+/// The work of multiplying or dividing integers of so many bits, in steps.
+pub(crate) fn product_steps(a: u64, b: u64) -> u64 {
+    a.saturating_mul(b) >> 21
+}
 
 /// `left op right`.
 pub(crate) fn binary(machine: &mut Machine<'_>, op: Binary, left: &Value, right: &Value) -> Res<Value> {
@@ -136,6 +141,9 @@ fn integers(
         }
     };
     machine.charge(usize::try_from((a.bits() + b.bits()) / 8).unwrap_or(usize::MAX))?;
+    if matches!(op, Binary::Mul | Binary::Div | Binary::FloorDiv | Binary::Mod) {
+        machine.spend(product_steps(a.bits(), b.bits()))?;
+    }
     let zero = |message: &str| raise("ZeroDivisionError", message);
     let big = match op {
         Binary::Add => a + b,
@@ -158,7 +166,10 @@ fn integers(
         }
         Binary::Pow => match u32::try_from(b) {
             Ok(exponent) => {
-                bounded(a.bits().saturating_mul(u64::from(exponent)))?;
+                let bits = a.bits().saturating_mul(u64::from(exponent));
+                bounded(bits)?;
+                machine.charge(usize::try_from(bits / 8).unwrap_or(usize::MAX))?;
+                machine.spend(product_steps(bits, bits))?;
                 a.pow(exponent)
             }
             Err(_) if a.bits() <= 1 => {
@@ -175,6 +186,7 @@ fn integers(
         Binary::Shl => {
             let by = b.to_u64().unwrap_or(u64::MAX);
             bounded(by.saturating_add(a.bits()))?;
+            machine.charge(usize::try_from(by / 8).unwrap_or(usize::MAX))?;
             a << by
         }
         Binary::Shr => match b.to_u64() {
@@ -396,14 +408,21 @@ fn same(left: &Value, right: &Value) -> bool {
 fn contains(machine: &mut Machine<'_>, container: &Value, value: &Value) -> Res<bool> {
     match container {
         Value::Str(text) => match value {
-            Value::Str(part) => Ok(text.contains(&**part)),
+            Value::Str(part) => {
+                machine.scan(text.len())?;
+                Ok(text.contains(&**part))
+            }
             other => {
                 let kind = other.type_name();
                 Err(type_error(format!("'in <string>' requires string as left operand, not {kind}")))
             }
         },
         Value::Bytes(bytes) => match value {
-            Value::Bytes(part) => Ok(part.is_empty() || bytes.windows(part.len()).any(|w| *w == **part)),
+            Value::Bytes(part) if !part.is_empty() => {
+                machine.work(bytes.len().saturating_mul(part.len()))?;
+                Ok(bytes.windows(part.len()).any(|w| *w == **part))
+            }
+            Value::Bytes(_) => Ok(true),
             other => match other.as_int() {
                 Some(i) => Ok(bytes.iter().any(|b| i64::from(*b) == i)),
                 None => {

@@ -87,6 +87,7 @@ pub(super) fn run(machine: &mut Machine<'_>, p: &Rc<Pattern>, name: &str, args: 
         "findall" => {
             let [string] = args.bind(name, ["string"], 1)?;
             let all = matches(machine, p, &haystack(string.as_ref())?, usize::MAX)?;
+            charge_groups(machine, &all)?;
             machine.list(all.iter().map(groups_or_all).collect())
         }
         "finditer" => {
@@ -121,7 +122,8 @@ fn matches(machine: &mut Machine<'_>, p: &Rc<Pattern>, string: &Arc<str>, limit:
     let mut at = 0;
     machine.charge(string.len())?;
     while out.len() < limit && at <= string.len() {
-        machine.step()?;
+        // How far the search looked is not known: texts of megabytes may be gone through for each match.
+        machine.spend(1 + (string.len() as u64 >> 14))?;
         let Some(m) = p.find(Anchor::Anywhere, string, at)? else { break };
         let (start, end) = m.groups.first().copied().flatten().unwrap_or((at, at));
         machine.charge(64 + m.groups.len() * 32)?;
@@ -130,6 +132,12 @@ fn matches(machine: &mut Machine<'_>, p: &Rc<Pattern>, string: &Arc<str>, limit:
         out.push(m);
     }
     Ok(out)
+}
+
+/// Counts the texts of the groups, which are copied.
+fn charge_groups<'a>(machine: &mut Machine<'_>, matches: impl IntoIterator<Item = &'a Match>) -> Res<()> {
+    let bytes = matches.into_iter().flat_map(|m| m.groups.iter().flatten()).map(|(start, end)| end - start);
+    machine.charge(bytes.fold(0, usize::saturating_add))
 }
 
 fn group_value(m: &Match, index: usize, missing: &Value) -> Value {
@@ -150,7 +158,10 @@ fn split(machine: &mut Machine<'_>, p: &Rc<Pattern>, string: &Arc<str>, limit: i
     let limit = if limit == 0 { usize::MAX } else { usize::try_from(limit).unwrap_or(0) };
     let mut out = Vec::new();
     let mut from = 0;
-    for m in matches(machine, p, string, limit)? {
+    let all = matches(machine, p, string, limit)?;
+    machine.charge(string.len())?;
+    charge_groups(machine, &all)?;
+    for m in all {
         let (start, end) = m.groups.first().copied().flatten().unwrap_or((0, 0));
         out.push(Value::str(string.get(from..start).unwrap_or("")));
         out.extend((1..m.groups.len()).map(|i| group_value(&m, i, &Value::None)));
@@ -176,11 +187,18 @@ fn substitute(
         out.push_str(string.get(from..start).unwrap_or(""));
         from = end;
         match replacement {
-            Value::Str(template) => expand(&m, template, &mut out)?,
+            Value::Str(template) => {
+                let before = out.len();
+                expand(&m, template, &mut out)?;
+                machine.charge(out.len() - before)?;
+            }
             function @ (Value::Function(_) | Value::Builtin(_) | Value::Type(_) | Value::Method(_)) => {
                 let value = machine.call(function, Args::of(vec![Value::Match(Rc::new(m))]))?;
                 match value {
-                    Value::Str(s) => out.push_str(&s),
+                    Value::Str(s) => {
+                        machine.charge(s.len())?;
+                        out.push_str(&s);
+                    }
                     Value::None => {}
                     other => {
                         let message = format!("expected str instance, {} found", other.type_name());
@@ -195,7 +213,6 @@ fn substitute(
                 )));
             }
         }
-        machine.charge(out.len() >> 6)?;
     }
     out.push_str(string.get(from..).unwrap_or(""));
     Ok((out, n))
@@ -276,7 +293,11 @@ pub(crate) fn group(m: &Match, index: &Value) -> Res<Value> {
     Ok(group_value(m, group_index(m, index)?, &Value::None))
 }
 
-pub(crate) fn match_method(_: &mut Machine<'_>, m: &Rc<Match>, name: &str, args: Args) -> Res<Value> {
+pub(crate) fn match_method(machine: &mut Machine<'_>, m: &Rc<Match>, name: &str, args: Args) -> Res<Value> {
+    match name {
+        "group" | "groups" | "groupdict" => charge_groups(machine, [&**m])?,
+        _ => machine.scan(m.text.len())?,
+    }
     match name {
         "group" => match args.positional.as_slice() {
             [] => group(m, &Value::Int(0)),
@@ -309,8 +330,10 @@ pub(crate) fn match_method(_: &mut Machine<'_>, m: &Rc<Match>, name: &str, args:
         "expand" => {
             let template = text(&args.one(name)?)?;
             let mut out = String::new();
+            // At most one reference in two characters.
+            machine.charge(m.text.len().saturating_mul(template.len() / 2))?;
             expand(m, &template, &mut out)?;
-            Ok(Value::str(out))
+            machine.text(out)
         }
         _ => Err(no_attribute(&Value::Match(Rc::clone(m)), name)),
     }

@@ -27,9 +27,9 @@ pub(crate) const VERBOSE: i64 = 64;
 pub(crate) const ASCII: i64 = 256;
 
 pub(crate) const TABLE: &[BuiltinDef] = &[
-    def("re.compile", |_, a| {
+    def("re.compile", |m, a| {
         let [pattern, flags] = a.bind("compile", ["pattern", "flags"], 1)?;
-        pattern_of(&pattern.unwrap_or(Value::None), flags.as_ref()).map(Value::Pattern)
+        pattern_of(m, &pattern.unwrap_or(Value::None), flags.as_ref()).map(Value::Pattern)
     }),
     def("re.escape", |m, a| {
         let value = a.one("escape")?;
@@ -112,7 +112,13 @@ impl Pattern {
         let regex = self.form(anchor, text)?;
         let captures = match regex.captures_from_pos(text, from) {
             Ok(captures) => captures,
-            Err(e) => return raise("TimeoutError", format!("the pattern is too slow on this text: {e}")),
+            // A limit of the evaluator: what is caught could be tried a million times.
+            Err(e) => {
+                return Err(Raise::limit(
+                    "TimeoutError",
+                    format!("the pattern is too slow on this text: {e}"),
+                ));
+            }
         };
         Ok(captures.map(|c| Match {
             pattern: Rc::clone(self),
@@ -123,6 +129,9 @@ impl Pattern {
     }
 }
 
+/// The work of compiling a pattern, in steps: a short one can make a program of megabytes.
+const COMPILE_STEPS: u64 = 10_000;
+
 /// Patterns in use: most programs have few and apply each to every row.
 const CACHED_MAX: usize = 256;
 
@@ -131,7 +140,11 @@ thread_local! {
 }
 
 /// A pattern from its text, or a compiled one as it is.
-pub(super) fn pattern_of(pattern: &Value, flags: Option<&Value>) -> Res<Rc<Pattern>> {
+pub(super) fn pattern_of(
+    machine: &mut Machine<'_>,
+    pattern: &Value,
+    flags: Option<&Value>,
+) -> Res<Rc<Pattern>> {
     let flags = flags.map_or(Ok(0), crate::builtins::int_argument)?;
     let source = match pattern {
         Value::Pattern(p) if flags == 0 => return Ok(Rc::clone(p)),
@@ -148,6 +161,7 @@ pub(super) fn pattern_of(pattern: &Value, flags: Option<&Value>) -> Res<Rc<Patte
     if let Some(found) = CACHE.with(|c| c.borrow().get(&key).cloned()) {
         return Ok(found);
     }
+    machine.spend(COMPILE_STEPS)?;
     let pattern = Rc::new(Pattern { source: key.0.clone(), flags, forms: Default::default() });
     // A bad pattern fails here and not at its first use.
     pattern.form(Anchor::Anywhere, "")?;
@@ -179,6 +193,6 @@ fn module_call(machine: &mut Machine<'_>, mut args: Args, name: &str) -> Res<Val
     if flags.is_none() && args.positional.len() == own + 1 {
         flags = args.positional.pop();
     }
-    let pattern = pattern_of(&pattern, flags.as_ref())?;
+    let pattern = pattern_of(machine, &pattern, flags.as_ref())?;
     run(machine, &pattern, name, args)
 }

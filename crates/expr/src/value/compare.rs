@@ -7,10 +7,21 @@ use std::rc::Rc;
 use num_bigint::BigInt;
 use num_traits::{FromPrimitive as _, Signed as _, ToPrimitive as _};
 
+use super::budget::walk;
 use super::{Res, Value, View, raise, to_big, type_error};
 
 /// Deeper values than this are refused: comparing them would need unbounded stack.
 const DEPTH_MAX: u32 = 200;
+
+/// Bytes that comparing or hashing a value may look at, without its parts.
+fn length(value: &Value) -> usize {
+    match value {
+        Value::Str(s) => s.len(),
+        Value::Bytes(b) => b.len(),
+        Value::Set(s) => s.items.borrow().len().saturating_mul(64),
+        _ => 0,
+    }
+}
 
 /// `a == b`.
 pub(crate) fn equal(a: &Value, b: &Value) -> Res<bool> {
@@ -21,6 +32,7 @@ fn equal_at(a: &Value, b: &Value, depth: u32) -> Res<bool> {
     if depth > DEPTH_MAX {
         return raise("RecursionError", "maximum recursion depth exceeded in comparison");
     }
+    walk(length(a).min(length(b)))?;
     Ok(match (a, b) {
         (Value::None, Value::None) | (Value::Ellipsis, Value::Ellipsis) => true,
         (Value::Str(x), Value::Str(y)) => x == y,
@@ -134,6 +146,7 @@ fn order_at(op: &str, a: &Value, b: &Value, depth: u32) -> Res<Option<Ordering>>
     if depth > DEPTH_MAX {
         return raise("RecursionError", "maximum recursion depth exceeded in comparison");
     }
+    walk(length(a).min(length(b)))?;
     let refused = || {
         let short = |v: &Value| v.type_name();
         type_error(format!("'{op}' not supported between instances of '{}' and '{}'", short(a), short(b)))
@@ -199,6 +212,7 @@ impl Key {
 }
 
 fn check_hashable(value: &Value, depth: u32) -> Res<()> {
+    walk(length(value))?;
     match value {
         _ if depth > DEPTH_MAX => raise("RecursionError", "maximum recursion depth exceeded"),
         Value::List(_) | Value::Dict(_) | Value::View(..) => unhashable(value),

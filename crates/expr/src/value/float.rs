@@ -28,7 +28,22 @@ fn split(text: &str) -> (String, i32) {
 
 /// Significant digits of `|x|` rounded to `count` of them (at least 1), and the exponent.
 pub(crate) fn float_digits(x: f64, count: usize) -> (String, i32) {
-    split(&format!("{:.*e}", count.max(1) - 1, x.abs()))
+    let known = count.clamp(1, EXACT_DIGITS);
+    let (mut digits, exponent) = split(&format!("{:.*e}", known - 1, x.abs()));
+    if x.is_finite() {
+        digits.push_str(&"0".repeat(count.saturating_sub(known)));
+    }
+    (digits, exponent)
+}
+
+/// No float has more digits than this but zeros; Rust's own formatting ends at 65535.
+const EXACT_DIGITS: usize = 1100;
+
+/// `|x|` with so many decimals.
+pub(crate) fn float_fixed(x: f64, decimals: usize) -> String {
+    let known = decimals.min(EXACT_DIGITS);
+    let shown = format!("{:.*}", known, x.abs());
+    if x.is_finite() { shown + &"0".repeat(decimals - known) } else { shown }
 }
 
 /// `d.ddd` digits placed without an exponent.

@@ -1,5 +1,6 @@
 //! The values that expressions compute with: Python's objects, as far as the subset needs them.
 
+pub(crate) mod budget;
 mod compare;
 mod drop;
 mod exception;
@@ -19,7 +20,7 @@ pub(crate) use compare::{Key, equal, order};
 pub(crate) use exception::{
     Exception, Raise, Res, is_exception_type, is_subtype, raise, type_error, value_error,
 };
-pub(crate) use float::{float_digits, float_repr, round_digits};
+pub(crate) use float::{float_digits, float_fixed, float_repr, round_digits};
 pub(crate) use integer::{int_from_float, parse_float, parse_int, to_big};
 pub(crate) use repr::{ascii, repr, repr_str, text};
 pub(crate) use time::{

@@ -3,6 +3,7 @@
 use super::fields::OutColumn;
 use super::operator::{JoinOperator, Layout, SideLayout};
 use super::plan::{Joined, Keep, On, Place, Step};
+use super::sessions::SessionLayout;
 use crate::common::{need, read_columns};
 use purlin_api::key::KeyCodec;
 use purlin_api::shape::physical;
@@ -77,13 +78,30 @@ impl JoinNode {
         }
         let columns = self.columns.iter().map(|c| at(Place { input: c.input, column: c.column }));
         let columns = columns.collect::<Result<_>>()?;
-        let sides = self.inputs.iter().zip(kept).map(|(input, kept)| {
+        let sides = self.inputs.iter().zip(&kept).map(|(input, kept)| {
             let whole = physical(&input.shape.schema);
-            Ok(SideLayout { schema: Arc::new(whole.project(&kept)?), kept })
+            Ok(SideLayout { schema: Arc::new(whole.project(kept)?), kept: kept.clone() })
         });
+        let sides: Vec<SideLayout> = sides.collect::<Result<_>>()?;
         let output = self.outputs.first().ok_or_else(missing)?;
+        let windowing = Arc::clone(&self.inputs.first().ok_or_else(missing)?.shape.windowing);
+        let sessions = match self.joined.shared_key(self.inputs.len()) {
+            Some(key) if windowing.window_fn.merges() => {
+                let place = |(input, column): (usize, usize)| at(Place { input, column }).map(|p| p.column);
+                let own = |(input, columns): (usize, &Vec<usize>)| {
+                    columns.iter().map(|c| place((input, *c))).collect()
+                };
+                let keys = key.columns.iter().enumerate().map(own).collect::<Result<_>>()?;
+                let schemas: Vec<_> = sides.iter().map(|s| Arc::clone(&s.schema)).collect();
+                Some(SessionLayout::new(keys, &key.types, &schemas, &steps)?)
+            }
+            None if windowing.window_fn.merges() => return Err(missing()),
+            _ => None,
+        };
         Ok(Layout {
-            sides: sides.collect::<Result<_>>()?,
+            sides,
+            windowing,
+            sessions,
             first: self.joined.first,
             steps,
             columns,

@@ -1,15 +1,16 @@
-//! A running join: rows wait for the end of their window.
+//! A running join: rows wait for the end of their window or session.
 
+use super::closing::{Closing, Results, Then};
 use super::plan::{Place, Step};
-use super::probe::{Chunk, NONE, Pipeline};
-use super::side::Side;
+use super::probe::{Chunk, Pipeline};
+use super::sessions::{SessionLayout, Sessions};
+use super::windows::Windows;
 use arrow_array::{ArrayRef, RecordBatch, UInt32Array};
 use arrow_schema::SchemaRef;
-use arrow_select::concat::concat_batches;
 use arrow_select::take::take_record_batch;
 use purlin_api::key::KeyCodec;
-use purlin_api::{Batch, Dict, Error, EventTime, More, OpCx, Operator, Pane, Port, Result, Times, Window};
-use std::collections::BTreeMap;
+use purlin_api::{Batch, Error, More, OpCx, Operator, Port, Result, Windowing};
+use std::sync::Arc;
 
 /// What is kept of an input.
 #[derive(Debug)]
@@ -31,62 +32,25 @@ pub(super) struct Layout {
     pub(super) columns: Vec<Place>,
     /// The schema that results carry.
     pub(super) schema: SchemaRef,
-}
-
-/// The rows of a window that is not over, by input.
-#[derive(Debug)]
-struct Waiting {
-    parts: Vec<Vec<RecordBatch>>,
-    rows: u64,
-}
-
-/// A window that is being joined.
-#[derive(Debug)]
-struct Closing {
-    window: Window,
-    rows: u64,
-    pipeline: Pipeline,
-    /// By place in the order of the steps: which rows are in the result.
-    used: Vec<Vec<bool>>,
+    /// The windows of all inputs.
+    pub(super) windowing: Arc<Windowing>,
+    /// Set if they are sessions.
+    pub(super) sessions: Option<SessionLayout>,
 }
 
 /// The operator.
 #[derive(Debug)]
 pub(super) struct JoinOperator {
     layout: Layout,
-    /// By end, so that windows are found in the order of time.
-    open: BTreeMap<(EventTime, Window), Waiting>,
+    windows: Windows,
+    sessions: Sessions,
     closing: Option<Closing>,
-}
-
-/// Results of a call, in pieces that each lie in one window.
-#[derive(Default)]
-struct Results {
-    pieces: Vec<(Window, RecordBatch)>,
 }
 
 impl JoinOperator {
     pub(super) fn new(layout: Layout) -> Self {
-        JoinOperator { layout, open: BTreeMap::new(), closing: None }
-    }
-
-    /// Keeps some rows of an input in one window, or counts them late.
-    fn keep(&mut self, port: Port, window: &Window, rows: RecordBatch, cx: &mut OpCx) -> Result<()> {
-        let count = rows.num_rows() as u64;
-        if window.end() <= cx.watermark {
-            cx.fates.late += count;
-            return Ok(());
-        }
-        let inputs = self.layout.sides.len();
-        let waiting = self
-            .open
-            .entry((window.end(), window.clone()))
-            .or_insert_with(|| Waiting { parts: vec![Vec::new(); inputs], rows: 0 });
-        let parts = waiting.parts.get_mut(port).ok_or_else(|| no_port(port))?;
-        parts.push(rows);
-        waiting.rows += count;
-        cx.fates.in_state += count;
-        Ok(())
+        let sessions = Sessions::new(layout.sides.len());
+        JoinOperator { layout, windows: Windows::default(), sessions, closing: None }
     }
 
     /// Joins what the watermark has passed, and gives at most about `cx.rows_max` rows of it.
@@ -95,56 +59,47 @@ impl JoinOperator {
         let mut results = Results::default();
         loop {
             if self.closing.is_none() {
-                self.closing = self.next_window(cx.watermark)?;
+                self.closing = match &self.layout.sessions {
+                    Some(sessions) => self.sessions.next(&self.layout, sessions, cx.watermark)?,
+                    None => self.windows.next(&self.layout, cx)?,
+                };
             }
             let Some(closing) = &mut self.closing else { break };
             if room == 0 {
                 results.send(&self.layout.schema, cx)?;
                 return Ok(More::Yes);
             }
-            match closing.pipeline.next(room)? {
-                Some(chunk) => {
-                    room -= chunk.len().min(room);
-                    closing.mark(&chunk);
-                    let rows = self.layout.rows(&closing.pipeline, &chunk)?;
-                    results.pieces.push((closing.window.clone(), rows));
-                }
-                None => {
-                    closing.settle(cx);
-                    self.closing = None;
-                }
+            match closing.next(&self.layout, room, &mut results)? {
+                Some(rows) => room -= rows.min(room),
+                None => self.finish(cx),
             }
         }
         results.send(&self.layout.schema, cx)?;
         Ok(More::No)
     }
 
-    fn next_window(&mut self, watermark: EventTime) -> Result<Option<Closing>> {
-        if self.open.first_key_value().is_none_or(|((end, _), _)| *end > watermark) {
-            return Ok(None);
+    /// All of a window, or of some sessions, is joined.
+    fn finish(&mut self, cx: &mut OpCx) {
+        let Some(mut closing) = self.closing.take() else { return };
+        match std::mem::replace(&mut closing.then, Then::Settle) {
+            Then::Settle => Closing::settle(&closing.used, cx),
+            Then::Stay { expiry, window, late } => self.windows.stay(&closing, expiry, window, late),
         }
-        let Some(((_, window), waiting)) = self.open.pop_first() else { return Ok(None) };
-        let sides = self.layout.sides.iter().zip(waiting.parts).map(|(s, p)| Side::new(&s.schema, p));
-        let sides: Vec<Side> = sides.collect::<Result<_>>()?;
-        let order = self.layout.order();
-        let used = order.map(|i| vec![false; sides.get(i).map_or(0, Side::len)]).collect();
-        let pipeline = Pipeline::new(sides, self.layout.first, &self.layout.steps)?;
-        Ok(Some(Closing { window, rows: waiting.rows, pipeline, used }))
     }
 }
 
-fn no_port(port: Port) -> Error {
+pub(super) fn no_port(port: Port) -> Error {
     Error::internal(format!("this join has no input port {port}"))
 }
 
 impl Layout {
     /// The inputs in the order of the steps.
-    fn order(&self) -> impl Iterator<Item = usize> {
+    pub(super) fn order(&self) -> impl Iterator<Item = usize> {
         std::iter::once(self.first).chain(self.steps.iter().map(|(s, _)| s.input))
     }
 
     /// The rows of the result that a chunk says.
-    fn rows(&self, pipeline: &Pipeline, chunk: &Chunk) -> Result<RecordBatch> {
+    pub(super) fn rows(&self, pipeline: &Pipeline, chunk: &Chunk) -> Result<RecordBatch> {
         let missing = || Error::internal("a join gives a column of a missing input");
         let picks: Vec<_> = self
             .order()
@@ -163,60 +118,17 @@ impl Layout {
     }
 }
 
-impl Closing {
-    fn mark(&mut self, chunk: &Chunk) {
-        for (used, ids) in self.used.iter_mut().zip(&chunk.ids) {
-            for id in ids.iter().filter(|id| **id != NONE) {
-                if let Some(u) = used.get_mut(*id as usize) {
-                    *u = true;
-                }
-            }
-        }
-    }
-
-    /// Rows that are in the result went on; the others were dropped by the type of the join.
-    fn settle(&self, cx: &mut OpCx) {
-        let passed: usize = self.used.iter().flatten().filter(|u| **u).count();
-        cx.fates.in_state -= self.rows;
-        cx.fates.passed += passed as u64;
-        cx.fates.filtered += self.rows - passed as u64;
-    }
-}
-
-impl Results {
-    fn send(self, schema: &SchemaRef, cx: &mut OpCx) -> Result<()> {
-        let Some((first, _)) = self.pieces.first() else { return Ok(()) };
-        let rows = match self.pieces.as_slice() {
-            [(_, rows)] => rows.clone(),
-            pieces => concat_batches(schema, pieces.iter().map(|(_, rows)| rows))?,
-        };
-        let mut windows: Vec<Window> = Vec::new();
-        let mut keys: Vec<u32> = Vec::with_capacity(rows.num_rows());
-        for (window, rows) in &self.pieces {
-            if windows.last() != Some(window) {
-                windows.push(window.clone());
-            }
-            keys.extend(std::iter::repeat_n((windows.len() - 1) as u32, rows.num_rows()));
-        }
-        let (times, windows) = if windows.len() == 1 {
-            (Times::One(first.max_timestamp()), Dict::one(first.clone()))
-        } else {
-            let ends: Vec<i64> = windows.iter().map(|w| w.max_timestamp().0).collect();
-            let times = keys.iter().filter_map(|k| ends.get(*k as usize).copied()).collect();
-            (Times::Each(times), Dict::new(windows, keys))
-        };
-        cx.emit(0, Batch { rows, times, windows, panes: Dict::one(Pane::ONLY) });
-        Ok(())
-    }
-}
-
 impl Operator for JoinOperator {
     fn on_batch(&mut self, port: Port, batch: Batch, cx: &mut OpCx) -> Result<More> {
         let kept = &self.layout.sides.get(port).ok_or_else(|| no_port(port))?.kept;
         let rows = batch.rows.project(kept)?;
-        if let Some(window) = batch.windows.single() {
-            self.keep(port, window, rows, cx)?;
+        if let Some(sessions) = &self.layout.sessions {
+            self.sessions.keep(sessions, port, &batch, rows, cx)?;
             return Ok(More::No);
+        }
+        if let Some(window) = batch.windows.single() {
+            self.windows.keep(&self.layout, port, window, rows, cx)?;
+            return self.advance(cx);
         }
         let mut by_window: Vec<Vec<u32>> = vec![Vec::new(); batch.windows.values().len()];
         for row in 0..batch.len() {
@@ -227,10 +139,11 @@ impl Operator for JoinOperator {
         for (window, list) in batch.windows.values().iter().zip(by_window) {
             if !list.is_empty() {
                 let part = take_record_batch(&rows, &UInt32Array::from(list))?;
-                self.keep(port, window, part, cx)?;
+                self.windows.keep(&self.layout, port, window, part, cx)?;
             }
         }
-        Ok(More::No)
+        // Rows that are late but allowed give their pairs now.
+        self.advance(cx)
     }
 
     fn on_watermark(&mut self, cx: &mut OpCx) -> Result<More> {

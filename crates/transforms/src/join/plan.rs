@@ -80,6 +80,15 @@ pub(super) struct Joined {
     pub(super) steps: Vec<Step>,
 }
 
+/// Fields that all inputs are joined by.
+#[derive(Debug)]
+pub(super) struct SharedKey {
+    /// By input.
+    pub(super) columns: Vec<Vec<usize>>,
+    /// The types in which they are compared.
+    pub(super) types: Vec<DataType>,
+}
+
 impl Joined {
     /// Which inputs may have no row in a row of the result.
     pub(super) fn nullable(&self) -> Vec<bool> {
@@ -119,6 +128,33 @@ impl Joined {
             Distribution::Keyed(ways.iter().filter_map(of).collect())
         };
         Some((0..=self.steps.len()).map(columns).collect())
+    }
+
+    /// The fields of each input that all equalities are about, if they are about the same ones throughout: rows that
+    /// meet anywhere are equal in all of them.
+    pub(super) fn shared_key(&self, inputs: usize) -> Option<SharedKey> {
+        let mut parts: Vec<(Vec<Option<usize>>, &DataType)> = Vec::new();
+        for on in self.steps.iter().flat_map(|s| s.on.iter().map(move |on| (s.input, on))) {
+            let (input, on) = on;
+            let at = parts.iter().position(|(p, _)| p.get(on.left.input) == Some(&Some(on.left.column)));
+            let at = at.unwrap_or_else(|| {
+                let mut part = vec![None; inputs];
+                if let Some(left) = part.get_mut(on.left.input) {
+                    *left = Some(on.left.column);
+                }
+                parts.push((part, &on.key));
+                parts.len() - 1
+            });
+            let (part, key) = parts.get_mut(at)?;
+            let own = part.get_mut(input)?;
+            if **key != on.key || own.is_some_and(|c| c != on.right_column) {
+                return None;
+            }
+            *own = Some(on.right_column);
+        }
+        let column = |input: usize| parts.iter().map(|(p, _)| p.get(input).copied().flatten()).collect();
+        let columns = (0..inputs).map(column).collect::<Option<Vec<Vec<usize>>>>()?;
+        Some(SharedKey { columns, types: parts.into_iter().map(|(_, t)| t.clone()).collect() })
     }
 
     /// A column of each input, tied to this column of the first one by an equality of each step.

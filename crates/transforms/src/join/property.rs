@@ -4,11 +4,11 @@ use super::tests::input;
 use super::*;
 use crate::testing::config;
 use arrow_schema::{DataType, Field, Schema};
+use purlin_api::pane::Timing;
 use purlin_api::testing::{self, Driver};
 use purlin_api::time::SECOND;
 use purlin_api::{EventTime, Pane, Times, Window};
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
 
 const CASES: u64 = 1500;
 const TAGS: [&str; 3] = ["a", "b", "c"];
@@ -36,7 +36,9 @@ struct Case {
     config: Value,
     pairs: Vec<[(usize, &'static str); 2]>,
     keep: Vec<(bool, bool)>,
-    window_fn: WindowFn,
+    windowing: Windowing,
+    /// The fields that sessions belong to.
+    key: &'static [&'static str],
     /// Whether `m` of an input is a float.
     floats: Vec<bool>,
 }
@@ -82,17 +84,23 @@ fn case(random: &mut Random) -> Case {
         (TAGS[i].to_owned(), Value::Object(names.into_iter().collect()))
     });
     let fields: Map<String, Value> = fields.collect();
-    let window_fn = random.pick(&[
-        WindowFn::Global,
-        WindowFn::Fixed { size: 10 * SECOND, offset: 0 },
-        WindowFn::Sliding { size: 20 * SECOND, period: 10 * SECOND, offset: 3 * SECOND },
-    ]);
+    let shared = way < 4;
+    let window_fn = match random.below(if shared { 5 } else { 3 }) {
+        0 => WindowFn::Global,
+        1 => WindowFn::Fixed { size: 10 * SECOND, offset: 0 },
+        2 => WindowFn::Sliding { size: 20 * SECOND, period: 10 * SECOND, offset: 3 * SECOND },
+        _ => WindowFn::Sessions { gap: *random.pick(&[SECOND, 4 * SECOND, 9 * SECOND]) },
+    };
+    let takes_late =
+        matches!(window_fn, WindowFn::Fixed { .. } | WindowFn::Sliding { .. }) && join_type == json!("inner");
+    let allowed_lateness = if takes_late { *random.pick(&[0, 7 * SECOND, 30 * SECOND]) } else { 0 };
     Case {
         inputs,
         pairs: pairs(&equalities, inputs),
         config: json!({"type": join_type, "equalities": equalities, "fields": fields}),
         keep,
-        window_fn: window_fn.clone(),
+        windowing: Windowing { allowed_lateness, ..Windowing::of(window_fn) },
+        key: if way == 2 { &["k", "m"] } else { &["k"] },
         floats: (0..inputs).map(|_| random.below(3) == 0).collect(),
     }
 }
@@ -183,11 +191,48 @@ fn row(random: &mut Random, float: bool, number: u64) -> Value {
     json!({"k": k, "m": m, "v": number})
 }
 
-type Sides = BTreeMap<Window, Vec<Vec<Value>>>;
+/// Rows that are joined with each other.
+struct Group {
+    window: Window,
+    /// Of a session; none equals nothing.
+    key: Option<String>,
+    sides: Vec<Vec<Value>>,
+    over: bool,
+}
+
+/// Puts a row into its group.
+fn put(case: &Case, groups: &mut Vec<Group>, window: Window, port: usize, row: &Value) {
+    let sessions = case.windowing.window_fn.merges();
+    let number = |v: &Value| v.as_f64().map_or_else(|| v.to_string(), |n| n.to_string());
+    let null = sessions && case.key.iter().any(|k| row[k].is_null());
+    let key = (!null).then(|| case.key.iter().map(|k| number(&row[k]) + "|").collect::<String>());
+    let key = if sessions { key } else { Some(String::new()) };
+    let mut group = Group { window, key, sides: vec![Vec::new(); case.inputs], over: false };
+    group.sides[port].push(row.clone());
+    let meets = |g: &Group, new: &Group| match sessions {
+        true => {
+            let overlap = g.window.start() < new.window.end() && new.window.start() < g.window.end();
+            !g.over && g.key.is_some() && g.key == new.key && overlap
+        }
+        false => g.window == new.window,
+    };
+    while let Some(at) = groups.iter().position(|g| meets(g, &group)) {
+        let met = groups.remove(at);
+        let (start, end) =
+            (met.window.start().min(group.window.start()), met.window.end().max(group.window.end()));
+        if sessions {
+            group.window = Window::Interval { start, end };
+        }
+        for (own, theirs) in group.sides.iter_mut().zip(met.sides) {
+            own.splice(0..0, theirs);
+        }
+    }
+    groups.push(group);
+}
 
 /// Sends rows of all inputs in random batches with watermarks between; what is not late is returned.
-fn drive(case: &Case, driver: &mut Driver, random: &mut Random) -> (Sides, u64) {
-    let (mut sides, mut late, mut number) = (Sides::new(), 0, 0);
+fn drive(case: &Case, driver: &mut Driver, random: &mut Random) -> (Vec<Group>, u64) {
+    let (mut groups, mut late, mut number) = (Vec::new(), 0, 0);
     for _ in 0..random.below(12) {
         let port = random.below(case.inputs as u64) as usize;
         let mut rows = Vec::new();
@@ -196,12 +241,11 @@ fn drive(case: &Case, driver: &mut Driver, random: &mut Random) -> (Sides, u64) 
             number += 1;
             let row = row(random, case.floats[port], number);
             let time = EventTime::from_seconds(random.below(40) as i64);
-            case.window_fn.assign(time, |w| {
-                if w.end() <= driver.cx.watermark {
+            case.windowing.window_fn.assign(time, |w| {
+                if case.windowing.expiry(&w) <= driver.cx.watermark {
                     late += 1;
                 } else {
-                    let sides = sides.entry(w).or_insert_with(|| vec![Vec::new(); case.inputs]);
-                    sides[port].push(row.clone());
+                    put(case, &mut groups, w, port, &row);
                 }
             });
             rows.push(row);
@@ -209,23 +253,24 @@ fn drive(case: &Case, driver: &mut Driver, random: &mut Random) -> (Sides, u64) 
         }
         let rows = testing::rows_of(&schema(case.floats[port]), &Value::Array(rows).to_string()).unwrap();
         let batch = purlin_api::Batch::at(rows, Times::Each(times.into()));
-        driver.push(port, crate::windows::assign(batch, &case.window_fn).unwrap().0).unwrap();
+        driver.push(port, crate::windows::assign(batch, &case.windowing.window_fn).unwrap().0).unwrap();
         if random.below(3) == 0 {
             driver.watermark(EventTime::from_seconds(random.below(45) as i64)).unwrap();
+            groups.iter_mut().for_each(|g| g.over = g.window.end() <= driver.cx.watermark);
         }
     }
     driver.end().unwrap();
-    (sides, late)
+    (groups, late)
 }
 
 #[test]
 fn joins_equal_nested_loops() {
-    let mut given = 0;
+    let (mut given, mut late_pairs, mut in_sessions) = (0, 0, 0);
     for seed in 0..CASES {
         let random = &mut Random(seed);
         let case = case(random);
         let shape = |i: usize| Shape {
-            windowing: Arc::new(Windowing::of(case.window_fn.clone())),
+            windowing: Arc::new(case.windowing.clone()),
             ..testing::shape(schema(case.floats[i]))
         };
         let inputs: Vec<InputShape> = (0..case.inputs).map(|i| input(TAGS[i], shape(i))).collect();
@@ -233,11 +278,11 @@ fn joins_equal_nested_loops() {
         let node = testing::bind(&join, &inputs, false).unwrap();
         let mut driver = Driver::new(node.as_ref()).unwrap();
         driver.cx.rows_max = 1 + random.below(9) as usize;
-        let (sides, late) = drive(&case, &mut driver, random);
-        let about = format!("seed {seed}: {} in {}", case.config, case.window_fn.describe());
+        let (groups, late) = drive(&case, &mut driver, random);
+        let about = format!("seed {seed}: {} in {}", case.config, case.windowing.describe());
 
         let (mut expected, mut passed, mut all) = (Vec::new(), 0, 0);
-        for (window, sides) in &sides {
+        for Group { window, sides, .. } in &groups {
             let rows = reference(&case, sides);
             expected.extend(rows.iter().map(|r| (window.clone(), text(&case, sides, r))));
             for (input, side) in sides.iter().enumerate() {
@@ -253,7 +298,13 @@ fn joins_equal_nested_loops() {
             for row in 0..batch.len() {
                 let window = batch.windows.get(row);
                 assert_eq!(batch.times.get(row), window.max_timestamp(), "{about}");
-                assert_eq!(batch.panes.get(row), &Pane::ONLY, "{about}");
+                let pane = batch.panes.get(row);
+                match case.windowing.allowed_lateness {
+                    0 => assert_eq!(pane, &Pane::ONLY, "{about}"),
+                    _ => assert!(!pane.is_last && pane.is_first == (pane.index == 0), "{about}: {pane:?}"),
+                }
+                late_pairs += usize::from(pane.timing == Timing::Late);
+                in_sessions += usize::from(case.windowing.window_fn.merges());
                 emitted.push((window.clone(), purlin_api::json::row_to_json(&batch.rows, row).to_string()));
             }
         }
@@ -266,4 +317,5 @@ fn joins_equal_nested_loops() {
         assert_eq!(fates.filtered, all - passed, "{about}");
     }
     assert!(given > 10_000, "the cases are too thin: {given} rows");
+    assert!(late_pairs > 100 && in_sessions > 1000, "too thin: {late_pairs} late, {in_sessions} in sessions");
 }

@@ -153,7 +153,7 @@ impl Keys {
     }
 
     /// The key of a row, unless it equals nothing.
-    fn get(&self, row: usize) -> Option<&[u8]> {
+    pub(super) fn get(&self, row: usize) -> Option<&[u8]> {
         match &self.nulls {
             Some(nulls) if nulls.get(row).copied().unwrap_or(true) => None,
             _ => Some(self.bytes.get(row)),

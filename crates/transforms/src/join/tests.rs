@@ -2,7 +2,7 @@ use super::*;
 use crate::testing::config;
 use purlin_api::testing::{self, Driver};
 use purlin_api::time::SECOND;
-use purlin_api::{Batch, Distribution, EventTime};
+use purlin_api::{AccumulationMode, Batch, Distribution, EventTime};
 use serde_json::{Value, json};
 
 pub(super) fn input(tag: &str, shape: Shape) -> InputShape {
@@ -196,16 +196,219 @@ fn windows_must_be_equal_and_end() {
     assert!(with([global(), global()], true).is_ok());
     assert!(with([global(), global()], false).unwrap_err().contains("window/unbounded-global"));
     let sessions = || Windowing::of(WindowFn::Sessions { gap: SECOND });
-    assert!(with([sessions(), sessions()], true).unwrap_err().contains("join/sessions"));
+    assert!(with([sessions(), sessions()], false).is_ok());
+    assert!(with([sessions(), fixed(10)], true).unwrap_err().contains("join/windows"));
     let on_time = Trigger::AfterWatermark { early: None, late: None };
     assert!(with([fixed(10), Windowing { trigger: on_time, ..fixed(10) }], false).is_ok());
     for windowing in [
-        Windowing { allowed_lateness: 1, ..fixed(10) },
         Windowing { trigger: Trigger::AfterCount(2), ..fixed(10) },
         Windowing { late_output: Some("late".to_owned()), ..fixed(10) },
     ] {
         assert!(with([fixed(10), windowing], false).unwrap_err().contains("join/panes"));
     }
+}
+
+#[test]
+fn late_rows_are_taken_where_nothing_becomes_wrong() {
+    let bound = |join_type: &str, windowing: Windowing| {
+        let shape = |i: InputShape| {
+            let shape = Shape { windowing: Arc::new(windowing.clone()), bounded: false, ..i.shape.clone() };
+            input(&i.tag, shape)
+        };
+        let inputs: Vec<InputShape> = shapes(&[("a", A), ("b", B)]).into_iter().map(shape).collect();
+        bind(json!({"type": join_type, "equalities": "k"}), &inputs)
+    };
+    let late = |window_fn| Windowing { allowed_lateness: 5 * SECOND, ..Windowing::of(window_fn) };
+    let fixed = || late(WindowFn::Fixed { size: 10 * SECOND, offset: 0 });
+    assert!(bound("inner", fixed()).is_ok());
+    for (join_type, windowing, wanted) in [
+        ("left", fixed(), "cannot be taken back"),
+        ("right", fixed(), "cannot be taken back"),
+        ("outer", fixed(), "cannot be taken back"),
+        ("inner", late(WindowFn::Sessions { gap: SECOND }), "cannot take late rows into sessions"),
+        ("inner", Windowing { accumulation: AccumulationMode::Accumulating, ..fixed() }, "cannot accumulate"),
+    ] {
+        let e = bound(join_type, windowing).unwrap_err();
+        assert!(e.contains("join/lateness") && e.contains(wanted), "{join_type}: {e}");
+    }
+    let uneven: Vec<InputShape> = shapes(&[("a", A), ("b", B)])
+        .into_iter()
+        .zip([fixed(), Windowing { allowed_lateness: 0, ..fixed() }])
+        .map(|(i, w)| input(&i.tag, Shape { windowing: Arc::new(w), ..i.shape.clone() }))
+        .collect();
+    assert!(bind(json!({"equalities": "k"}), &uneven).unwrap_err().contains("differently long"));
+}
+
+/// Rows of two inputs, their times in seconds, and the watermark before each batch.
+fn timed(config: Value, windowing: &Windowing, steps: &[(i64, usize, &str)]) -> (Driver, Vec<String>) {
+    let shape = || Shape {
+        windowing: Arc::new(windowing.clone()),
+        ..testing::shape_of(r#"[{"k": 1, "v": 1}, {"k": null, "v": 1}]"#).unwrap()
+    };
+    let inputs = [input("a", shape()), input("b", shape()), input("c", shape())];
+    let node = bind(config, &inputs[..if steps.iter().any(|s| s.1 == 2) { 3 } else { 2 }]).unwrap();
+    let mut driver = Driver::new(node.as_ref()).unwrap();
+    for (watermark, port, rows) in steps {
+        driver.watermark(EventTime::from_seconds(*watermark)).unwrap();
+        let rows: Vec<Value> = serde_json::from_str(rows).unwrap();
+        let times = rows.iter().map(|r| r["time"].as_i64().unwrap() * SECOND).collect();
+        let rows: Vec<Value> = rows.iter().map(|r| json!({"k": r["k"], "v": r["v"]})).collect();
+        let rows = testing::rows_of(&shape().schema, &Value::Array(rows).to_string()).unwrap();
+        let batch = Batch::at(rows, purlin_api::Times::Each(times));
+        driver.push(*port, crate::windows::assign(batch, &windowing.window_fn).unwrap().0).unwrap();
+    }
+    driver.end().unwrap();
+    driver.check_schemas(node.as_ref()).unwrap();
+    let mut out = Vec::new();
+    for (_, batch) in &driver.emitted {
+        for row in 0..batch.len() {
+            let (window, pane) = (batch.windows.get(row), batch.panes.get(row));
+            assert_eq!(batch.times.get(row), window.max_timestamp());
+            let seconds = |t: EventTime| t.0 / SECOND;
+            let json = purlin_api::json::row_to_json(&batch.rows, row);
+            let (start, end) = (seconds(window.start()), seconds(window.end()));
+            out.push(format!("{start}..{end} {} {} {json}", pane.timing.name(), pane.index));
+        }
+    }
+    out.sort();
+    (driver, out)
+}
+
+#[test]
+fn late_rows_add_their_pairs() {
+    let fixed = WindowFn::Fixed { size: 10 * SECOND, offset: 0 };
+    let windowing = Windowing { allowed_lateness: 20 * SECOND, ..Windowing::of(fixed) };
+    let config = json!({"equalities": "k", "fields": {"a": {"a": "v"}, "b": {"b": "v"}}});
+    let (driver, out) = timed(
+        config,
+        &windowing,
+        &[
+            (0, 0, r#"[{"k": 1, "v": 10, "time": 1}, {"k": 2, "v": 20, "time": 2}]"#),
+            (0, 1, r#"[{"k": 1, "v": 11, "time": 3}]"#),
+            // The window has ended: these give what they add, and count for what comes after them.
+            (12, 1, r#"[{"k": 2, "v": 21, "time": 4}, {"k": 3, "v": 31, "time": 4}]"#),
+            (12, 0, r#"[{"k": 1, "v": 12, "time": 5}, {"k": 3, "v": 30, "time": 5}]"#),
+            // Too late.
+            (30, 0, r#"[{"k": 1, "v": 13, "time": 6}]"#),
+        ],
+    );
+    assert_eq!(
+        out,
+        [
+            r#"0..10 LATE 1 {"a":20,"b":21}"#,
+            r#"0..10 LATE 2 {"a":12,"b":11}"#,
+            r#"0..10 LATE 2 {"a":30,"b":31}"#,
+            r#"0..10 ON_TIME 0 {"a":10,"b":11}"#,
+        ]
+    );
+    let fates = driver.cx.fates;
+    assert_eq!((fates.passed, fates.filtered, fates.late, fates.in_state), (7, 0, 1, 0));
+}
+
+#[test]
+fn sessions_are_made_of_the_rows_of_all_inputs() {
+    let sessions = Windowing::of(WindowFn::Sessions { gap: 10 * SECOND });
+    let config = json!({"type": "outer", "equalities": "k", "fields": {"a": {"a": "v"}, "b": {"b": "v"}}});
+    let (driver, out) = timed(
+        config,
+        &sessions,
+        &[
+            // Key 1: 0 and 16 are one session only by way of 8 in the other input. Key 2 has no partner in time.
+            (
+                0,
+                0,
+                r#"[{"k": 1, "v": 1, "time": 0}, {"k": 1, "v": 2, "time": 16}, {"k": 2, "v": 3, "time": 1}]"#,
+            ),
+            (
+                0,
+                1,
+                r#"[{"k": 1, "v": 8, "time": 8}, {"k": 2, "v": 9, "time": 11}, {"k": null, "v": 7, "time": 2}]"#,
+            ),
+            (0, 0, r#"[{"k": null, "v": 6, "time": 3}]"#),
+            // 1..11 of key 2 is over: this row begins a session, though it lies less than ten seconds after it began.
+            (14, 0, r#"[{"k": 2, "v": 4, "time": 5}]"#),
+            (14, 0, r#"[{"k": 2, "v": 5, "time": 4}]"#),
+        ],
+    );
+    assert_eq!(
+        out,
+        [
+            r#"0..26 ON_TIME 0 {"a":1,"b":8}"#,
+            r#"0..26 ON_TIME 0 {"a":2,"b":8}"#,
+            r#"1..11 ON_TIME 0 {"a":3,"b":null}"#,
+            r#"2..12 ON_TIME 0 {"a":null,"b":7}"#,
+            r#"3..13 ON_TIME 0 {"a":6,"b":null}"#,
+            r#"5..21 ON_TIME 0 {"a":4,"b":9}"#,
+        ]
+    );
+    assert_eq!((driver.cx.fates.late, driver.cx.fates.in_state), (1, 0));
+}
+
+#[test]
+fn sessions_of_three_inputs_have_one_key() {
+    let sessions = Windowing::of(WindowFn::Sessions { gap: 10 * SECOND });
+    let fields = json!({"a": {"a": "v"}, "b": {"b": "v"}, "c": {"c": "v"}});
+    let config = json!({"type": {"outer": ["b"]}, "equalities": "k", "fields": fields});
+    let steps = [
+        (0, 0, r#"[{"k": 1, "v": 1, "time": 0}]"#),
+        (0, 1, r#"[{"k": 1, "v": 2, "time": 9}, {"k": 2, "v": 3, "time": 0}]"#),
+        (0, 2, r#"[{"k": 1, "v": 4, "time": 18}, {"k": 2, "v": 5, "time": 10}]"#),
+    ];
+    // `a right join b left join c`: c has no partner for 2, as its row begins when b's session ends.
+    let (_, out) = timed(config, &sessions, &steps);
+    let alone = r#"0..10 ON_TIME 0 {"a":null,"b":3,"c":null}"#;
+    assert_eq!(out, [alone, r#"0..28 ON_TIME 0 {"a":1,"b":2,"c":4}"#]);
+
+    let three = r#"[{"k": 1, "v": 1}]"#;
+    let shape = |tag: &str| {
+        let shape = Shape { windowing: Arc::new(sessions.clone()), ..testing::shape_of(three).unwrap() };
+        input(tag, shape)
+    };
+    let inputs = [shape("a"), shape("b"), shape("c")];
+    let bound = |equalities: Value| bind(json!({"equalities": equalities}), &inputs);
+    assert!(bound(json!([{"c": "k", "a": "v", "b": "k"}])).is_ok());
+    for equalities in [
+        json!([{"a": "k", "b": "k"}, {"b": "v", "c": "v"}]),
+        json!([{"a": "k", "b": "k", "c": "k"}, {"b": "v", "c": "v"}]),
+        json!([{"a": "k", "b": "k"}, {"a": "k", "b": "v"}, {"a": "k", "c": "k"}]),
+    ] {
+        let e = bound(equalities.clone()).unwrap_err();
+        assert!(
+            e.contains("join/sessions") && e.contains("{a: FIELD, b: FIELD, c: FIELD}"),
+            "{equalities}: {e}"
+        );
+    }
+}
+
+/// What is kept is what waits: long after their sessions, rows leave no trace.
+#[test]
+fn sessions_give_their_memory_back() {
+    let sessions = Windowing::of(WindowFn::Sessions { gap: SECOND });
+    let shape = || Shape {
+        windowing: Arc::new(sessions.clone()),
+        ..testing::shape_of(r#"[{"k": 1, "time": 1}]"#).unwrap()
+    };
+    let inputs = [input("a", shape()), input("b", shape())];
+    let node = bind(json!({"equalities": "k", "fields": {"b": []}}), &inputs).unwrap();
+    let mut driver = Driver::new(node.as_ref()).unwrap();
+    let mut wanted = 0;
+    // One key in every batch never pauses, so that each batch has a row that waits until the end.
+    for step in 0..120_i64 {
+        let rows: Vec<Value> =
+            (0..1500).map(|i| json!({"k": if i == 0 { 0 } else { step * 2000 + i }})).collect();
+        let rows = testing::rows_of(&shape().schema, &Value::Array(rows).to_string());
+        let Ok(rows) = rows else { panic!("rows") };
+        let times = purlin_api::Times::One(EventTime(step * SECOND / 2));
+        let batch = Batch::at(rows, times);
+        let batch = crate::windows::assign(batch, &sessions.window_fn).unwrap().0;
+        driver.push(0, batch.clone()).unwrap();
+        driver.push(1, batch).unwrap();
+        driver.watermark(EventTime(step * SECOND / 2 - SECOND)).unwrap();
+        wanted += 1499;
+    }
+    driver.end().unwrap();
+    assert_eq!(driver.emitted.iter().map(|(_, b)| b.len()).sum::<usize>(), wanted + 120 * 120);
+    assert_eq!(driver.cx.fates.in_state, 0);
 }
 
 #[test]

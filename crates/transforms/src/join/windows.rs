@@ -1,0 +1,143 @@
+//! Rows that wait for the end of their window, and windows that have ended but still take late rows.
+//!
+//! Only joins that keep no row without a partner have such windows: a late row adds its pairs to what was given
+//! before, and nothing that was given becomes wrong.
+
+use super::closing::{Closing, RowWindows, Then};
+use super::operator::{Layout, no_port};
+use super::side::Side;
+use arrow_array::RecordBatch;
+use purlin_api::pane::Timing;
+use purlin_api::{EventTime, OpCx, Pane, Port, Result, Window};
+use std::collections::{BTreeMap, VecDeque};
+
+/// Rows by input.
+type Parts = Vec<Vec<RecordBatch>>;
+
+/// A window that has ended.
+#[derive(Debug, Default)]
+struct Ended {
+    parts: Parts,
+    /// By input: which rows found partners so far.
+    used: Vec<Vec<bool>>,
+    /// How many panes had rows.
+    panes: i64,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Windows {
+    /// By end, so that windows are found in the order of time.
+    open: BTreeMap<(EventTime, Window), Parts>,
+    /// By expiry.
+    ended: BTreeMap<(EventTime, Window), Ended>,
+    /// Late rows that are not joined yet.
+    late: VecDeque<(Port, Window, RecordBatch)>,
+}
+
+impl Windows {
+    /// Keeps some rows of an input in one window, or counts them late.
+    pub(super) fn keep(
+        &mut self,
+        layout: &Layout,
+        port: Port,
+        window: &Window,
+        rows: RecordBatch,
+        cx: &mut OpCx,
+    ) -> Result<()> {
+        let count = rows.num_rows() as u64;
+        if layout.windowing.expiry(window) <= cx.watermark {
+            cx.fates.late += count;
+            return Ok(());
+        }
+        cx.fates.in_state += count;
+        if window.end() <= cx.watermark {
+            self.late.push_back((port, window.clone(), rows));
+            return Ok(());
+        }
+        let parts = self
+            .open
+            .entry((window.end(), window.clone()))
+            .or_insert_with(|| vec![Vec::new(); layout.sides.len()]);
+        parts.get_mut(port).ok_or_else(|| no_port(port))?.push(rows);
+        Ok(())
+    }
+
+    /// What is to be joined next.
+    pub(super) fn next(&mut self, layout: &Layout, cx: &mut OpCx) -> Result<Option<Closing>> {
+        if self.open.first_key_value().is_some_and(|((end, _), _)| *end <= cx.watermark)
+            && let Some(((_, window), parts)) = self.open.pop_first()
+        {
+            return self.on_time(layout, window, parts).map(Some);
+        }
+        if let Some((port, window, rows)) = self.late.pop_front() {
+            return self.late(layout, port, window, rows).map(Some);
+        }
+        while self.ended.first_key_value().is_some_and(|((expiry, _), _)| *expiry <= cx.watermark) {
+            if let Some((_, ended)) = self.ended.pop_first() {
+                Closing::settle(&ended.used, cx);
+            }
+        }
+        Ok(None)
+    }
+
+    fn on_time(&mut self, layout: &Layout, window: Window, parts: Parts) -> Result<Closing> {
+        let expiry = layout.windowing.expiry(&window);
+        let stays = expiry > window.end();
+        let pane = Pane { is_last: !stays, ..Pane::ONLY };
+        let mut then = Then::Settle;
+        if stays {
+            let rows = |p: &Vec<RecordBatch>| p.iter().map(RecordBatch::num_rows).sum();
+            let used = parts.iter().map(|p| vec![false; rows(p)]).collect();
+            let ended = Ended { parts: parts.clone(), used, panes: 0 };
+            self.ended.insert((expiry, window.clone()), ended);
+            then = Then::Stay { expiry, window: window.clone(), late: None };
+        }
+        let sides = layout.sides.iter().zip(parts).map(|(s, p)| Side::new(&s.schema, p));
+        let sides = sides.collect::<Result<_>>()?;
+        Closing::new(layout, &layout.steps, sides, RowWindows::One(window), pane, then)
+    }
+
+    /// The late rows with all rows of the other inputs: the pairs that are not given yet.
+    fn late(&mut self, layout: &Layout, port: Port, window: Window, rows: RecordBatch) -> Result<Closing> {
+        let (expiry, inputs) = (layout.windowing.expiry(&window), layout.sides.len());
+        let ended = self.ended.entry((expiry, window.clone())).or_insert_with(|| Ended {
+            parts: vec![Vec::new(); inputs],
+            used: vec![Vec::new(); inputs],
+            panes: 0,
+        });
+        let sides = layout.sides.iter().zip(&ended.parts).enumerate().map(|(input, (side, parts))| {
+            let parts = if input == port { vec![rows.clone()] } else { parts.clone() };
+            Side::new(&side.schema, parts)
+        });
+        let sides = sides.collect::<Result<_>>()?;
+        let used = ended.used.get_mut(port).ok_or_else(|| no_port(port))?;
+        let late = Some((port, used.len()));
+        used.resize(used.len() + rows.num_rows(), false);
+        ended.parts.get_mut(port).ok_or_else(|| no_port(port))?.push(rows);
+        let pane = Pane {
+            is_first: ended.panes == 0,
+            is_last: false,
+            timing: Timing::Late,
+            index: ended.panes,
+            nonspeculative_index: ended.panes,
+        };
+        let then = Then::Stay { expiry, window: window.clone(), late };
+        Closing::new(layout, &layout.steps, sides, RowWindows::One(window), pane, then)
+    }
+
+    /// Takes back rows that were joined and stay.
+    pub(super) fn stay(
+        &mut self,
+        closing: &Closing,
+        expiry: EventTime,
+        window: Window,
+        late: Option<(Port, usize)>,
+    ) {
+        let Some(ended) = self.ended.get_mut(&(expiry, window)) else { return };
+        ended.panes += i64::from(closing.gave);
+        for (input, (all, new)) in ended.used.iter_mut().zip(&closing.used).enumerate() {
+            let from = late.filter(|(port, _)| *port == input).map_or(0, |(_, from)| from);
+            all.iter_mut().skip(from).zip(new).for_each(|(all, new)| *all |= new);
+        }
+    }
+}
