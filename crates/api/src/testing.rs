@@ -77,6 +77,9 @@ impl Probe for NoFiles {
     fn head(&self, path: &str, _: usize) -> Result<Bytes> {
         Err(Error::io("read", path, std::io::ErrorKind::NotFound.into()))
     }
+    fn tail(&self, path: &str, _: usize) -> Result<Bytes> {
+        Err(Error::io("read", path, std::io::ErrorKind::NotFound.into()))
+    }
     fn text(&self, path: &str) -> Result<String> {
         Err(Error::io("read", path, std::io::ErrorKind::NotFound.into()))
     }

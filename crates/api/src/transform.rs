@@ -1,6 +1,6 @@
 //! From a config to something that runs: [`Transform`] binds to [`PlanNode`] builds [`Running`].
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::operator::Operator;
 use crate::shape::Shape;
 use crate::sink::Sink;
@@ -65,6 +65,16 @@ pub trait Probe: Sync {
     /// True if this is a pipe or a device: what is read of it is gone, so nothing may be looked at ahead.
     fn is_stream(&self, _path: &str) -> bool {
         false
+    }
+
+    /// The last `bytes_max` bytes of a file as they are on disk, all of it if it is shorter: formats whose
+    /// schema stands in a footer are read from there.
+    ///
+    /// # Errors
+    /// A file that cannot be read; by default, that this door does not show the ends of files.
+    fn tail(&self, path: &str, bytes_max: usize) -> Result<Bytes> {
+        let _ = bytes_max;
+        Err(Error::new(ErrorKind::Denied, format!("the end of `{path}` cannot be looked at here")))
     }
     /// A small file as text (an expression's script, a schema).
     fn text(&self, path: &str) -> Result<String>;

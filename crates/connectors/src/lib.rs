@@ -6,8 +6,12 @@
 //! **Invariants.** Formats know nothing of where bytes come from. Memory is bounded by the longest record
 //! allowed and the budget of a pull. A record that cannot be read is never dropped without being counted.
 
+#[cfg(feature = "avro")]
+pub mod avro;
 pub mod csv;
 pub mod json;
+#[cfg(feature = "parquet")]
+pub mod parquet;
 pub mod text;
 
 mod format;
@@ -26,5 +30,13 @@ pub fn catalog() -> Vec<Entry> {
         csv::sink::entry(),
         json::source::entry(),
         json::sink::entry(),
+        #[cfg(feature = "parquet")]
+        parquet::source::entry(),
+        #[cfg(feature = "parquet")]
+        parquet::sink::entry(),
+        #[cfg(feature = "avro")]
+        avro::source::entry(),
+        #[cfg(feature = "avro")]
+        avro::sink::entry(),
     ]
 }

@@ -9,7 +9,11 @@ pub(crate) mod probe;
 pub(crate) mod read;
 pub(crate) mod records;
 pub(crate) mod scan;
+#[cfg(any(feature = "parquet", feature = "avro"))]
+pub(crate) mod tables;
 pub(crate) mod write;
 
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(all(test, any(feature = "parquet", feature = "avro")))]
+pub(crate) mod testing_tables;

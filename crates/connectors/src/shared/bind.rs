@@ -36,6 +36,29 @@ impl FromNode for JsonSchema {
     }
 }
 
+/// The pattern of a reader that takes it under two names. Diagnoses none, and both.
+#[cfg(any(feature = "parquet", feature = "avro"))]
+pub(crate) fn pattern<'a>(
+    cx: &mut BindCx<'_>,
+    path: Option<&'a Spanned<String>>,
+    file_pattern: Option<&'a Spanned<String>>,
+) -> Option<&'a Spanned<String>> {
+    match (path, file_pattern) {
+        (Some(one), None) | (None, Some(one)) => Some(one),
+        (None, None) => {
+            let what = "a reader of files needs the field `path`";
+            let problem = Diagnostic::error("config/missing-field", cx.span, what);
+            cx.diagnostics.push(problem.help("add `path:` to its `config`"));
+            None
+        }
+        (Some(_), Some(second)) => {
+            let what = "`path` and `file_pattern` are the same: give one of them";
+            cx.diagnostics.push(Diagnostic::error("config/both-given", second.span, what));
+            None
+        }
+    }
+}
+
 /// Finds the files of a reader. Diagnoses a pattern without files, folders, missing rights, compressions
 /// that cannot be read.
 pub(crate) fn files(cx: &mut BindCx<'_>, pattern: &Spanned<String>) -> Option<Arc<[FileInfo]>> {
@@ -195,6 +218,25 @@ pub(crate) fn target(
         file_if_empty: false,
         beam_compat: cx.beam_compat,
     })
+}
+
+/// Where a writer of files that have an end writes. Beam's batch writers of these disregard windows, and
+/// without rows they leave one file that has only its schema.
+#[cfg(any(feature = "parquet", feature = "avro"))]
+pub(crate) fn piece_target(
+    cx: &mut BindCx<'_>,
+    input: &InputShape,
+    path: &Spanned<String>,
+    shards: Option<&Spanned<i64>>,
+    suffix: Option<&str>,
+) -> Option<write::Target> {
+    if suffix.is_some_and(|s| s.contains('/')) {
+        let what = "`file_name_suffix` is the end of a name, it holds no `/`";
+        cx.diagnostics.push(Diagnostic::error("config/out-of-range", path.span, what));
+    }
+    let target = target(cx, input, path, shards, None)?;
+    let windowed = target.windowed && !(cx.beam_compat && input.shape.bounded);
+    Some(write::Target { windowed, file_if_empty: true, ..target })
 }
 
 /// The only input of a writer.

@@ -4,7 +4,7 @@ use super::{compression, path};
 use bytes::Bytes;
 use purlin_api::transform::Probe;
 use purlin_api::{Error, ErrorKind, FileInfo, Result};
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
 
 /// Longest text that [`Probe::text`] reads, in bytes.
 const TEXT_BYTES_MAX: u64 = 16 << 20;
@@ -31,6 +31,19 @@ impl Probe for LocalProbe {
 
     fn is_stream(&self, address: &str) -> bool {
         path::local(address).is_ok_and(path::is_stream)
+    }
+
+    fn tail(&self, address: &str, bytes_max: usize) -> Result<Bytes> {
+        let local = path::local(address)?;
+        let read = || -> std::io::Result<Vec<u8>> {
+            let mut file = std::fs::File::open(local)?;
+            let from = file.metadata()?.len().saturating_sub(bytes_max as u64);
+            file.seek(SeekFrom::Start(from))?;
+            let mut tail = Vec::new();
+            file.take(bytes_max as u64).read_to_end(&mut tail)?;
+            Ok(tail)
+        };
+        read().map(Bytes::from).map_err(|e| Error::io("read", local, e))
     }
 
     fn text(&self, address: &str) -> Result<String> {

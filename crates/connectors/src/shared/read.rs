@@ -183,14 +183,16 @@ struct Position {
 
 /// Files to be read, by index: every `step`th from `next` to before `end`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Waiting {
-    next: usize,
-    step: usize,
-    end: usize,
+pub(crate) struct Waiting {
+    /// The next one.
+    pub(crate) next: usize,
+    pub(crate) step: usize,
+    pub(crate) end: usize,
 }
 
 impl Waiting {
-    fn pop(&mut self) -> Option<usize> {
+    /// The next one.
+    pub(crate) fn pop(&mut self) -> Option<usize> {
         let i = (self.next < self.end).then_some(self.next)?;
         self.next = self.next.saturating_add(self.step.max(1));
         Some(i)
@@ -201,7 +203,7 @@ impl Waiting {
     }
 
     /// Gives the second half away; `None` if there is only one.
-    fn split(&mut self) -> Option<Waiting> {
+    pub(crate) fn split(&mut self) -> Option<Waiting> {
         let len = self.len();
         let keep = len.div_ceil(2);
         if keep == len {

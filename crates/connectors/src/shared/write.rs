@@ -4,6 +4,8 @@
 //! after a window has ended) syncs them and gives them their names, so that no half file is ever seen.
 
 mod part;
+#[cfg(any(feature = "parquet", feature = "avro"))]
+pub(crate) mod pieces;
 mod sink;
 
 pub(crate) use sink::FilesSink;

@@ -30,9 +30,7 @@ pub(super) struct Part {
 impl Part {
     /// A file that will get a name like `like`.
     pub(super) fn new(like: &str, compression: Compression) -> Self {
-        let (folder, name) = split(like);
-        let (pid, n) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        Part::at(format!("{folder}.{name}.tmp-{pid}-{n}"), compression)
+        Part::at(temporary_name(like), compression)
     }
 
     fn at(temporary: String, compression: Compression) -> Self {
@@ -124,21 +122,33 @@ impl Part {
         if self.made {
             return OpenOptions::new().append(true).open(&self.temporary).map_err(io);
         }
-        let (folder, _) = split(&self.temporary);
-        if !folder.is_empty() {
-            std::fs::create_dir_all(folder).map_err(|e| Error::io("create the folder", folder, e))?;
-        }
-        let file = OpenOptions::new().create_new(true).append(true).open(&self.temporary);
-        let file = match file {
-            // Left by a process of the same number that was killed.
-            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
-                OpenOptions::new().write(true).truncate(true).open(&self.temporary)
-            }
-            other => other,
-        };
+        let file = create(&self.temporary);
         self.made = true;
-        file.map_err(|e| Error::io("create", &self.temporary, e))
+        file
     }
+}
+
+/// A hidden name beside `like` that no other writer has.
+pub(super) fn temporary_name(like: &str) -> String {
+    let (folder, name) = split(like);
+    let (pid, n) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    format!("{folder}.{name}.tmp-{pid}-{n}")
+}
+
+/// Makes an empty file, and the folders it lies in.
+pub(super) fn create(temporary: &str) -> Result<File> {
+    let (folder, _) = split(temporary);
+    if !folder.is_empty() {
+        std::fs::create_dir_all(folder).map_err(|e| Error::io("create the folder", folder, e))?;
+    }
+    let file = match OpenOptions::new().create_new(true).append(true).open(temporary) {
+        // Left by a process of the same number that was killed.
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
+            OpenOptions::new().write(true).truncate(true).open(temporary)
+        }
+        other => other,
+    };
+    file.map_err(|e| Error::io("create", temporary, e))
 }
 
 /// Gives a complete file its name. Doing it again changes nothing.
