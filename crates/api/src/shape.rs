@@ -65,6 +65,15 @@ pub fn is_any(f: &Field) -> bool {
     f.metadata().get(TYPE_KEY).is_some_and(|t| t == "any")
 }
 
+/// The key of the field metadata that marks a column that no author sees: it goes from a node to the one it was
+/// put before ([`crate::PlanNode::ahead`]). The value tells several apart.
+pub const HIDDEN_KEY: &str = "purlin.hidden";
+
+/// True for a column that no author sees. Such columns come last.
+pub fn is_hidden(f: &Field) -> bool {
+    f.metadata().contains_key(HIDDEN_KEY)
+}
+
 /// Beam's word for a type, as messages and `explain` print it: `int`, `str`, `list<int>`, …; for types that Beam
 /// has no word for, SQL's: `decimal(12, 2)`, `date`. A `timestamp` is an instant, a `datetime` has no zone.
 pub fn type_name(f: &Field) -> String {

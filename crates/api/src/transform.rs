@@ -2,6 +2,7 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::operator::Operator;
+use crate::outside::{AsyncOperator, Interpreter};
 use crate::shape::Shape;
 use crate::sink::Sink;
 use crate::source::Source;
@@ -80,6 +81,10 @@ pub trait Probe: Sync {
     fn text(&self, path: &str) -> Result<String>;
     /// True if a folder exists where this path would be created, and may be written to.
     fn can_create(&self, path: &str) -> Result<()>;
+    /// The machine's Python interpreter, for code that this program does not compile; else why there is none.
+    fn python(&self) -> Result<Arc<dyn Interpreter>> {
+        Err(Error::new(ErrorKind::Config, "no python3 was looked for"))
+    }
 }
 
 /// What an output is for.
@@ -153,6 +158,17 @@ pub trait PlanNode: Debug + Send + Sync {
         Vec::new()
     }
 
+    /// A node to run before this one on its only input: it computes outside the program what this one reads.
+    /// Its first output is what this node's columns are bound to.
+    fn ahead(&self) -> Option<Arc<dyn PlanNode>> {
+        None
+    }
+
+    /// True if [`PlanNode::build`] gives [`Running::Async`]: such a node starts a stage.
+    fn is_async(&self) -> bool {
+        false
+    }
+
     /// Makes one running instance, for one lane.
     fn build(&self, cx: &BuildCx) -> Result<Running>;
 }
@@ -185,6 +201,8 @@ pub enum Running {
     Source(Box<dyn Source>),
     /// Works on batches.
     Operator(Box<dyn Operator>),
+    /// Asks something outside about its rows.
+    Async(Box<dyn AsyncOperator>),
     /// Writes to outside.
     Sink(Box<dyn Sink>),
 }

@@ -7,6 +7,7 @@ pub mod cli;
 pub mod generate;
 pub mod loader;
 pub mod pipeline;
+pub mod probe;
 pub mod report;
 pub mod run;
 pub mod testing;

@@ -1,8 +1,8 @@
 //! From a file on disk to a checked plan.
 
 use crate::loader::FileLoader;
+use crate::probe::MachineProbe;
 use purlin_api::{Catalog, Error, ErrorKind, Probe, Result};
-use purlin_connectors::LocalProbe;
 use purlin_engine::clock::{Clock, SystemClock};
 use purlin_plan::{Plan, PlanOptions};
 use purlin_spec::load::{LoadOptions, Loaded, load};
@@ -78,7 +78,7 @@ impl Pipeline {
         let spec = self.spec.as_ref()?;
         let plan_options =
             PlanOptions { beam_compat: options.beam_compat, lanes: options.lanes, rewrite: options.rewrite };
-        let probe: &dyn Probe = &LocalProbe;
+        let probe: &dyn Probe = &MachineProbe::default();
         let plan = purlin_plan::plan(spec, &self.catalog, probe, &plan_options, &mut self.diagnostics);
         self.diagnostics.sort();
         plan.filter(|_| !self.diagnostics.has_errors())

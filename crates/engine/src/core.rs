@@ -10,7 +10,7 @@
 use crate::message::Message;
 use crate::stats::NodeStats;
 use crate::watermark::{WatermarkMerge, output_watermark};
-use purlin_api::{Batch, Error, EventTime, More, OpCx, Operator, OutPort, Port, Result, TimerId};
+use purlin_api::{Answer, Batch, Error, EventTime, More, OpCx, Operator, OutPort, Port, Result, TimerId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -30,6 +30,8 @@ pub(crate) enum Kind {
     Source,
     /// Works on rows.
     Operator(Box<dyn Operator>),
+    /// Asks something outside about rows; the driver hands in its answers.
+    Async,
     /// Takes rows through the driver, as writing may wait.
     Sink,
 }
@@ -235,6 +237,42 @@ impl Core {
         Ok(())
     }
 
+    /// Hands in the answer to a bundle of `rows` rows that an asynchronous operator was given. Nothing of the
+    /// bundle has been accounted for before: until now it was in flight.
+    pub(crate) fn deliver_answer(
+        &mut self,
+        node: usize,
+        slot: usize,
+        rows: u64,
+        answer: Answer,
+    ) -> Result<()> {
+        let cell = self.cells.get_mut(node).ok_or_else(no_cell)?;
+        if answer.fates.total() != rows || answer.fates.in_state != 0 {
+            let message = format!("the ledger does not balance: {rows} rows in, {:?}", answer.fates);
+            return Err(Error::internal(message).in_place(&cell.label));
+        }
+        cell.merge.touch(slot);
+        cell.told_idle = false;
+        cell.rows_in += rows;
+        cell.stats.rows_in.fetch_add(rows, Ordering::Relaxed);
+        let before = cell.cx.fates;
+        cell.cx.fates.passed += answer.fates.passed;
+        cell.cx.fates.filtered += answer.fates.filtered;
+        cell.cx.fates.late += answer.fates.late;
+        cell.cx.fates.dead += answer.fates.dead;
+        cell.stats.add_fates(&before, &cell.cx.fates);
+        let label = &cell.label;
+        self.log.extend(answer.log.into_iter().map(|(l, t)| (label.clone(), l, t)));
+        self.stack.push(Work::Forward { node });
+        self.push_outputs(node, answer.outputs);
+        Ok(())
+    }
+
+    /// The port that an input slot belongs to.
+    pub(crate) fn port(&self, node: usize, slot: usize) -> Port {
+        self.cells.get(node).map_or(0, |c| c.port(slot))
+    }
+
     /// Makes due timers fire.
     pub(crate) fn fire_timers(&mut self, now: EventTime) {
         self.set_now(now);
@@ -311,6 +349,7 @@ impl Core {
                 let port = cell.port(slot);
                 match cell.kind {
                     Kind::Sink => Ok(Step::Sink { node, call: SinkCall::Write(batch) }),
+                    Kind::Async => Err(Error::internal("a batch passed by its asynchronous operator")),
                     _ => self.call(node, |op, cx| op.on_batch(port, batch, cx)),
                 }
             }
@@ -359,6 +398,10 @@ impl Core {
                 cell.stats.watermark.store(to.0, Ordering::Relaxed);
                 Ok(Step::Sink { node, call: SinkCall::Watermark(to) })
             }
+            Kind::Async => {
+                self.stack.push(Work::Forward { node });
+                Ok(Step::Worked)
+            }
             Kind::Source => Err(Error::internal("a source was given a watermark")),
         }
     }
@@ -369,7 +412,7 @@ impl Core {
         match cell.kind {
             Kind::Operator(_) => self.call(node, |op, cx| op.on_end(cx)),
             Kind::Sink => Ok(Step::Sink { node, call: SinkCall::End }),
-            Kind::Source => Ok(Step::Worked),
+            Kind::Source | Kind::Async => Ok(Step::Worked),
         }
     }
 

@@ -214,6 +214,8 @@ async fn supervise(
     (ends, failure, stopped)
 }
 
+mod outside;
+
 /// Stopped from outside, or because another lane failed: not an error of this lane.
 enum Halt {
     Stopped,
@@ -233,10 +235,10 @@ struct Task {
 
 impl Task {
     async fn drive(mut self, mut lane: LaneParts) -> LaneEnd {
-        let driven = if lane.sources.is_empty() {
-            self.drive_inbox(&mut lane).await
-        } else {
-            self.drive_sources(&mut lane).await
+        let driven = match lane.outside.take() {
+            Some(operator) => self.drive_outside(&mut lane, operator).await,
+            None if lane.sources.is_empty() => self.drive_inbox(&mut lane).await,
+            None => self.drive_sources(&mut lane).await,
         };
         if let Some(inbox) = self.shared.inboxes.get(&(lane.stage, lane.lane)) {
             inbox.close();

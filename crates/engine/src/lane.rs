@@ -1,6 +1,7 @@
 //! What both drivers do with a lane: carry its outbox, call its sinks, check its sources.
 
 use crate::core::{SinkCall, Step};
+use crate::flight::Landed;
 use crate::message::Message;
 use crate::wiring::LaneParts;
 use purlin_api::{Error, EventTime, Pull, Result, SourceStatus};
@@ -45,6 +46,24 @@ impl LaneParts {
         let edges: Vec<usize> = self.outlets.keys().copied().collect();
         self.core.outbox.extend(edges.into_iter().map(|e| (e, Message::Barrier(epoch))));
         self.take_outbox()
+    }
+
+    /// Hands on what has passed through a flight; barriers are the driver's.
+    pub(crate) fn land(&mut self, landed: Landed) -> Result<()> {
+        let gone = || Error::internal("a message from an inlet that is not there");
+        let inlet = |slot: usize| self.inlets.get(slot).copied().ok_or_else(gone);
+        match landed {
+            Landed::Answer { slot, rows, answer } => {
+                let to = inlet(slot)?;
+                self.core.deliver_answer(to.node, to.slot, rows, answer)
+            }
+            Landed::Message { slot, message } => {
+                let to = inlet(slot)?;
+                self.core.deliver(to.node, to.slot, message);
+                Ok(())
+            }
+            Landed::Barrier(_) => Err(Error::internal("a barrier reached a transform")),
+        }
     }
 
     fn take_outbox(&mut self) -> Result<Vec<Parcel>> {

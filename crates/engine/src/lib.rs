@@ -13,6 +13,7 @@ pub mod channel;
 pub mod clock;
 mod core;
 mod exchange;
+mod flight;
 pub mod job;
 mod lane;
 mod ledger;

@@ -5,6 +5,7 @@
 
 use crate::align::Alignment;
 use crate::core::SinkCall;
+use crate::flight::{Flight, Landed};
 use crate::lane::{Need, Parcel};
 use crate::message::Message;
 use crate::stats::NodeStats;
@@ -15,7 +16,7 @@ use purlin_plan::{NodeId, Plan};
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 
 /// A job that goes on only when told to.
 pub struct StepRun {
@@ -255,8 +256,18 @@ impl StepRun {
         };
         let parts = self.lanes.get_mut(lane).ok_or_else(gone)?;
         if !matches!(message, Message::Barrier(_)) {
-            let inlet = parts.inlets.get(slot).copied().ok_or_else(gone)?;
-            parts.core.deliver(inlet.node, inlet.slot, message);
+            match &mut parts.outside {
+                None => parts.land(Landed::Message { slot, message })?,
+                Some(operator) => {
+                    let inlet = parts.inlets.get(slot).copied().ok_or_else(gone)?;
+                    let port = parts.core.port(inlet.node, inlet.slot);
+                    // One bundle at a time: between two steps nothing is in flight.
+                    let mut flight = Flight::new(1);
+                    flight.take(operator.as_mut(), port, slot, message);
+                    let landed = wait(flight.next()).map_err(|e| e.in_place(parts.core.label(0)))?;
+                    parts.land(landed)?;
+                }
+            }
             self.work(lane)?;
         }
         if let (Some(epoch), Some(parts)) = (complete, self.lanes.get_mut(lane)) {
@@ -300,6 +311,24 @@ impl StepRun {
                 .push_back(p.message);
         }
         Ok(())
+    }
+}
+
+/// Waits for a future on this thread. Asynchronous operators answer in the end, and need no runtime for it.
+fn wait<F: Future>(f: F) -> F::Output {
+    struct Unpark(std::thread::Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut f = Box::pin(f);
+    loop {
+        if let Poll::Ready(v) = f.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return v;
+        }
+        std::thread::park();
     }
 }
 

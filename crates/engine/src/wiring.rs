@@ -5,7 +5,7 @@ use crate::core::{Cell, Core, Kind, Route};
 use crate::exchange::Spreader;
 use crate::stats::NodeStats;
 use arrow_schema::DataType;
-use purlin_api::{BuildCx, Error, OutPort, Port, Result, Running, Sink, Source};
+use purlin_api::{AsyncOperator, BuildCx, Error, OutPort, Port, Result, Running, Sink, Source};
 use purlin_plan::{Exchange, NodeId, Plan};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -36,6 +36,8 @@ pub(crate) struct LaneParts {
     pub(crate) core: Core,
     pub(crate) sources: Vec<(usize, Box<dyn Source>)>,
     pub(crate) sinks: BTreeMap<usize, Box<dyn Sink>>,
+    /// The asynchronous operator at the head of the stage, if it has one: all inlets lead to it.
+    pub(crate) outside: Option<Box<dyn AsyncOperator>>,
     /// By inbox slot.
     pub(crate) inlets: Vec<Inlet>,
     /// For each remote edge that leaves this lane: where its messages go.
@@ -214,6 +216,7 @@ fn build_lane(
     }
 
     let (mut cells, mut sources, mut sinks) = (Vec::new(), Vec::new(), BTreeMap::new());
+    let mut outside = None;
     for (at, ((n, ports), routes)) in stage.nodes.iter().zip(ports).zip(routes).enumerate() {
         let node = plan.graph.nodes.get(*n).ok_or_else(unknown)?;
         let cx = BuildCx { label: node.label.clone(), lane, lanes: stage.lanes, rows_max };
@@ -222,6 +225,14 @@ fn build_lane(
             Running::Source(source) => {
                 sources.push((at, source));
                 Kind::Source
+            }
+            Running::Async(op) if at == 0 && inlets.iter().flatten().all(|i| i.node == 0) => {
+                outside = Some(op);
+                Kind::Async
+            }
+            Running::Async(_) => {
+                let text = "an asynchronous transform is not at the head of its stage";
+                return Err(Error::internal(text).in_place(&node.label));
             }
             Running::Sink(sink) => {
                 sinks.insert(at, sink);
@@ -232,5 +243,5 @@ fn build_lane(
         cells.push(Cell::new(&node.label, kind, ports, routes, rows_max, stats));
     }
     let inlets = inlets.into_iter().collect::<Option<Vec<_>>>().ok_or_else(unknown)?;
-    Ok(LaneParts { stage: stage_id, lane, core: Core::new(cells), sources, sinks, inlets, outlets })
+    Ok(LaneParts { stage: stage_id, lane, core: Core::new(cells), sources, sinks, outside, inlets, outlets })
 }

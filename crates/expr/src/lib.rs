@@ -20,11 +20,13 @@ mod regex;
 mod types;
 mod value;
 mod vector;
+mod wire;
 
 #[cfg(test)]
 mod tests;
 
 pub use any::{any_field, is_any};
 pub use problem::{Problem, nearest};
+pub use program::outside;
 pub use program::{Code, Evaluated, Language, Options, Program, RowContext, RowError, compile};
 pub use vector::{truthy, truthy_any};

@@ -15,6 +15,9 @@ pub struct Problem {
     pub help: Vec<String>,
 }
 
+/// How messages about constructs outside the compiled subset end.
+const UNCOMPILED: &str = " is not part of the Python that is compiled";
+
 impl Problem {
     pub(crate) fn new(
         code: &'static str,
@@ -22,6 +25,16 @@ impl Problem {
         range: Option<Range<usize>>,
     ) -> Problem {
         Problem { code, message: message.into(), range, help: Vec::new() }
+    }
+
+    /// Python that is not compiled; a worker may run it.
+    pub(crate) fn uncompiled(what: &str, range: Option<Range<usize>>) -> Problem {
+        Problem::new("expr/unsupported", format!("{what}{UNCOMPILED}"), range)
+    }
+
+    /// What is not compiled, if this is about that.
+    pub(crate) fn construct(&self) -> Option<&str> {
+        self.message.strip_suffix(UNCOMPILED)
     }
 
     pub(crate) fn help(mut self, help: impl Into<String>) -> Problem {

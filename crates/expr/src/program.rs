@@ -1,5 +1,7 @@
 //! Compiled programs: what they read, what they give, how they run.
 
+pub mod outside;
+
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, RecordBatch, new_null_array};
@@ -353,6 +355,11 @@ impl Program {
             }
             (Entry::Callable { .. }, None) => Value::None,
         };
+        self.stored(machine, value)
+    }
+
+    /// The value in the form that it is stored in.
+    fn stored(&self, machine: &mut Machine<'_>, value: Value) -> Res<Value> {
         if self.utc_only
             && let Value::DateTime(d) = &value
             && d.zone.as_ref().is_some_and(|z| z.offset != 0)

@@ -100,12 +100,28 @@ impl<'a> Builder<'a> {
             },
         );
         match bound {
-            Some(node) => Some(self.push(made, node, inputs)),
+            Some(node) => Some(self.push_behind(made, node, inputs)),
             None => {
                 self.unexplained(made);
                 None
             }
         }
+    }
+
+    /// Adds a bound node, and before it the one it needs ahead of it.
+    fn push_behind(&mut self, made: Made<'_>, node: Arc<dyn PlanNode>, inputs: Vec<Flow>) -> NodeId {
+        let ahead = node.ahead().and_then(|ahead| {
+            let shape = ahead.outputs().first()?.shape.clone();
+            Some((ahead, shape))
+        });
+        let (Some((ahead, shape)), [input]) = (ahead, inputs.as_slice()) else {
+            return self.push(made, node, inputs);
+        };
+        let flow = Flow { shape, from: Vec::new(), ..input.clone() };
+        let label = format!("{}[python3]", made.label);
+        let first = Made { label: &label, type_name: "PythonWorker", implicit: true, ..made };
+        let id = self.push(first, ahead, inputs);
+        self.push(made, node, vec![Flow { from: vec![(id, 0)], ..flow }])
     }
 
     /// Adds a bound node to the graph.

@@ -4,7 +4,7 @@ use crate::graph::{Graph, GraphNode, NodeId};
 use crate::stages::{Exchange, Stage, StageEdge};
 use crate::{Plan, Stages};
 use arrow_schema::{Field, Schema};
-use purlin_api::shape::type_name;
+use purlin_api::shape::{is_hidden, type_name};
 use purlin_api::{Output, OutputRole, Shape, WindowFn};
 use std::fmt::Write as _;
 
@@ -169,10 +169,16 @@ pub(crate) fn notes(shape: &Shape) -> String {
 
 /// `a: int, b: str?`: a question mark where there may be nulls.
 pub(crate) fn columns(schema: &Schema) -> String {
-    if schema.fields().is_empty() {
-        return "(no columns)".to_owned();
+    let mut columns: Vec<String> =
+        schema.fields().iter().filter(|f| !is_hidden(f)).map(|f| column(f)).collect();
+    let hidden = schema.fields().len() - columns.len();
+    if columns.is_empty() {
+        columns.push("(no columns)".to_owned());
     }
-    schema.fields().iter().map(|f| column(f)).collect::<Vec<_>>().join(", ")
+    if hidden > 0 {
+        columns.push(format!("and {hidden} for the next"));
+    }
+    columns.join(", ")
 }
 
 fn column(f: &Field) -> String {

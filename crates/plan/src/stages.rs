@@ -2,7 +2,8 @@
 //!
 //! A transform joins the stage it reads from when all its inputs come from there and its rows may stay in
 //! the lane they are in. Else it starts a stage: at a shuffle by key, where lanes come together, where
-//! several stages meet, and before a sink when there are lanes to overlap writing with.
+//! several stages meet, before a sink when there are lanes to overlap writing with, and at a transform that
+//! asks something outside: what is in flight there must not overtake, nor hold up, what runs before it.
 //!
 //! A transform that starts a stage only reads stages made before, and one that joins a stage only reads that
 //! stage: so stages are numbered in topological order.
@@ -66,6 +67,8 @@ impl Stages {
 enum Wants {
     /// Any lanes.
     Any,
+    /// As many lanes as there are, at the head of a stage.
+    Apart,
     /// As many as keyed stages get, met by key.
     Keyed,
     /// One lane.
@@ -87,7 +90,7 @@ fn wants(node: &GraphNode) -> Wants {
             Distribution::Keyed(_) | Distribution::Single => return Wants::Single,
         }
     }
-    wants
+    if node.node.is_async() && matches!(wants, Wants::Any) { Wants::Apart } else { wants }
 }
 
 /// Puts the nodes of a graph into stages; keyed ones get `lanes` lanes.
@@ -106,7 +109,9 @@ pub fn fuse(graph: &Graph, lanes: usize) -> Stages {
         let only = if from.len() == 1 { from.first().copied() } else { None };
         let wants = wants(node);
         let joins = only.filter(|s| match wants {
+            _ if node.node.is_async() => false,
             Wants::Any => true,
+            Wants::Apart => false,
             Wants::Keyed | Wants::Sink => lanes == 1,
             Wants::Single => lanes_of(s) == 1,
         });
@@ -114,7 +119,7 @@ pub fn fuse(graph: &Graph, lanes: usize) -> Stages {
             Some(s) => s,
             None => {
                 let lanes = match wants {
-                    Wants::Keyed => lanes,
+                    Wants::Keyed | Wants::Apart => lanes,
                     Wants::Single | Wants::Sink => 1,
                     Wants::Any => from.iter().map(lanes_of).max().unwrap_or(1),
                 };

@@ -7,6 +7,7 @@ use crate::common::{all_columns, need, only_input, read_columns};
 use crate::errors::{Errors, Policy};
 use crate::expressions::{Compiled, compile, language};
 use crate::windows::assign;
+use crate::worker::{behind, visible};
 use purlin_api::shape::type_name;
 use purlin_api::{
     Batch, BindCx, BuildCx, Distribution, Entry, InputShape, More, OpCx, Operator, Output, PlanNode, Port,
@@ -74,13 +75,14 @@ impl Transform for AssignTimestamps {
             return None;
         }
         let outputs = policy.outputs(input.shape.clone());
-        Some(Arc::new(AssignNode {
+        let node = AssignNode {
             outputs,
             input: input.shape.clone(),
-            timestamp,
+            timestamp: timestamp.clone(),
             policy,
             beam_compat: cx.beam_compat,
-        }))
+        };
+        Some(behind(Arc::new(node), &[&timestamp], &input.shape))
     }
 }
 
@@ -137,7 +139,8 @@ struct AssignOperator {
 impl Operator for AssignOperator {
     fn on_batch(&mut self, _: Port, batch: Batch, cx: &mut OpCx) -> Result<More> {
         let mut failures = Vec::new();
-        let values = self.timestamp.eval(&batch.rows, cx.now, &mut failures)?;
+        let (all, batch) = visible(batch)?;
+        let values = self.timestamp.eval(&all, cx.now, &mut failures)?;
         let times = instant::times(&values, self.timestamp.is_any(), self.beam_compat, &mut failures)?;
         let good = self.errors.split(&batch, failures, cx)?;
         let timed = Batch { times: Times::Each(times.into()), ..batch };

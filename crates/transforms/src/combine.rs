@@ -7,6 +7,7 @@ mod value;
 
 use crate::common::{find, known_field, names, only_input};
 use crate::expressions::{Compiled, compile, language};
+use crate::worker::behind;
 use arrow_schema::Schema;
 use config::Aggregates;
 use node::{CombineNode, Computed};
@@ -126,7 +127,10 @@ impl Transform for Combine {
         };
         let outputs = outputs(&aggregate, &input.shape);
         let computed = Computed { schema: extended, values: computed.into() };
-        Some(Arc::new(CombineNode { outputs, input: input.shape.clone(), aggregate, computed }))
+        let values: Vec<Compiled> =
+            computed.values.iter().flat_map(Value::parts).cloned().collect();
+        let node = CombineNode { outputs, input: input.shape.clone(), aggregate, computed };
+        Some(behind(Arc::new(node), &values.iter().collect::<Vec<_>>(), &input.shape))
     }
 }
 

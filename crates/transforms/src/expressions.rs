@@ -2,12 +2,14 @@
 
 use crate::common::find;
 use crate::errors::Failure;
+use crate::worker::{self, Job};
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Field, Schema};
 use purlin_api::shape::nullable_type;
 use purlin_api::unite::fit;
 use purlin_api::{BindCx, Error, EventTime, Result};
-use purlin_expr::{Language, Options, Problem, Program, RowContext};
+use purlin_expr::outside::Outside;
+use purlin_expr::{Evaluated, Language, Options, Problem, Program, RowContext};
 use purlin_spec::config::Spanned;
 use purlin_spec::types::{Code, Expression, Snippet};
 use purlin_spec::{Diagnostic, Position, Span};
@@ -45,6 +47,8 @@ enum Origin {
     Column(usize),
     /// The program, and its text for `explain`.
     Program(Arc<Program>, String),
+    /// A worker's job, and its text.
+    Worker(Job, String),
 }
 
 impl Compiled {
@@ -75,6 +79,9 @@ impl Compiled {
         {
             program.require_utc();
         }
+        if let Some(outside) = self.outside_mut() {
+            outside.require_utc();
+        }
     }
 
     /// Makes values without a type the truth of them.
@@ -85,13 +92,27 @@ impl Compiled {
             program.as_condition();
             self.field = program.field(self.field.name());
         }
+        let name = self.field.name().clone();
+        if let Some(outside) = self.outside_mut() {
+            outside.as_condition();
+            self.field = outside.field(name);
+        }
+    }
+
+    /// The worker's job, if it is one.
+    pub(crate) fn job(&self) -> Option<&Job> {
+        if let Origin::Worker(job, _) = &self.origin { Some(job) } else { None }
+    }
+
+    fn outside_mut(&mut self) -> Option<&mut Outside> {
+        if let Origin::Worker(job, _) = &mut self.origin { Arc::get_mut(&mut job.outside) } else { None }
     }
 
     /// The column it merely moves, if it does no more.
     pub(crate) fn as_column(&self) -> Option<usize> {
         match self.origin {
             Origin::Column(at) => Some(at),
-            Origin::Program(..) => None,
+            Origin::Program(..) | Origin::Worker(..) => None,
         }
     }
 
@@ -100,6 +121,7 @@ impl Compiled {
         match &self.origin {
             Origin::Column(at) => vec![*at],
             Origin::Program(program, _) => program.columns(),
+            Origin::Worker(job, _) => job.outside.columns(),
         }
     }
 
@@ -107,7 +129,8 @@ impl Compiled {
     pub(crate) fn describe(&self, input: &Schema) -> String {
         match &self.origin {
             Origin::Column(at) => input.fields().get(*at).map_or_else(String::new, |f| f.name().clone()),
-            Origin::Program(_, text) => text.clone(),
+            Origin::Program(program, text) => format!("{text} [{}]", program.describe()),
+            Origin::Worker(job, text) => format!("{text} [python3 worker: {}]", job.outside.construct()),
         }
     }
 
@@ -125,15 +148,22 @@ impl Compiled {
                 .get(*at)
                 .cloned()
                 .ok_or_else(|| Error::internal(format!("column {at} is missing"))),
-            Origin::Program(program, _) => {
-                let context = RowContext { now_micros: (now > EventTime::MIN).then_some(now.0) };
-                let evaluated = program.eval(rows, &context);
-                let raised = evaluated.errors.into_iter();
-                failures.extend(raised.map(|e| Failure { row: e.row, message: e.message, stack: e.stack }));
-                fit(&evaluated.values, &nullable_type(self.field.data_type()))
+            Origin::Program(program, _) => self.taken(program.eval(rows, &context(now)), failures),
+            Origin::Worker(job, _) => {
+                self.taken(job.outside.values(job.results(rows)?, &context(now)), failures)
             }
         }
     }
+
+    fn taken(&self, evaluated: Evaluated, failures: &mut Vec<Failure>) -> Result<ArrayRef> {
+        let raised = evaluated.errors.into_iter();
+        failures.extend(raised.map(|e| Failure { row: e.row, message: e.message, stack: e.stack }));
+        fit(&evaluated.values, &nullable_type(self.field.data_type()))
+    }
+}
+
+fn context(now: EventTime) -> RowContext {
+    RowContext { now_micros: (now > EventTime::MIN).then_some(now.0) }
 }
 
 /// Compiles an expression, or pushes what is wrong with it. The bare name of a field, whatever characters
@@ -177,6 +207,21 @@ pub(crate) fn compile(
             Some(Compiled { origin: Origin::Program(Arc::new(program), shown(expression)), field })
         }
         Err(problems) => {
+            let span = problems.first().map_or(expression.span, |p| at(p, snippet, expression.span));
+            let problems = match worker::instead(
+                language,
+                code,
+                input,
+                output_type.as_ref(),
+                (span, problems),
+                cx,
+            ) {
+                Ok(job) => {
+                    let field = job.outside.field("value");
+                    return Some(Compiled { origin: Origin::Worker(job, shown(expression)), field });
+                }
+                Err(problems) => problems,
+            };
             for problem in problems {
                 cx.diagnostics.push(diagnostic(problem, snippet, expression.span));
             }
@@ -197,12 +242,17 @@ fn shown(expression: &Expression) -> String {
     }
 }
 
-fn diagnostic(problem: Problem, snippet: Option<&Snippet>, whole: Span) -> Diagnostic {
-    let span = match (snippet, problem.range) {
-        (Some(snippet), Some(range)) => place(snippet, range),
+/// Where in the file a problem is.
+fn at(problem: &Problem, snippet: Option<&Snippet>, whole: Span) -> Span {
+    match (snippet, &problem.range) {
+        (Some(snippet), Some(range)) => place(snippet, range.clone()),
         (Some(snippet), None) => snippet.span,
         (None, _) => whole,
-    };
+    }
+}
+
+fn diagnostic(problem: Problem, snippet: Option<&Snippet>, whole: Span) -> Diagnostic {
+    let span = at(&problem, snippet, whole);
     let mut d = Diagnostic::error(problem.code, span, problem.message);
     d.help = problem.help;
     d

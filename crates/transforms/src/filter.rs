@@ -3,6 +3,7 @@
 use crate::common::{need, only_input, read_columns};
 use crate::errors::{Errors, Policy};
 use crate::expressions::{Compiled, compile, language};
+use crate::worker::{behind, visible};
 use arrow_array::{ArrayRef, BooleanArray, cast::AsArray};
 use arrow_schema::SchemaRef;
 use purlin_api::{
@@ -62,7 +63,10 @@ impl Transform for Filter {
         }
         let policy = Policy::bind(self.error_handling.as_ref(), &input.shape, cx)?;
         let outputs = policy.outputs(input.shape.clone());
-        Some(Arc::new(FilterNode { outputs, input: input.shape.schema.clone(), keep: keep?, policy }))
+        let keep = keep?;
+        let node =
+            FilterNode { outputs, input: input.shape.schema.clone(), keep: keep.clone(), policy };
+        Some(behind(Arc::new(node), &[&keep], &input.shape))
     }
 }
 
@@ -122,7 +126,8 @@ fn truth(values: &ArrayRef, is_any: bool) -> BooleanArray {
 impl Operator for FilterOperator {
     fn on_batch(&mut self, _: Port, batch: Batch, cx: &mut OpCx) -> Result<More> {
         let mut failures = Vec::new();
-        let values = self.keep.eval(&batch.rows, cx.now, &mut failures)?;
+        let (all, batch) = visible(batch)?;
+        let values = self.keep.eval(&all, cx.now, &mut failures)?;
         let failed = failures.iter().map(|f| f.row).collect::<std::collections::BTreeSet<_>>().len();
         let mut keep = truth(&values, self.keep.is_any());
         if let Some(good) = self.errors.split(&batch, failures, cx)? {

@@ -31,6 +31,7 @@ mod tests;
 mod validate_with_schema;
 mod window_into;
 mod windows;
+mod worker;
 
 pub use validate_with_schema::schema_guard;
 pub use windows::{assign_windows, windowing_from_spec};

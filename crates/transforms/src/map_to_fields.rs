@@ -3,6 +3,7 @@
 use crate::common::{find, known_field, need, only_input, read_columns};
 use crate::errors::{Errors, Policy};
 use crate::expressions::{Compiled, compile, language};
+use crate::worker::{behind, visible};
 use arrow_array::{RecordBatch, RecordBatchOptions};
 use arrow_schema::{Schema, SchemaRef};
 use purlin_api::shape::physical;
@@ -92,7 +93,10 @@ impl Transform for MapToFields {
         let fields: Vec<_> = columns.iter().map(|(name, c)| c.field(name)).collect();
         let main = input.shape.with_schema(Arc::new(Schema::new(fields)));
         let outputs = policy.outputs(main);
-        Some(Arc::new(MapNode { outputs, input: schema.clone(), columns: columns.into(), policy }))
+        let columns: Arc<[_]> = columns.into();
+        let node = MapNode { outputs, input: schema.clone(), columns: columns.clone(), policy };
+        let values: Vec<&Compiled> = columns.iter().map(|(_, c)| c).collect();
+        Some(behind(Arc::new(node), &values, &input.shape))
     }
 }
 
@@ -190,10 +194,11 @@ struct MapOperator {
 impl Operator for MapOperator {
     fn on_batch(&mut self, _: Port, batch: Batch, cx: &mut OpCx) -> Result<More> {
         let mut failures = Vec::new();
+        let (all, batch) = visible(batch)?;
         let columns: Vec<_> = self
             .columns
             .iter()
-            .map(|(_, c)| c.eval(&batch.rows, cx.now, &mut failures))
+            .map(|(_, c)| c.eval(&all, cx.now, &mut failures))
             .collect::<Result<_>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(batch.len()));
         let rows = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?;

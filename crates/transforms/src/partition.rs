@@ -3,6 +3,7 @@
 use crate::common::{all_columns, need, only_input, read_columns};
 use crate::errors::{Errors, Failure, Policy};
 use crate::expressions::{Compiled, compile, language};
+use crate::worker::{behind, visible};
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, UInt32Array};
 use arrow_schema::{DataType, SchemaRef};
@@ -94,7 +95,9 @@ impl Transform for Partition {
         outputs.extend(policy.output());
         let route =
             Route { by, by_text: self.by_text(), names: names.into(), listed: self.outputs.len(), unknown };
-        Some(Arc::new(PartitionNode { outputs, input: input.shape.schema.clone(), route, policy }))
+        let by = route.by.clone();
+        let node = PartitionNode { outputs, input: input.shape.schema.clone(), route, policy };
+        Some(behind(Arc::new(node), &[&by], &input.shape))
     }
 }
 
@@ -246,7 +249,8 @@ impl PartitionOperator {
 impl Operator for PartitionOperator {
     fn on_batch(&mut self, _: Port, batch: Batch, cx: &mut OpCx) -> Result<More> {
         let mut failures = Vec::new();
-        let values = self.route.by.eval(&batch.rows, cx.now, &mut failures)?;
+        let (all, batch) = visible(batch)?;
+        let values = self.route.by.eval(&all, cx.now, &mut failures)?;
         let ports = self.ports(&values, &mut failures);
         self.errors.split(&batch, failures, cx)?;
         for (port, rows) in ports.into_iter().enumerate() {

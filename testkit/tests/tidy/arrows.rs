@@ -12,7 +12,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("connectors", &["spec", "api"]),
     ("plan", &["spec", "api"]),
     ("engine", &["api", "plan"]),
-    ("app", &["spec", "api", "expr", "transforms", "connectors", "plan", "engine"]),
+    ("pyworker", &["api"]),
+    ("app", &["spec", "api", "expr", "transforms", "connectors", "plan", "engine", "pyworker"]),
 ];
 
 /// Libraries that a crate must do without, and why.

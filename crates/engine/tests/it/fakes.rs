@@ -7,7 +7,7 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use purlin_api::sink::Sink;
 use purlin_api::source::{BoxFuture, Budget, Pull, Resume, Source, SourceStatus};
 use purlin_api::{
-    Batch, BuildCx, Distribution, EventTime, More, OpCx, Operator, Output, OutputRole, PlanNode, Port,
+    Answer, AsyncOperator, Batch, BuildCx, Distribution, EventTime, More, OpCx, Operator, Output, OutputRole, PlanNode, Port,
     Result, Running, Shape, TimerId, Times, Windowing,
 };
 use purlin_engine::JobOptions;
@@ -85,6 +85,7 @@ enum What {
     Keyed,
     Delayed,
     Repeating(usize),
+    Outside(Outside),
     Sink(Seen),
 }
 
@@ -114,6 +115,10 @@ impl Fake {
     pub(crate) fn repeating(times: usize) -> Self {
         Fake::new(What::Repeating(times))
     }
+    /// Asks something outside.
+    pub(crate) fn outside(outside: &Outside) -> Self {
+        Fake::new(What::Outside(outside.clone()))
+    }
     pub(crate) fn sink(seen: &Seen) -> Self {
         Fake::new(What::Sink(seen.clone()))
     }
@@ -132,6 +137,9 @@ impl PlanNode for Fake {
     fn distribution(&self, _: Port) -> Distribution {
         if matches!(self.what, What::Keyed) { Distribution::Keyed(vec![0]) } else { Distribution::Any }
     }
+    fn is_async(&self) -> bool {
+        matches!(self.what, What::Outside(_))
+    }
     fn build(&self, _: &BuildCx) -> Result<Running> {
         Ok(match &self.what {
             What::Source(numbers, batch) => {
@@ -146,6 +154,10 @@ impl PlanNode for Fake {
             What::Delayed => Running::Operator(Box::new(Delayed)),
             What::Repeating(times) => {
                 Running::Operator(Box::new(Repeating { times: *times, left: Vec::new() }))
+            }
+            What::Outside(outside) => {
+                outside.state.lock().unwrap().built += 1;
+                Running::Async(Box::new(outside.clone()))
             }
             What::Sink(seen) => Running::Sink(Box::new(seen.clone())),
         })
@@ -231,6 +243,87 @@ impl Operator for Repeating {
             self.left.push((batch, times - 1));
         }
         Ok(if self.left.is_empty() { More::No } else { More::Yes })
+    }
+}
+
+/// Gives rows back after a while, each second bundle sooner than the one before it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Outside {
+    state: Arc<Mutex<Asked>>,
+    /// The bundle with this row fails.
+    pub(crate) fails_at: Option<i64>,
+    /// The bundle with this row loses a row.
+    pub(crate) loses_at: Option<i64>,
+    /// The bundle with this row never answers.
+    pub(crate) hangs_at: Option<i64>,
+    /// How long a bundle takes, instead of a few turns.
+    pub(crate) takes: Option<Duration>,
+}
+
+#[derive(Debug, Default)]
+struct Asked {
+    built: usize,
+    flying: usize,
+    most: usize,
+}
+
+impl Outside {
+    pub(crate) fn built(&self) -> usize {
+        self.state.lock().unwrap().built
+    }
+    /// Bundles in flight now, and the most there were at once.
+    pub(crate) fn flying(&self) -> usize {
+        self.state.lock().unwrap().flying
+    }
+    pub(crate) fn most(&self) -> usize {
+        self.state.lock().unwrap().most
+    }
+}
+
+/// Counts a bundle as in flight for as long as its future lives.
+struct Flying(Arc<Mutex<Asked>>);
+
+impl Drop for Flying {
+    fn drop(&mut self) {
+        self.0.lock().unwrap().flying -= 1;
+    }
+}
+
+impl AsyncOperator for Outside {
+    fn submit(&mut self, _: Port, batch: Batch) -> BoxFuture<'static, Result<Answer>> {
+        let numbers = Fake::numbers(&batch);
+        let has = |n: Option<i64>| n.is_some_and(|n| numbers.contains(&n));
+        let (fails, loses, hangs) = (has(self.fails_at), has(self.loses_at), has(self.hangs_at));
+        let turns = if numbers.first().is_some_and(|n| n % 2 == 0) { 9 } else { 1 };
+        let (state, takes) = (self.state.clone(), self.takes);
+        {
+            let mut s = state.lock().unwrap();
+            s.flying += 1;
+            s.most = s.most.max(s.flying);
+        }
+        let flying = Flying(state);
+        Box::pin(async move {
+            let _flying = flying;
+            if hangs {
+                std::future::pending::<()>().await;
+            }
+            if let Some(takes) = takes {
+                tokio::time::sleep(takes).await;
+            }
+            for _ in 0..turns {
+                tokio::task::yield_now().await;
+            }
+            if fails {
+                return Err(purlin_api::Error::data("row 70"));
+            }
+            let mut answer = Answer::default();
+            answer.fates.passed = batch.len() as u64 - u64::from(loses);
+            answer.outputs.push((0, batch));
+            Ok(answer)
+        })
+    }
+    fn in_flight_max(&self) -> usize {
+        3
     }
 }
 

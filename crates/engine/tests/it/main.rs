@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)] // a test fails by these
 
 mod fakes;
+mod outside;
 
 use fakes::{Fake, Seen, job_options, plan, rows, t};
 use purlin_api::{ErrorKind, EventTime, More};

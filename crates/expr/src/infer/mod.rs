@@ -15,6 +15,7 @@ use crate::ir::{
     Var,
 };
 use crate::problem::{Problem, unknown_name};
+use crate::python::cpython;
 use crate::types::Ty;
 
 /// What inference found.
@@ -414,6 +415,15 @@ impl Infer<'_> {
         let exists = everywhere || regex || known.contains(&name);
         if !exists {
             let short = class.trim_start_matches("datetime.");
+            if cpython::has_attribute(class, name) {
+                let range = usize::try_from(at.at).unwrap_or(0)..usize::try_from(at.end).unwrap_or(0);
+                let what = format!("`{name}` of {short}");
+                let problem = Problem::uncompiled(&what, Some(range));
+                if self.strict && !self.problems.contains(&problem) {
+                    self.problems.push(problem);
+                }
+                return;
+            }
             let message = format!("`{name}` is no method of {short} that is compiled");
             self.problem(message, name, &format!("methods of {short}"), &known, at);
         }

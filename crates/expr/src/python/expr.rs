@@ -236,6 +236,12 @@ impl Lower<'_> {
         {
             return self.refuse(&format!("`{}()`", name.id), call.range());
         }
+        if let Ast::Name(name) = &*call.func
+            && super::cpython::is_builtin(name.id.as_str())
+            && !self.is_known(name.id.as_str())
+        {
+            return self.refuse(&format!("`{}()`", name.id), call.range());
+        }
         let function = self.boxed(&call.func);
         let positional = self.all(&call.arguments.args);
         let keyword = |k: &ast::Keyword| (k.arg.as_ref().map(|a| shared(a.as_str())), self.expr(&k.value));

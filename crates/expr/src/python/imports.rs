@@ -147,9 +147,8 @@ impl Lower<'_> {
 
     fn unknown_module(&mut self, name: &str, range: ruff_text_size::TextRange) {
         let range = self.range(range);
-        let message = format!("importing `{name}` is not part of the Python that is compiled");
         let help = format!("modules: {}", MODULES.join(", "));
-        self.problems.push(Problem::new("expr/unsupported", message, Some(range)).help(help));
+        self.problems.push(Problem::uncompiled(&format!("importing `{name}`"), Some(range)).help(help));
     }
 
     /// A module-level import is a constant unless its name is bound elsewhere too; others are assignments.

@@ -1,9 +1,11 @@
 //! Python text to the resolved program: parse, find the callable, resolve names.
 
+pub(crate) mod cpython;
 mod expr;
 mod function;
 mod imports;
 mod names;
+pub(crate) mod scan;
 mod source;
 mod stmt;
 
@@ -293,6 +295,13 @@ impl<'a> Lower<'a> {
         None
     }
 
+    /// Whether a name means something to the compiler here.
+    fn is_known(&self, name: &str) -> bool {
+        self.variable(name).is_some()
+            || (self.mode == Mode::Expression && self.names.fields.iter().any(|f| f == name))
+            || imports::builtin(name).is_some()
+    }
+
     /// Whether `var` is the parameter that holds the current row.
     fn is_row(&self, var: &Var) -> bool {
         let depth = usize::from(var.depth);
@@ -316,6 +325,11 @@ impl<'a> Lower<'a> {
         }
         if let Some(found) = imports::builtin(name) {
             return ExprKind::Const(found);
+        }
+        // A worker knows it. As an expression on its own it is more likely a field that is not there.
+        if self.mode == Mode::Script && cpython::is_builtin(name) {
+            self.unsupported(&format!("`{name}`"), range);
+            return ExprKind::Const(Const::None);
         }
         if self.names.beam_compat {
             return ExprKind::Unknown(Arc::from(name));

@@ -3,6 +3,7 @@
 use super::value::Value;
 use crate::common::{all_columns, need, read_columns};
 use crate::errors::{Errors, Policy};
+use crate::worker::visible;
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use purlin_api::shape::physical;
@@ -28,9 +29,10 @@ impl Computed {
             return Ok(batch);
         }
         let mut failures = Vec::new();
+        let (all, batch) = visible(batch)?;
         let mut columns = batch.rows.columns().to_vec();
         for value in self.values.iter() {
-            columns.push(value.eval(&batch, cx.now, &mut failures)?);
+            columns.push(value.eval(&batch, &all, cx.now, &mut failures)?);
         }
         // There is no error output: a failure ends the run here.
         errors.split(&batch, failures, cx)?;

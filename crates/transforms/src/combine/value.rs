@@ -38,6 +38,14 @@ impl Value {
         }
     }
 
+    /// The expressions in it.
+    pub(super) fn parts(&self) -> Vec<&Compiled> {
+        match self {
+            Value::Plain(value) | Value::Ranked(Rank::Time | Rank::Row, value) => vec![value],
+            Value::Ranked(Rank::By(by), value) => vec![by, value],
+        }
+    }
+
     /// The field of its values.
     pub(super) fn field(&self, name: &str) -> Field {
         match self {
@@ -65,15 +73,16 @@ impl Value {
         }
     }
 
-    /// The values of a batch; rows that raise are pushed to `failures`.
+    /// The values of a batch; rows that raise are pushed to `failures`. `all` are its rows with hidden columns.
     pub(super) fn eval(
         &self,
         batch: &Batch,
+        all: &RecordBatch,
         now: EventTime,
         failures: &mut Vec<Failure>,
     ) -> Result<ArrayRef> {
         let (rank, value) = match self {
-            Value::Plain(value) => return value.eval(&batch.rows, now, failures),
+            Value::Plain(value) => return value.eval(all, now, failures),
             Value::Ranked(rank, value) => (rank, value),
         };
         let fields: Fields = parts(rank, value).iter().map(|f| Arc::new(nullable(f))).collect();
@@ -86,9 +95,9 @@ impl Value {
                 let stir = |t: i64| t.cast_unsigned().wrapping_mul(0x9e37_79b9_7f4a_7c15);
                 Arc::new(Int64Array::from_iter_values(hashes.map(|(h, t)| (h ^ stir(t)).cast_signed())))
             }
-            Rank::By(by) => by.eval(&batch.rows, now, failures)?,
+            Rank::By(by) => by.eval(all, now, failures)?,
         };
-        let values = value.eval(&batch.rows, now, failures)?;
+        let values = value.eval(all, now, failures)?;
         let nulls = ranks.logical_nulls();
         Ok(Arc::new(StructArray::try_new(fields, vec![ranks, values], nulls)?))
     }
