@@ -1,6 +1,7 @@
 //! The values that expressions compute with: Python's objects, as far as the subset needs them.
 
 mod compare;
+pub(crate) mod decimal;
 mod drop;
 mod exception;
 mod float;
@@ -45,6 +46,7 @@ pub(crate) enum Value {
     /// An integer outside 64 bits; never one inside (see [`Value::from_big`]).
     Big(Rc<BigInt>),
     Float(f64),
+    Decimal(Rc<decimal::Decimal>),
     Str(Arc<str>),
     Bytes(Arc<[u8]>),
     List(Rc<ListCell>),
@@ -173,6 +175,7 @@ impl Value {
             Value::Bool(_) => "bool",
             Value::Int(_) | Value::Big(_) => "int",
             Value::Float(_) => "float",
+            Value::Decimal(_) => "decimal.Decimal",
             Value::Str(_) => "str",
             Value::Bytes(_) => "bytes",
             Value::List(_) => "list",
@@ -216,6 +219,7 @@ impl Value {
             Value::Bool(b) => *b,
             Value::Int(i) | Value::Delta(i) | Value::Duration(i) => *i != 0,
             Value::Float(f) => *f != 0.0,
+            Value::Decimal(d) => !d.is_zero(),
             Value::Str(s) => !s.is_empty(),
             Value::Bytes(b) => !b.is_empty(),
             Value::List(l) => !l.0.borrow().is_empty(),
