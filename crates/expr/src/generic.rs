@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::ir::{Compare, Const, Entry, Expr, ExprKind};
+use crate::ir::{Arguments, Compare, Const, Entry, Expr, ExprKind};
 use crate::problem::{Problem, unknown_name};
 
 /// Two characters before one, so that `<=` is not read as `<`.
@@ -15,8 +15,14 @@ const OPERATORS: [(&str, Compare); 6] = [
     (">", Compare::Gt),
 ];
 
-pub(crate) fn compile(text: &str, fields: &[String], beam_compat: bool) -> Result<Entry, Vec<Problem>> {
-    let generic = Generic { text, fields, beam_compat };
+/// `is_decimal` says of a field whether it holds decimals.
+pub(crate) fn compile(
+    text: &str,
+    fields: &[String],
+    is_decimal: &dyn Fn(usize) -> bool,
+    beam_compat: bool,
+) -> Result<Entry, Vec<Problem>> {
+    let generic = Generic { text, fields, is_decimal, beam_compat };
     let body = match generic.atom(0, text.len()) {
         Ok(Some(atom)) => atom,
         Err(problem) => return Err(vec![problem]),
@@ -31,6 +37,7 @@ pub(crate) fn compile(text: &str, fields: &[String], beam_compat: bool) -> Resul
 struct Generic<'a> {
     text: &'a str,
     fields: &'a [String],
+    is_decimal: &'a dyn Fn(usize) -> bool,
     beam_compat: bool,
 }
 
@@ -89,10 +96,31 @@ impl Generic<'_> {
                     Problem::new("expr/unsupported", message, range).help("add `language: python`"),
                 ]);
             }
+            let left = self.as_decimal(left, &right);
+            let right = self.as_decimal(right, &left);
             let kind = ExprKind::Compare(Box::new(left), vec![(*op, right)]);
             return Ok(Some(self.make(kind, 0, self.text.len())));
         }
         Ok(None)
+    }
+
+    /// A literal beside a field of decimals stands for its digits, not for the float next to them.
+    fn as_decimal(&self, literal: Expr, other: &Expr) -> Expr {
+        let ExprKind::Column(index) = other.kind else { return literal };
+        let (ExprKind::Const(Const::Float(_)), false) = (&literal.kind, self.beam_compat) else {
+            return literal;
+        };
+        if !(self.is_decimal)(index) {
+            return literal;
+        }
+        let (start, end) = (literal.at as usize, literal.end as usize);
+        let digits = Const::Str(Arc::from(self.text.get(start..end).unwrap_or("")));
+        let args = Arguments {
+            positional: vec![self.make(ExprKind::Const(digits), start, end)],
+            ..Arguments::default()
+        };
+        let class = self.make(ExprKind::Const(Const::Type("Decimal")), start, end);
+        self.make(ExprKind::Call { function: Box::new(class), args }, start, end)
     }
 
     /// Names what is unknown where the text has the right form, else the form.

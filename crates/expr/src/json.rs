@@ -368,6 +368,10 @@ impl Style {
         }
         if self.lenient {
             match value {
+                Value::Decimal(d) => {
+                    out.push_str(&d.text());
+                    return Ok(());
+                }
                 Value::Timestamp(_) | Value::DateTime(_) | Value::Date(_) | Value::Time(_) => {
                     let text = match value {
                         Value::Timestamp(t) => timestamp_text(*t),
@@ -388,7 +392,7 @@ impl Style {
                 _ => {}
             }
         }
-        let kind = value.type_name().trim_start_matches("datetime.");
+        let kind = value.type_name().trim_start_matches("datetime.").trim_start_matches("decimal.");
         Err(type_error(format!("Object of type {kind} is not JSON serializable")))
     }
 

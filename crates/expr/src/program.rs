@@ -113,13 +113,15 @@ pub fn compile(
 ) -> Result<Program, Vec<Problem>> {
     let fields: Vec<String> = input.fields().iter().map(|f| f.name().clone()).collect();
     let names = Names { fields: &fields, beam_compat: options.beam_compat };
+    let is_decimal =
+        |i: usize| input.fields().get(i).is_some_and(|f| matches!(f.data_type(), DataType::Decimal128(..)));
     let (entry, source) = match (language, code) {
         // A text that is exactly a field's name is that field in every language.
         (_, Code::Expression(text)) if fields.iter().any(|f| f == text) => {
-            (generic::compile(text, &fields, options.beam_compat)?, text)
+            (generic::compile(text, &fields, &is_decimal, options.beam_compat)?, text)
         }
         (Language::Generic, Code::Expression(text)) => {
-            (generic::compile(text, &fields, options.beam_compat)?, text)
+            (generic::compile(text, &fields, &is_decimal, options.beam_compat)?, text)
         }
         (Language::Generic, Code::Callable(_) | Code::File { .. }) => {
             let problem = Problem::new("expr/unsupported", "the generic language has no functions", None);

@@ -1,6 +1,7 @@
 //! Tests of the whole crate, through its public interface.
 
 mod cases;
+mod decimal;
 mod differential;
 mod fuzz;
 mod robust;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::{
-    Date32Type, DurationMicrosecondType, Float64Type, Int64Type, Time64MicrosecondType,
+    Date32Type, Decimal128Type, DurationMicrosecondType, Float64Type, Int64Type, Time64MicrosecondType,
     TimestampMicrosecondType, UInt64Type,
 };
 use arrow_array::{
@@ -18,6 +18,7 @@ use jiff::civil;
 
 use crate::any::is_any;
 use crate::json;
+use crate::value::decimal::Decimal;
 use crate::value::{DateTime, Dict, Key, Res, Row, Value, date_from_days, raise};
 
 /// A column in one of the few layouts that are read.
@@ -27,6 +28,8 @@ pub(crate) enum Column {
     Int(PrimitiveArray<Int64Type>),
     Unsigned(PrimitiveArray<UInt64Type>),
     Float(PrimitiveArray<Float64Type>),
+    /// With its scale.
+    Decimal(PrimitiveArray<Decimal128Type>, i8),
     Str(StringArray),
     /// JSON text that stands for any value.
     Any(StringArray),
@@ -64,7 +67,7 @@ fn layout(data_type: &DataType) -> Option<DataType> {
         DataType::UInt64 => DataType::UInt64,
         t if t.is_integer() => DataType::Int64,
         t if t.is_floating() => DataType::Float64,
-        DataType::Null | DataType::Boolean => data_type.clone(),
+        DataType::Null | DataType::Boolean | DataType::Decimal128(..) => data_type.clone(),
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => DataType::Utf8,
         DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
             DataType::Binary
@@ -115,6 +118,7 @@ impl Column {
             DataType::Int64 => Column::Int(array.as_primitive().clone()),
             DataType::UInt64 => Column::Unsigned(array.as_primitive().clone()),
             DataType::Float64 => Column::Float(array.as_primitive().clone()),
+            DataType::Decimal128(_, scale) => Column::Decimal(array.as_primitive().clone(), *scale),
             DataType::Utf8 if is_any(field) => Column::Any(array.as_string().clone()),
             DataType::Utf8 => Column::Str(array.as_string().clone()),
             DataType::Binary => Column::Bytes(array.as_binary().clone()),
@@ -153,6 +157,7 @@ impl Column {
             Column::Int(a) => a.is_null(row),
             Column::Unsigned(a) => a.is_null(row),
             Column::Float(a) => a.is_null(row),
+            Column::Decimal(a, _) => a.is_null(row),
             Column::Str(a) | Column::Any(a) => a.is_null(row),
             Column::Bytes(a) => a.is_null(row),
             Column::List(a, _) => a.is_null(row),
@@ -172,6 +177,7 @@ impl Column {
             Column::Int(a) => a.len(),
             Column::Unsigned(a) => a.len(),
             Column::Float(a) => a.len(),
+            Column::Decimal(a, _) => a.len(),
             Column::Str(a) | Column::Any(a) => a.len(),
             Column::Bytes(a) => a.len(),
             Column::List(a, _) => a.len(),
@@ -196,6 +202,7 @@ impl Column {
             Column::Int(a) => Value::Int(a.value(row)),
             Column::Unsigned(a) => Value::from_big(a.value(row).into()),
             Column::Float(a) => Value::Float(a.value(row)),
+            Column::Decimal(a, scale) => Value::Decimal(Rc::new(Decimal::from_units(a.value(row), *scale))),
             Column::Str(a) => Value::str(a.value(row)),
             Column::Any(a) => json::parse(a.value(row))?,
             Column::Bytes(a) => Value::Bytes(a.value(row).into()),

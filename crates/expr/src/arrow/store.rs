@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow_array::builder::{BinaryBuilder, StringBuilder};
 use arrow_array::types::{
-    Date32Type, DurationMicrosecondType, Float64Type, Int64Type, Time64MicrosecondType,
+    Date32Type, Decimal128Type, DurationMicrosecondType, Float64Type, Int64Type, Time64MicrosecondType,
     TimestampMicrosecondType,
 };
 use arrow_array::{
@@ -16,6 +16,7 @@ use arrow_schema::{ArrowError, DataType, Field, FieldRef};
 use num_traits::ToPrimitive as _;
 
 use crate::any::is_any;
+use crate::builtins::decimal::exact;
 use crate::interp::Machine;
 use crate::json::any_text;
 use crate::value::{Key, Raise, Row, Value, days_from_date, time_micros, value_error};
@@ -51,6 +52,12 @@ pub(crate) fn conform(machine: &mut Machine<'_>, value: Value, field: &Field) ->
             Err(Raise::new("OverflowError", "Python int too large to convert to 64 bits").into())
         }
         (DataType::Float64, v @ Value::Float(_)) => Ok(v),
+        // A decimal would lose digits as a float: `float(x)` says that it may.
+        (DataType::Float64, Value::Decimal(_)) => Err(Misfit::Type),
+        (DataType::Decimal128(precision, scale), v) => match exact(&v) {
+            Some(d) if d.units(*precision, *scale).is_some() => Ok(Value::Decimal(Rc::new(d))),
+            _ => Err(Misfit::Type),
+        },
         (DataType::Float64, v) => match crate::value::to_big(&v) {
             Some(big) => match big.to_f64().filter(|f| f.is_finite()) {
                 Some(f) => Ok(Value::Float(f)),
@@ -62,6 +69,11 @@ pub(crate) fn conform(machine: &mut Machine<'_>, value: Value, field: &Field) ->
         (DataType::Date32, v @ Value::Date(_)) => Ok(v),
         (DataType::Time64(_), v @ Value::Time(_)) => Ok(v),
         (DataType::Duration(_), v @ (Value::Delta(_) | Value::Duration(_))) => Ok(v),
+        (DataType::Timestamp(_, None), Value::DateTime(d)) => match &d.zone {
+            // Kept as microseconds on the local clock.
+            None => Ok(Value::Timestamp(d.local_micros())),
+            Some(_) => Err(Misfit::Type),
+        },
         (DataType::Timestamp(_, Some(_)), v @ Value::Timestamp(_)) => Ok(v),
         (DataType::Timestamp(_, Some(_)), Value::DateTime(d)) => match d.utc_micros() {
             Some(micros) => Ok(Value::Timestamp(micros)),
@@ -140,6 +152,14 @@ pub(crate) fn build(values: &[Value], field: &Field) -> Result<ArrayRef, ArrowEr
         DataType::Float64 => {
             let floats = values.iter().map(|v| if let Value::Float(f) = v { Some(*f) } else { None });
             Arc::new(PrimitiveArray::<Float64Type>::from_iter(floats))
+        }
+        DataType::Decimal128(precision, scale) => {
+            let units = values.iter().map(|v| match v {
+                Value::Decimal(d) => d.units(*precision, *scale),
+                _ => None,
+            });
+            let array = PrimitiveArray::<Decimal128Type>::from_iter(units);
+            Arc::new(array.with_precision_and_scale(*precision, *scale)?)
         }
         DataType::Utf8 => {
             let mut builder = StringBuilder::new();

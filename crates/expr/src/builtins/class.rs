@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::{datetime, int_argument, no_attribute, text_argument};
 use crate::interp::{Args, Machine};
+use crate::value::decimal::Rounding;
 use crate::value::{
     Dict, Exception, Key, Range, Res, Row, Value, equal, int_from_float, is_exception_type, parse_float,
     parse_int, raise, text, to_big, type_error, value_error,
@@ -13,7 +14,7 @@ use crate::value::{
 /// The class of a value, by its short name.
 pub(super) fn class_of(value: &Value) -> &'static str {
     let name = value.type_name();
-    name.strip_prefix("datetime.").unwrap_or(name)
+    name.strip_prefix("datetime.").or(name.strip_prefix("decimal.")).unwrap_or(name)
 }
 
 /// `Class(args)`.
@@ -22,6 +23,7 @@ pub(crate) fn construct(machine: &mut Machine<'_>, class: &'static str, args: Ar
         "int" => int(args),
         "float" => float(args),
         "str" => string(machine, args),
+        "Decimal" => super::decimal::construct(args),
         "bool" => {
             let [value] = args.bind("bool", ["/"], 0)?;
             Ok(Value::Bool(value.is_some_and(|v| v.truthy())))
@@ -80,6 +82,7 @@ fn int(args: Args) -> Res<Value> {
         Value::Str(s) => parse_int(s, 10, &value),
         Value::Bytes(b) => parse_int(&String::from_utf8_lossy(b), 10, &value),
         Value::Float(f) => int_from_float(*f),
+        Value::Decimal(d) => d.to_int(Rounding::Down).map(Value::from_big),
         Value::Timestamp(t) | Value::Duration(t) => Ok(Value::Int(t / 1_000_000)),
         other => to_big(other).map(Value::from_big).ok_or_else(|| {
             let kind = other.type_name();
@@ -95,6 +98,7 @@ fn float(args: Args) -> Res<Value> {
     let Some(value) = value else { return Ok(Value::Float(0.0)) };
     Ok(Value::Float(match &value {
         Value::Float(f) => *f,
+        Value::Decimal(d) => d.to_float(),
         Value::Str(s) => parse_float(s)?,
         Value::Bytes(b) => parse_float(&String::from_utf8_lossy(b))?,
         #[allow(clippy::cast_precision_loss, reason = "seconds as the nearest float, as in Beam")]
@@ -300,7 +304,9 @@ pub(super) fn class_attribute(class: &'static str, name: &str) -> Option<Value> 
         _ => {
             let constant = datetime::class_constant(class, name);
             constant.or_else(|| {
-                let long = if matches!(class, "datetime" | "date" | "time" | "timedelta" | "timezone") {
+                let long = if class == "Decimal" {
+                    "decimal.Decimal".to_owned()
+                } else if matches!(class, "datetime" | "date" | "time" | "timedelta" | "timezone") {
                     format!("datetime.{class}")
                 } else {
                     class.to_owned()

@@ -15,10 +15,10 @@ pub(super) struct Spec {
     fill: Option<char>,
     align: Option<char>,
     pub(super) sign: Option<char>,
-    no_negative_zero: bool,
+    pub(super) no_negative_zero: bool,
     pub(super) alternate: bool,
     width: usize,
-    grouping: Option<char>,
+    pub(super) grouping: Option<char>,
     pub(super) precision: Option<usize>,
     pub(super) kind: Option<char>,
 }
@@ -95,6 +95,10 @@ pub(crate) fn format_value(machine: &mut Machine<'_>, value: &Value, spec: &str)
         Value::Date(_) | Value::DateTime(_) | Value::Time(_) => return strftime(value, spec),
         Value::Str(s) => format_str(s, &parse(spec, type_name)?)?,
         Value::Float(f) => format_float(*f, &parse(spec, type_name)?, "float")?,
+        Value::Decimal(d) => {
+            let spec = parse(spec, type_name).map_err(|_| value_error("invalid format string"))?;
+            super::decimal::format(d, &spec)?
+        }
         Value::Int(_) | Value::Big(_) | Value::Bool(_) => {
             format_int(&to_big(value).unwrap_or_default(), &parse(spec, type_name)?, type_name)?
         }
@@ -146,7 +150,14 @@ fn pad(body: &str, spec: &Spec, align: char) -> String {
 }
 
 /// Sign, prefix and digits put together: grouped, then padded.
-fn pad_number(negative: bool, prefix: &str, whole: &str, rest: &str, spec: &Spec, group: usize) -> String {
+pub(super) fn pad_number(
+    negative: bool,
+    prefix: &str,
+    whole: &str,
+    rest: &str,
+    spec: &Spec,
+    group: usize,
+) -> String {
     let sign = match (negative, spec.sign) {
         (true, _) => "-",
         (false, Some('+')) => "+",

@@ -99,6 +99,7 @@ pub(super) const TABLE: &[BuiltinDef] = &[
 fn abs(_: &mut Machine<'_>, args: Args) -> Res<Value> {
     match args.one("abs")? {
         Value::Float(f) => Ok(Value::Float(f.abs())),
+        Value::Decimal(d) => super::decimal::absolute(&d),
         Value::Delta(d) => Ok(Value::Delta(d.saturating_abs())),
         other => match to_big(&other) {
             Some(big) => Ok(Value::from_big(num_traits::Signed::abs(&big))),
@@ -323,6 +324,9 @@ fn round(machine: &mut Machine<'_>, args: Args) -> Res<Value> {
                 return raise("OverflowError", "rounded value too large to represent");
             }
             Ok(Value::Float(rounded))
+        }
+        (Value::Decimal(d), digits) => {
+            super::decimal::round(d, digits.as_ref().map(int_argument).transpose()?)
         }
         (other, digits) => {
             let Some(big) = to_big(other) else {

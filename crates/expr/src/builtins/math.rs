@@ -5,6 +5,7 @@ use num_traits::{Signed as _, ToPrimitive as _};
 
 use super::{BuiltinDef, def, no_attribute};
 use crate::interp::{Args, BITS_MAX, Machine, product_steps};
+use crate::value::decimal::Rounding;
 use crate::value::{Raise, Res, Value, int_from_float, raise, to_big, type_error, value_error};
 
 pub(super) const TABLE: &[BuiltinDef] = &[
@@ -74,6 +75,7 @@ pub(super) const TABLE: &[BuiltinDef] = &[
 fn number(value: &Value) -> Res<f64> {
     match value {
         Value::Float(f) => Ok(*f),
+        Value::Decimal(d) => Ok(d.to_float()),
         other => match to_big(other) {
             Some(big) => match big.to_f64().filter(|f| f.is_finite()) {
                 Some(f) => Ok(f),
@@ -127,6 +129,14 @@ fn two(args: Args, name: &str, f: impl Fn(f64, f64) -> f64) -> Res<Value> {
 fn whole(args: Args, name: &str, f: impl Fn(f64) -> f64) -> Res<Value> {
     match args.one(name)? {
         Value::Float(x) => int_from_float(f(x)),
+        Value::Decimal(d) => {
+            let rounding = match name {
+                "ceil" => Rounding::Ceiling,
+                "floor" => Rounding::Floor,
+                _ => Rounding::Down,
+            };
+            d.to_int(rounding).map(Value::from_big)
+        }
         other => match to_big(&other) {
             Some(big) => Ok(Value::from_big(big)),
             None => Err(type_error(format!("must be real number, not {}", other.type_name()))),

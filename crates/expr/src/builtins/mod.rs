@@ -4,6 +4,7 @@ mod bytes;
 mod class;
 mod collections;
 mod datetime;
+pub(crate) mod decimal;
 mod format;
 mod functions;
 mod math;
@@ -54,6 +55,7 @@ pub(crate) fn find(name: &str) -> Option<&'static BuiltinDef> {
 /// What a module has, for messages.
 pub(crate) fn names_of(module: &str) -> Vec<&'static str> {
     let more: &[&'static str] = match module {
+        "decimal" => decimal::NAMES,
         "datetime" => &["datetime", "date", "time", "timedelta", "timezone", "UTC"],
         "math" => &["pi", "e", "tau", "inf", "nan"],
         "re" => &["I", "IGNORECASE", "M", "MULTILINE", "S", "DOTALL", "X", "VERBOSE", "A", "ASCII", "error"],
@@ -81,16 +83,20 @@ pub(crate) fn exception_name(name: &str) -> Option<&'static str> {
         "AssertionError",
         "AttributeError",
         "BufferError",
+        "DecimalException",
+        "DivisionByZero",
         "EOFError",
         "FloatingPointError",
         "ImportError",
         "IndexError",
+        "InvalidOperation",
         "KeyError",
         "LookupError",
         "MemoryError",
         "NameError",
         "NotImplementedError",
         "OSError",
+        "Overflow",
         "OverflowError",
         "RecursionError",
         "RuntimeError",
@@ -137,6 +143,7 @@ pub(crate) fn methods_of(kind: &str) -> Option<Vec<&'static str>> {
         "set" | "frozenset" => collections::names(collections::SET),
         "int" | "bool" => math::INT_METHODS.to_vec(),
         "float" => math::FLOAT_METHODS.to_vec(),
+        "decimal.Decimal" => decimal::METHODS.to_vec(),
         "Row" => vec!["_asdict", "as_dict", "get", "keys", "values", "items"],
         "re.Pattern" => regex::PATTERN_METHODS.to_vec(),
         "re.Match" => regex::MATCH_METHODS.to_vec(),
@@ -169,6 +176,7 @@ pub(crate) fn call_method(machine: &mut Machine<'_>, object: &Value, name: &str,
         Value::List(_) | Value::Tuple(_) | Value::Dict(_) | Value::Set(_) | Value::Range(_) => {
             collections::call(machine, object, name, args)
         }
+        Value::Decimal(d) => decimal::method(d, name, args),
         Value::Int(_) | Value::Big(_) | Value::Bool(_) | Value::Float(_) => math::method(object, name, args),
         Value::Date(_) | Value::Time(_) | Value::DateTime(_) | Value::Delta(_) | Value::Zone(_) => {
             // A directive of two characters may stand for a date and a time.

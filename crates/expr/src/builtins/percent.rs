@@ -110,6 +110,7 @@ impl Template<'_> {
             'd' | 'i' | 'u' => {
                 let whole = match &value {
                     Value::Float(f) => int_from_float(*f)?,
+                    Value::Decimal(d) => Value::from_big(d.to_int(crate::value::decimal::Rounding::Down)?),
                     other => other.clone(),
                 };
                 match to_big(&whole) {
@@ -124,6 +125,7 @@ impl Template<'_> {
             'e' | 'E' | 'f' | 'F' | 'g' | 'G' => {
                 let float = match &value {
                     Value::Float(f) => Some(*f),
+                    Value::Decimal(d) => Some(d.to_float()),
                     other => to_big(other).and_then(|b| num_traits::ToPrimitive::to_f64(&b)),
                 };
                 match float {

@@ -2,14 +2,16 @@
 
 use super::Infer;
 use super::methods::regex_list;
-use crate::ir::{Arguments, Expr, ExprKind};
-use crate::types::Ty;
+use crate::ir::{Arguments, Const, Expr, ExprKind};
+use crate::types::{DECIMAL_DIGITS, Ty};
+use crate::value::decimal::Decimal;
 use crate::value::is_exception_type;
 
 impl Infer<'_> {
     pub(super) fn call(&mut self, function: &Ty, given: &[Ty], args: &Arguments, at: Option<&Expr>) -> Ty {
         match function {
             Ty::Function(f) => self.run(&f.clone(), given, args),
+            Ty::Class("Decimal") => Ty::Decimal(made_scale(given, args)),
             Ty::Class(class) => self.construct(class, given, args),
             Ty::Builtin(name) => self.builtin(name, given, args, at),
             _ => Ty::Any,
@@ -100,6 +102,17 @@ impl Infer<'_> {
                 Ty::Tuple(vec![one.clone(), one])
             }
             "round" => match (&first, given.len() > 1 || keyword("ndigits").is_some()) {
+                (Ty::Decimal(_), false) => Ty::Int,
+                (Ty::Decimal(_), true) => {
+                    match args.positional.get(1).or(keyword("ndigits")).map(|e| &e.kind) {
+                        Some(ExprKind::Const(Const::Int(n))) => {
+                            Ty::Decimal(u8::try_from((*n).max(0)).ok().filter(|n| *n <= DECIMAL_DIGITS))
+                        }
+                        // Round to tens: `-1` is an operator and a number.
+                        Some(ExprKind::Unary(..)) => Ty::Decimal(Some(0)),
+                        _ => Ty::Decimal(None),
+                    }
+                }
                 (Ty::Int | Ty::Bool, _) | (Ty::Float, false) => Ty::Int,
                 (Ty::Float, true) => Ty::Float,
                 _ => Ty::Any,
@@ -152,6 +165,8 @@ impl Infer<'_> {
     fn sum(&mut self, values: &Ty, given: &[Ty]) -> Ty {
         let start = given.get(1).cloned().unwrap_or(Ty::Int);
         match (values.item().present(), start) {
+            (t @ Ty::Decimal(_), Ty::Int | Ty::Bool) => t.clone(),
+            (t @ (Ty::Decimal(_) | Ty::Int | Ty::Never), start @ Ty::Decimal(_)) => start.join(t.clone()),
             (Ty::Never | Ty::Int | Ty::Bool, Ty::Int | Ty::Bool) => Ty::Int,
             (Ty::Int | Ty::Bool | Ty::Float, Ty::Int | Ty::Bool | Ty::Float) => Ty::Float,
             (item @ Ty::List(_), start @ Ty::List(_)) => start.join(item.clone()),
@@ -160,9 +175,22 @@ impl Infer<'_> {
     }
 }
 
+/// How many decimals `Decimal(...)` has at most, if that is known.
+fn made_scale(given: &[Ty], args: &Arguments) -> Option<u8> {
+    match (given.first().map(Ty::present), args.positional.first().map(|e| &e.kind)) {
+        (_, Some(ExprKind::Const(Const::Str(text)))) => {
+            let decimal = Decimal::parse(text).flatten()?;
+            u8::try_from(decimal.exponent.saturating_neg().max(0)).ok().filter(|s| *s <= DECIMAL_DIGITS)
+        }
+        (Some(Ty::Decimal(scale)), _) => *scale,
+        (Some(Ty::Int | Ty::Bool) | None, _) => Some(0),
+        _ => None,
+    }
+}
+
 fn numeric(ty: &Ty) -> Ty {
     match ty {
-        Ty::Int | Ty::Float | Ty::Delta => ty.clone(),
+        Ty::Int | Ty::Float | Ty::Delta | Ty::Decimal(_) => ty.clone(),
         _ => Ty::Any,
     }
 }

@@ -77,6 +77,7 @@ fn class_method(class: &'static str, name: &str, given: &[Ty]) -> Ty {
         }
         ("bytes", "fromhex") => Ty::Bytes,
         ("int", "from_bytes") => Ty::Int,
+        ("Decimal", "from_float") => Ty::Any,
         // `str.upper(x)`: the method of x.
         _ => match given.split_first() {
             Some((first, rest)) if first.present().class() == Some(class) => {
@@ -146,6 +147,19 @@ fn method_type(object: &Ty, name: &str, given: &[Ty]) -> Ty {
                 Ty::Float
             }
         }
+        Ty::Decimal(scale) => match name {
+            "quantize" => match given.first().map(Ty::present) {
+                Some(Ty::Decimal(scale)) => Ty::Decimal(*scale),
+                Some(Ty::Int | Ty::Bool) => Ty::Decimal(Some(0)),
+                _ => Ty::Decimal(None),
+            },
+            "to_integral" | "to_integral_value" | "compare" => Ty::Decimal(Some(0)),
+            "max" | "min" => object.clone().join(given.first().map_or(Ty::Any, |t| t.present().clone())),
+            "adjusted" => Ty::Int,
+            "as_integer_ratio" => Ty::Tuple(vec![Ty::Int; 2]),
+            name if name.starts_with("is_") => Ty::Bool,
+            _ => Ty::Decimal(*scale),
+        },
         Ty::Match => match_method(name, given),
         Ty::Pattern => match name {
             "match" | "search" | "fullmatch" => Ty::Match.optional(),

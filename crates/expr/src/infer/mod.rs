@@ -145,6 +145,7 @@ impl Infer<'_> {
                     (Unary::Not, _) => Ty::Bool,
                     (Unary::Invert, Ty::Int | Ty::Bool) => Ty::Int,
                     (_, Ty::Bool) => Ty::Int,
+                    (Unary::Minus | Unary::Plus, t @ Ty::Decimal(_)) => t.clone(),
                     (_, t @ (Ty::Int | Ty::Float | Ty::Delta | Ty::Duration)) => t.clone(),
                     _ => Ty::Any,
                 }
@@ -507,8 +508,32 @@ fn constant_type(constant: &Const) -> Ty {
     }
 }
 
+/// How many decimals the result of an operator on decimals has at most, if that is known.
+fn decimal_type(op: Binary, a: &Ty, b: &Ty) -> Option<Ty> {
+    let scale = |t: &Ty| match t {
+        Ty::Decimal(scale) => Some(*scale),
+        Ty::Int | Ty::Bool => Some(Some(0)),
+        _ => None,
+    };
+    if !matches!((a, b), (Ty::Decimal(_), _) | (_, Ty::Decimal(_))) {
+        return None;
+    }
+    let (a, b) = (scale(a)?, scale(b)?);
+    let both = a.zip(b);
+    Some(Ty::Decimal(match op {
+        Binary::Add | Binary::Sub | Binary::Mod => both.map(|(a, b)| a.max(b)),
+        Binary::Mul => both.map(|(a, b)| a.saturating_add(b)).filter(|s| *s <= crate::types::DECIMAL_DIGITS),
+        Binary::FloorDiv => Some(0),
+        Binary::Div | Binary::Pow => None,
+        _ => return None,
+    }))
+}
+
 /// `a op b`, where it succeeds.
 fn binary_type(op: Binary, a: &Ty, b: &Ty) -> Ty {
+    if let Some(ty) = decimal_type(op, a, b) {
+        return ty;
+    }
     let int = |t: &Ty| matches!(t, Ty::Int | Ty::Bool);
     let number = |t: &Ty| matches!(t, Ty::Int | Ty::Bool | Ty::Float);
     match (op, a, b) {

@@ -261,6 +261,7 @@ fn unary(op: Unary, value: &Value) -> Res<Value> {
         (Unary::Plus, Value::Float(f)) => Ok(Value::Float(*f)),
         (Unary::Minus, Value::Delta(d)) => Ok(Value::Delta(d.saturating_neg())),
         (Unary::Minus, Value::Duration(d)) => Ok(Value::Duration(d.saturating_neg())),
+        (Unary::Minus | Unary::Plus, Value::Decimal(d)) => builtins::decimal::signed(d, op == Unary::Minus),
         (Unary::Plus, Value::Delta(_)) => Ok(value.clone()),
         (op, v) => match (crate::value::to_big(v), op) {
             (Some(i), Unary::Minus) => Ok(Value::from_big(-i)),

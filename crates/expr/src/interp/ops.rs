@@ -51,6 +51,9 @@ pub(crate) fn binary(machine: &mut Machine<'_>, op: Binary, left: &Value, right:
     if let (Some(a), Some(b)) = (float_of(left), float_of(right)) {
         return floats(op, a?, b?, left, right);
     }
+    if let Some(value) = builtins::decimal::arithmetic(op, left, right)? {
+        return Ok(value);
+    }
     if let Some(value) = sequences(machine, op, left, right)? {
         return Ok(value);
     }

@@ -9,11 +9,12 @@ use super::{Lower, names};
 use crate::builtins;
 use crate::ir::{Const, Expr, ExprKind, Stmt, StmtKind, Target};
 use crate::problem::{Problem, unknown_name};
+use crate::value::decimal::Rounding;
 use crate::value::is_exception_type;
 
 /// Modules that scripts may import.
 const MODULES: &[&str] =
-    &["datetime", "json", "math", "re", "time", "apache_beam", "apache_beam.utils.timestamp"];
+    &["datetime", "decimal", "json", "math", "re", "time", "apache_beam", "apache_beam.utils.timestamp"];
 /// Modules whose names are only used in annotations, which are not evaluated.
 const ANNOTATIONS: &[&str] = &["typing", "__future__", "collections.abc"];
 
@@ -45,7 +46,8 @@ pub(super) fn builtin(name: &str) -> Option<Const> {
     if let Some(known) = TYPES.iter().find(|t| **t == name) {
         return Some(Const::Type(known));
     }
-    if is_exception_type(name) && name != "error" && name != "JSONDecodeError" {
+    let imported = ["error", "JSONDecodeError"].contains(&name) || builtins::decimal::NAMES.contains(&name);
+    if is_exception_type(name) && !imported {
         return exception(name);
     }
     if name.contains('.') {
@@ -58,6 +60,16 @@ fn exception(name: &str) -> Option<Const> {
     builtins::exception_name(name).map(Const::Type)
 }
 
+/// A name that expressions know without an import, beyond Beam's: they have no place to write one.
+pub(super) fn in_expressions(name: &str) -> Option<Const> {
+    match name {
+        "Decimal" => attribute("decimal", name),
+        "timedelta" | "timezone" => attribute("datetime", name),
+        name if name.starts_with("ROUND_") => attribute("decimal", name),
+        _ => None,
+    }
+}
+
 /// An attribute of a module.
 pub(super) fn attribute(module: &str, name: &str) -> Option<Const> {
     let known = match (module, name) {
@@ -67,6 +79,11 @@ pub(super) fn attribute(module: &str, name: &str) -> Option<Const> {
         ("datetime", "timedelta") => Const::Type("timedelta"),
         ("datetime", "timezone") => Const::Type("timezone"),
         ("datetime", "UTC") => Const::Builtin(builtins::find("datetime.UTC")?),
+        ("decimal", "Decimal") => Const::Type("Decimal"),
+        ("decimal", "DecimalException" | "DivisionByZero" | "InvalidOperation" | "Overflow") => {
+            exception(name)?
+        }
+        ("decimal", rounding) if Rounding::named(rounding).is_some() => Const::Str(shared(rounding)),
         ("json", "JSONDecodeError") => Const::Type("JSONDecodeError"),
         ("re", "error") => Const::Type("error"),
         ("apache_beam", "Row") => Const::Type("Row"),

@@ -334,6 +334,11 @@ impl<'a> Lower<'a> {
         if self.names.beam_compat {
             return ExprKind::Unknown(Arc::from(name));
         }
+        if self.mode == Mode::Expression
+            && let Some(found) = imports::in_expressions(name)
+        {
+            return ExprKind::Const(found);
+        }
         let range = self.range(range);
         let problem = if self.mode == Mode::Expression {
             let fields = self.names.fields.iter().map(String::as_str);

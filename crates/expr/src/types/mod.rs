@@ -20,6 +20,8 @@ pub(crate) enum Ty {
     Bool,
     Int,
     Float,
+    /// `decimal.Decimal` with at most so many decimals, if that is known.
+    Decimal(Option<u8>),
     Str,
     Bytes,
     List(Box<Ty>),
@@ -55,11 +57,15 @@ impl PartialEq for Ty {
             (Ty::Dict(a, b), Ty::Dict(c, d)) => a == c && b == d,
             (Ty::Row(a), Ty::Row(b)) => a == b,
             (Ty::Function(a), Ty::Function(b)) => Arc::ptr_eq(a, b),
+            (Ty::Decimal(a), Ty::Decimal(b)) => a == b,
             (Ty::Builtin(a), Ty::Builtin(b)) | (Ty::Class(a), Ty::Class(b)) => a == b,
             (a, b) => std::mem::discriminant(a) == std::mem::discriminant(b),
         }
     }
 }
+
+/// Digits of a decimal column whose precision nobody gave; also the greatest scale.
+pub(crate) const DECIMAL_DIGITS: u8 = 38;
 
 /// Types nested deeper become Any, so that inference over loops ends.
 const DEPTH_MAX: usize = 8;
@@ -94,6 +100,8 @@ impl Ty {
             (Ty::Optional(a), Ty::Optional(b)) => a.join(*b).optional(),
             (Ty::Optional(a), b) | (b, Ty::Optional(a)) => a.join(b).optional(),
             (Ty::Int, Ty::Float) | (Ty::Float, Ty::Int) => Ty::Float,
+            (Ty::Int, Ty::Decimal(s)) | (Ty::Decimal(s), Ty::Int) => Ty::Decimal(s),
+            (Ty::Decimal(a), Ty::Decimal(b)) => Ty::Decimal(a.zip(b).map(|(a, b)| a.max(b))),
             (Ty::List(a), Ty::List(b)) => Ty::list(a.join(*b)),
             (Ty::Set(a), Ty::Set(b)) => Ty::Set(Box::new(a.join(*b))),
             (Ty::Iter(a), Ty::Iter(b)) => Ty::Iter(Box::new(a.join(*b))),
@@ -140,6 +148,7 @@ impl Ty {
             Ty::Bool => "bool",
             Ty::Int => "int",
             Ty::Float => "float",
+            Ty::Decimal(_) => "decimal.Decimal",
             Ty::Str => "str",
             Ty::Bytes => "bytes",
             Ty::List(_) => "list",
@@ -195,6 +204,7 @@ impl Ty {
             DataType::Struct(fields) => {
                 Ty::Row(fields.iter().map(|f| (Arc::from(f.name().as_str()), Ty::of_field(f))).collect())
             }
+            DataType::Decimal128(_, scale) => Ty::Decimal(Some(u8::try_from(*scale).unwrap_or(0))),
             DataType::Timestamp(_, Some(_)) => Ty::Timestamp,
             DataType::Timestamp(_, None) => Ty::DateTime,
             DataType::Date32 | DataType::Date64 => Ty::Date,
@@ -224,6 +234,7 @@ impl Ty {
             Ty::Bool => DataType::Boolean,
             Ty::Int => DataType::Int64,
             Ty::Float => DataType::Float64,
+            Ty::Decimal(Some(scale)) => DataType::Decimal128(DECIMAL_DIGITS, i8::try_from(*scale).ok()?),
             Ty::Str => DataType::Utf8,
             Ty::Bytes => DataType::Binary,
             Ty::Timestamp | Ty::DateTime => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),

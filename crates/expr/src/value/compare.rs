@@ -8,6 +8,7 @@ use num_bigint::BigInt;
 use num_traits::{FromPrimitive as _, Signed as _, ToPrimitive as _};
 
 use super::budget::walk;
+use super::decimal::Decimal;
 use super::{Res, Value, View, raise, to_big, type_error};
 
 /// Deeper values than this are refused: comparing them would need unbounded stack.
@@ -110,11 +111,24 @@ fn number_order(a: &Value, b: &Value) -> Option<Option<Ordering>> {
         return Some(Some(x.cmp(&y)));
     }
     match (a, b) {
+        (Value::Decimal(x), Value::Decimal(y)) => Some(Some(x.compare(y))),
+        (Value::Decimal(x), other) => Some(decimal_with(x, other)?),
+        (other, Value::Decimal(y)) => Some(decimal_with(y, other)?.map(Ordering::reverse)),
         (Value::Float(x), Value::Float(y)) => Some(x.partial_cmp(y)),
         (Value::Float(x), _) => Some(float_with_int(*x, &to_big(b)?)),
         (_, Value::Float(y)) => Some(float_with_int(*y, &to_big(a)?).map(Ordering::reverse)),
         _ => Some(Some(to_big(a)?.cmp(&to_big(b)?))),
     }
+}
+
+/// Exact: a float counts as the number it is.
+fn decimal_with(x: &Decimal, other: &Value) -> Option<Option<Ordering>> {
+    Some(match other {
+        Value::Float(f) if f.is_nan() => None,
+        Value::Float(f) if f.is_infinite() => Some(if *f > 0.0 { Ordering::Less } else { Ordering::Greater }),
+        Value::Float(f) => Decimal::from_float(*f).map(|y| x.compare(&y)),
+        other => Some(x.compare(&Decimal::from_int(&to_big(other)?))),
+    })
 }
 
 /// Exact: no rounding of the integer to a float.
@@ -174,6 +188,9 @@ fn order_at(op: &str, a: &Value, b: &Value, depth: u32) -> Res<Option<Ordering>>
             (None, None) => Some(x.naive.cmp(&y.naive)),
             _ => return Err(type_error("can't compare offset-naive and offset-aware datetimes")),
         },
+        (Value::Decimal(_), Value::Float(f)) | (Value::Float(f), Value::Decimal(_)) if f.is_nan() => {
+            return Err(super::decimal::invalid());
+        }
         _ => number_order(a, b).ok_or_else(refused)?,
     })
 }
@@ -250,6 +267,7 @@ fn hash_value<H: Hasher>(value: &Value, state: &mut H) {
         Value::Tuple(t) => t.0.iter().for_each(|v| hash_value(v, state)),
         Value::Row(r) => r.values.iter().for_each(|v| hash_value(v, state)),
         Value::Float(f) => hash_float(*f, state),
+        Value::Decimal(d) => hash_decimal(d, state),
         Value::Big(b) => hash_big(b, state),
         Value::Timestamp(t) | Value::Duration(t) => {
             if t % 1_000_000 == 0 {
@@ -276,6 +294,25 @@ fn hash_float<H: Hasher>(x: f64, state: &mut H) {
         hash_big(&BigInt::from_f64(x).unwrap_or_default(), state);
     } else {
         x.to_bits().hash(state);
+    }
+}
+
+/// Like the integer or the float that it may equal.
+fn hash_decimal<H: Hasher>(x: &Decimal, state: &mut H) {
+    match x.units(19, 0).and_then(|i| i64::try_from(i).ok()) {
+        Some(i) => i.hash(state),
+        None => {
+            let float = x.to_float();
+            if float.fract() == 0.0 && float.abs() < 1e300 {
+                // A whole number beyond 64 bits, or one that only looks whole as a float.
+                match x.to_int(super::decimal::Rounding::Down) {
+                    Ok(big) if x.compare(&Decimal::from_int(&big)).is_eq() => hash_big(&big, state),
+                    _ => hash_float(float, state),
+                }
+            } else {
+                hash_float(float, state);
+            }
+        }
     }
 }
 

@@ -51,6 +51,10 @@ pub(crate) fn value_error(message: impl AsRef<str>) -> Raise {
 const HIERARCHY: &[(&str, &str)] = &[
     ("Exception", "BaseException"),
     ("ArithmeticError", "Exception"),
+    ("DecimalException", "ArithmeticError"),
+    ("InvalidOperation", "DecimalException"),
+    ("Overflow", "DecimalException"),
+    ("DivisionByZero", "DecimalException"),
     ("AssertionError", "Exception"),
     ("AttributeError", "Exception"),
     ("BufferError", "Exception"),
@@ -91,6 +95,10 @@ pub(crate) fn is_subtype(name: &str, base: &str) -> bool {
         || (name, base) == ("bool", "int")
         || (name, base) == ("datetime", "date")
     {
+        return true;
+    }
+    // The one exception with two bases.
+    if (name, base) == ("DivisionByZero", "ZeroDivisionError") {
         return true;
     }
     let mut at = name;

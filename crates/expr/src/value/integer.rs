@@ -75,7 +75,7 @@ pub(crate) fn parse_int(text: &str, base: u32, shown: &Value) -> Res<Value> {
 }
 
 /// Digits of other scripts count as digits in Python; fullwidth and Arabic-Indic are the ones met.
-fn ascii_digit(c: char) -> char {
+pub(super) fn ascii_digit(c: char) -> char {
     for zero in ['\u{660}', '\u{6f0}', '\u{966}', '\u{ff10}'] {
         if let Some(digit) = u32::from(c).checked_sub(u32::from(zero)).filter(|d| *d < 10) {
             return char::from_digit(digit, 10).unwrap_or(c);

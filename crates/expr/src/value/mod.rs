@@ -2,6 +2,7 @@
 
 pub(crate) mod budget;
 mod compare;
+pub(crate) mod decimal;
 mod drop;
 mod exception;
 mod float;
@@ -46,6 +47,7 @@ pub(crate) enum Value {
     /// An integer outside 64 bits; never one inside (see [`Value::from_big`]).
     Big(Rc<BigInt>),
     Float(f64),
+    Decimal(Rc<decimal::Decimal>),
     Str(Arc<str>),
     Bytes(Arc<[u8]>),
     List(Rc<ListCell>),
@@ -174,6 +176,7 @@ impl Value {
             Value::Bool(_) => "bool",
             Value::Int(_) | Value::Big(_) => "int",
             Value::Float(_) => "float",
+            Value::Decimal(_) => "decimal.Decimal",
             Value::Str(_) => "str",
             Value::Bytes(_) => "bytes",
             Value::List(_) => "list",
@@ -217,6 +220,7 @@ impl Value {
             Value::Bool(b) => *b,
             Value::Int(i) | Value::Delta(i) | Value::Duration(i) => *i != 0,
             Value::Float(f) => *f != 0.0,
+            Value::Decimal(d) => !d.is_zero(),
             Value::Str(s) => !s.is_empty(),
             Value::Bytes(b) => !b.is_empty(),
             Value::List(l) => !l.0.borrow().is_empty(),

@@ -18,6 +18,7 @@ pub(crate) fn text(value: &Value) -> Res<String> {
             [only] => text(only)?,
             several => repr(&Value::tuple(several.to_vec()))?,
         },
+        Value::Decimal(d) => d.text(),
         Value::Date(d) => date_text(*d),
         Value::Time(t) => time_text(*t),
         Value::DateTime(d) => d.iso(" "),
@@ -70,6 +71,7 @@ fn write_repr(out: &mut String, value: &Value, depth: u32) -> Res<()> {
             put(out, format_args!("{b}"));
         }
         Value::Float(f) => out.push_str(&float_repr(*f)),
+        Value::Decimal(d) => put(out, format_args!("Decimal('{}')", d.text())),
         Value::Str(s) => out.push_str(&repr_str(s)),
         Value::Bytes(b) => repr_bytes(out, b),
         Value::List(l) => items(out, "[", l.0.borrow().iter(), "]", depth)?,
@@ -150,6 +152,8 @@ fn repr_other(out: &mut String, value: &Value) -> Res<()> {
 fn type_path(name: &str) -> String {
     match name {
         "datetime" | "date" | "time" | "timedelta" | "timezone" => format!("datetime.{name}"),
+        "Decimal" | "DecimalException" | "InvalidOperation" | "DivisionByZero" | "DivisionUndefined"
+        | "DivisionImpossible" | "ConversionSyntax" | "Overflow" => format!("decimal.{name}"),
         "JSONDecodeError" => "json.decoder.JSONDecodeError".to_owned(),
         "error" => "re.error".to_owned(),
         _ => name.to_owned(),
