@@ -53,7 +53,7 @@ purlin_spec::config! {
     /// millisecond of its window. All inputs need the same windows; `windowing` on the Join windows them all.
     ///
     /// A window is joined once, when it ends. With `allowed_lateness`, a row that comes after that adds the pairs that
-    /// it makes with all rows of its window, in a late pane; only inner joins take late rows, as a row that was given
+    /// it makes with all rows of its window, in a late pane (of index 1, all of them); only inner joins take late rows, as a row that was given
     /// without a partner cannot be taken back. `trigger`, accumulating panes and `late_output` are refused.
     ///
     /// In session windows, rows of all inputs with equal keys are one session as long as their times follow each other

@@ -7,13 +7,17 @@
 
 use purlin::pipeline::{Pipeline, PipelineOptions};
 use purlin_engine::StepRun;
-use purlin_testkit::fuzz::mutate;
+use purlin_testkit::fuzz::{Random, mutate};
 use std::path::Path;
 
 /// Runs `each` on mutated inputs until the budget is used up.
 fn fuzz(name: &str, seeds: &[Vec<u8>], dictionary: &[&str], inputs: u64, each: impl Fn(&[u8], &Path)) {
     assert!(!seeds.is_empty(), "{name} has no seeds");
-    purlin_testkit::fuzz::run(name, inputs, |r| mutate(r.pick(seeds), dictionary, r), each);
+    let make = |r: &mut Random| {
+        let seed: &Vec<u8> = r.pick(seeds);
+        mutate(seed, dictionary, r)
+    };
+    purlin_testkit::fuzz::run(name, inputs, make, each);
 }
 
 fn options() -> PipelineOptions {

@@ -20,8 +20,12 @@ pub(super) fn class_of(value: &Value) -> &'static str {
 /// `Class(args)`.
 pub(crate) fn construct(machine: &mut Machine<'_>, class: &'static str, args: Args) -> Res<Value> {
     match class {
-        "int" => int(args),
-        "float" => float(args),
+        "int" | "float" => {
+            if let Some(Value::Str(s)) = args.positional.first() {
+                machine.charge(s.len())?;
+            }
+            if class == "int" { int(args) } else { float(args) }
+        }
         "str" => string(machine, args),
         "Decimal" => super::decimal::construct(args),
         "bool" => {

@@ -160,6 +160,11 @@ fn sort(machine: &mut Machine<'_>, l: &Rc<ListCell>, mut args: Args) -> Res<Valu
     Ok(Value::None)
 }
 
+/// About the bytes that move up when a key is taken out.
+pub(crate) fn behind(dict: &crate::value::Dict, key: &Key) -> usize {
+    dict.get_index_of(key).map_or(0, |at| (dict.len() - at) * 8)
+}
+
 fn dict(machine: &mut Machine<'_>, d: &Rc<DictCell>, name: &str, mut args: Args) -> Res<Value> {
     match name {
         "get" => {
@@ -188,8 +193,9 @@ fn dict(machine: &mut Machine<'_>, d: &Rc<DictCell>, name: &str, mut args: Args)
         "pop" => {
             let [key, default] = args.bind("pop", ["/", "/"], 1)?;
             let key = key.unwrap_or(Value::None);
-            machine.scan(d.0.borrow().len() * 32)?;
-            let found = d.0.borrow_mut().shift_remove(&Key::new(key.clone())?);
+            let slot = Key::new(key.clone())?;
+            machine.work(behind(&d.0.borrow(), &slot))?;
+            let found = d.0.borrow_mut().shift_remove(&slot);
             found.or(default).ok_or_else(|| Raise::with_args("KeyError", vec![key]))
         }
         "popitem" => {
@@ -267,7 +273,7 @@ fn change_set(machine: &mut Machine<'_>, s: &Rc<SetCell>, name: &str, args: Args
         }
         "pop" => {
             args.none(name)?;
-            machine.scan(s.items.borrow().len() * 32)?;
+            machine.work(s.items.borrow().len() * 8)?;
             return match s.items.borrow_mut().shift_remove_index(0) {
                 Some(key) => Ok(key.into_value()),
                 None => raise("KeyError", "pop from an empty set"),
@@ -282,7 +288,7 @@ fn change_set(machine: &mut Machine<'_>, s: &Rc<SetCell>, name: &str, args: Args
         }
         _ => {
             let value = args.one(name)?;
-            machine.scan(s.items.borrow().len() * 32)?;
+            machine.work(s.items.borrow().len() * 8)?;
             let found = s.items.borrow_mut().shift_remove(&Key::new(value.clone())?);
             if !found && name == "remove" {
                 return Err(Raise::with_args("KeyError", vec![value]));

@@ -16,6 +16,7 @@ mod text_split;
 use std::sync::Arc;
 
 pub(crate) use class::construct;
+pub(crate) use collections::behind;
 pub(crate) use datetime::time_arithmetic;
 pub(crate) use format::format_value;
 pub(crate) use percent::percent_format;

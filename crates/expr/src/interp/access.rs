@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::rc::Rc;
 
 use super::{Frame, Machine};
+use crate::builtins;
 use crate::ir::{Expr, ExprKind};
 use crate::value::{Key, Raise, Res, Value, raise, type_error, value_error};
 
@@ -244,8 +245,9 @@ fn set_slice(items: &mut Vec<Value>, parts: &[Option<i64>; 3], len: usize, new: 
 pub(super) fn delete_item(machine: &mut Machine<'_>, object: &Value, index: &Index) -> Res<()> {
     match (object, index) {
         (Value::Dict(d), Index::Value(key)) => {
-            machine.scan(d.0.borrow().len() * 32)?;
-            let found = d.0.borrow_mut().shift_remove(&Key::new(key.clone())?);
+            let slot = Key::new(key.clone())?;
+            machine.work(builtins::behind(&d.0.borrow(), &slot))?;
+            let found = d.0.borrow_mut().shift_remove(&slot);
             found.map(|_| ()).ok_or_else(|| Raise::with_args("KeyError", vec![key.clone()]))
         }
         (Value::List(l), Index::Value(index)) => {

@@ -111,12 +111,11 @@ impl<'a> Machine<'a> {
     /// Counts bytes about to be allocated; work is counted with them.
     pub(crate) fn charge(&mut self, bytes: usize) -> Res<()> {
         self.bytes = self.bytes.saturating_add(bytes);
-        self.work(bytes)?;
         if self.bytes > BYTES_MAX {
             let message = format!("the row needed more than {} MiB", BYTES_MAX >> 20);
             return Err(Raise::limit("MemoryError", message));
         }
-        Ok(())
+        self.work(bytes)
     }
 
     /// A new text, counted.

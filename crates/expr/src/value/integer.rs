@@ -41,6 +41,19 @@ pub(crate) fn parse_int(text: &str, base: u32, shown: &Value) -> Res<Value> {
         Some(b'+') => (false, trimmed.get(1..).unwrap_or("")),
         _ => (false, trimmed),
     };
+    let too_long = |digits: usize| {
+        raise(
+            "ValueError",
+            format!(
+                "Exceeds the limit (4300 digits) for integer string conversion: value has {digits} digits; use \
+                 sys.set_int_max_str_digits() to increase the limit",
+            ),
+        )
+    };
+    // Not looked at: this is no number that anyone wrote.
+    if body.len() > 1 << 16 {
+        return too_long(body.len());
+    }
     let lower = body.to_ascii_lowercase();
     let prefixed = match lower.get(..2) {
         Some("0x") if base == 16 || base == 0 => Some(16),
@@ -61,14 +74,7 @@ pub(crate) fn parse_int(text: &str, base: u32, shown: &Value) -> Res<Value> {
         return Err(bad());
     }
     if digits.len() > 4300 {
-        return raise(
-            "ValueError",
-            format!(
-                "Exceeds the limit (4300 digits) for integer string conversion: value has {} digits; use \
-                 sys.set_int_max_str_digits() to increase the limit",
-                digits.len()
-            ),
-        );
+        return too_long(digits.len());
     }
     let big = BigInt::parse_bytes(digits.replace('_', "").as_bytes(), radix).ok_or_else(bad)?;
     Ok(Value::from_big(if negative { -big } else { big }))

@@ -18,8 +18,6 @@ pub(super) struct Closing {
     pipeline: Pipeline,
     /// By input: which rows are in the result.
     pub(super) used: Vec<Vec<bool>>,
-    /// True once a row came of it.
-    pub(super) gave: bool,
     pub(super) then: Then,
 }
 
@@ -58,7 +56,7 @@ impl Closing {
     ) -> Result<Self> {
         let used = sides.iter().map(|s| vec![false; s.len()]).collect();
         let pipeline = Pipeline::new(sides, layout.first, steps)?;
-        Ok(Closing { windows, pane, pipeline, used, gave: false, then })
+        Ok(Closing { windows, pane, pipeline, used, then })
     }
 
     /// Adds about this many rows of the result at most; answers how many, none at the end.
@@ -69,7 +67,6 @@ impl Closing {
         results: &mut Results,
     ) -> Result<Option<usize>> {
         let Some(chunk) = self.pipeline.next(room)? else { return Ok(None) };
-        self.gave = true;
         for (input, ids) in layout.order().zip(&chunk.ids) {
             let Some(used) = self.used.get_mut(input) else { continue };
             for id in ids.iter().filter(|id| **id != NONE) {

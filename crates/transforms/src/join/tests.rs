@@ -295,9 +295,9 @@ fn late_rows_add_their_pairs() {
     assert_eq!(
         out,
         [
+            r#"0..10 LATE 1 {"a":12,"b":11}"#,
             r#"0..10 LATE 1 {"a":20,"b":21}"#,
-            r#"0..10 LATE 2 {"a":12,"b":11}"#,
-            r#"0..10 LATE 2 {"a":30,"b":31}"#,
+            r#"0..10 LATE 1 {"a":30,"b":31}"#,
             r#"0..10 ON_TIME 0 {"a":10,"b":11}"#,
         ]
     );

@@ -14,14 +14,17 @@ use std::collections::{BTreeMap, VecDeque};
 /// Rows by input.
 type Parts = Vec<Vec<RecordBatch>>;
 
+/// The pane of late rows. All have one number: panes are counted by key elsewhere, and how many there were before must
+/// not depend on what else came in the same batch or lane.
+const LATE: Pane =
+    Pane { is_first: false, is_last: false, timing: Timing::Late, index: 1, nonspeculative_index: 1 };
+
 /// A window that has ended.
 #[derive(Debug, Default)]
 struct Ended {
     parts: Parts,
     /// By input: which rows found partners so far.
     used: Vec<Vec<bool>>,
-    /// How many panes had rows.
-    panes: i64,
 }
 
 #[derive(Debug, Default)]
@@ -88,7 +91,7 @@ impl Windows {
         if stays {
             let rows = |p: &Vec<RecordBatch>| p.iter().map(RecordBatch::num_rows).sum();
             let used = parts.iter().map(|p| vec![false; rows(p)]).collect();
-            let ended = Ended { parts: parts.clone(), used, panes: 0 };
+            let ended = Ended { parts: parts.clone(), used };
             self.ended.insert((expiry, window.clone()), ended);
             then = Then::Stay { expiry, window: window.clone(), late: None };
         }
@@ -100,11 +103,10 @@ impl Windows {
     /// The late rows with all rows of the other inputs: the pairs that are not given yet.
     fn late(&mut self, layout: &Layout, port: Port, window: Window, rows: RecordBatch) -> Result<Closing> {
         let (expiry, inputs) = (layout.windowing.expiry(&window), layout.sides.len());
-        let ended = self.ended.entry((expiry, window.clone())).or_insert_with(|| Ended {
-            parts: vec![Vec::new(); inputs],
-            used: vec![Vec::new(); inputs],
-            panes: 0,
-        });
+        let ended = self
+            .ended
+            .entry((expiry, window.clone()))
+            .or_insert_with(|| Ended { parts: vec![Vec::new(); inputs], used: vec![Vec::new(); inputs] });
         let sides = layout.sides.iter().zip(&ended.parts).enumerate().map(|(input, (side, parts))| {
             let parts = if input == port { vec![rows.clone()] } else { parts.clone() };
             Side::new(&side.schema, parts)
@@ -114,15 +116,8 @@ impl Windows {
         let late = Some((port, used.len()));
         used.resize(used.len() + rows.num_rows(), false);
         ended.parts.get_mut(port).ok_or_else(|| no_port(port))?.push(rows);
-        let pane = Pane {
-            is_first: ended.panes == 0,
-            is_last: false,
-            timing: Timing::Late,
-            index: ended.panes,
-            nonspeculative_index: ended.panes,
-        };
         let then = Then::Stay { expiry, window: window.clone(), late };
-        Closing::new(layout, &layout.steps, sides, RowWindows::One(window), pane, then)
+        Closing::new(layout, &layout.steps, sides, RowWindows::One(window), LATE, then)
     }
 
     /// Takes back rows that were joined and stay.
@@ -134,7 +129,6 @@ impl Windows {
         late: Option<(Port, usize)>,
     ) {
         let Some(ended) = self.ended.get_mut(&(expiry, window)) else { return };
-        ended.panes += i64::from(closing.gave);
         for (input, (all, new)) in ended.used.iter_mut().zip(&closing.used).enumerate() {
             let from = late.filter(|(port, _)| *port == input).map_or(0, |(_, from)| from);
             all.iter_mut().skip(from).zip(new).for_each(|(all, new)| *all |= new);
