@@ -48,7 +48,7 @@ fn chain(text: &str, beam_compat: bool) -> Result<Vec<String>, String> {
                 pull.batches.into_iter().map(|(_, b)| b).collect()
             }
             Running::Operator(_) => drive(node.as_ref(), batches)?,
-            Running::Sink(_) => panic!("no sinks here"),
+            Running::Sink(_) | Running::Async(_) => panic!("only sources and operators here"),
         };
         let Some(output) = node.outputs().first() else { return Ok(Vec::new()) };
         flowing = Some((testing::input(output.shape.clone()), given));
