@@ -26,14 +26,17 @@ purlin_spec::config! {
         pub comment: Option<Spanned<String>>,
         /// Adds a column of this name with the path of the file that a row comes from.
         pub filename_column: Option<Spanned<String>>,
-        /// The columns to read and their types, as a JSON schema. Nothing is sampled then; columns that a
+        /// The columns to read and their types, as a JSON schema (`docs/guide/types.md` lists the types; a
+        /// decimal is `{type: number, format: decimal, scale: 2}`). Nothing is sampled then; columns that a
         /// file lacks are null, further ones are passed over.
         pub schema: Option<JsonSchema>,
         /// Names of the columns. Files then have no header, unless `header: 0` is given too.
         pub names: Option<Vec<String>>,
-        /// `0`: the first row is a header. `null`: there is none.
+        /// Which row is the header, counted from 0 without those passed over; rows before it are left out.
+        /// `null`: there is none.
         pub header: Option<Header>,
-        /// Types of columns instead of sampled ones: `str`, `int`, `float` or `bool`, for all or by name.
+        /// Types of columns instead of sampled ones, for all or by name: `str`, `int`, `float`, `bool`, `date`,
+        /// `datetime` or `decimal(PRECISION, SCALE)`.
         pub dtype: Option<Dtype>,
         /// Names of the columns to read, unless all.
         pub usecols: Option<Vec<Spanned<String>>>,
@@ -43,6 +46,19 @@ purlin_spec::config! {
         pub na_values: Option<OneOrMany<String>>,
         /// Whether pandas' own list of texts means null too.
         pub keep_default_na: bool = true,
+        /// Further texts that mean true; in a column of truth values `True`, `TRUE` and `true` always do.
+        pub true_values: Option<Vec<String>>,
+        /// Further texts that mean false.
+        pub false_values: Option<Vec<String>>,
+        /// The character before decimals; a point unless given.
+        pub decimal: Option<Spanned<String>>,
+        /// A character between groups of digits, which is left out.
+        pub thousands: Option<Spanned<String>>,
+        /// Columns of dates and times in ISO 8601, by name or place. Text with a zone or `Z` is an instant,
+        /// without one a datetime without a zone; other text is a bad line.
+        pub parse_dates: Option<ParseDates>,
+        /// How many rows of each file are read, unless all.
+        pub nrows: Option<Spanned<i64>>,
         /// The character around fields that hold delimiters or line ends; `"` unless given.
         pub quotechar: Option<Spanned<String>>,
         /// `3`: quotes have no meaning.
@@ -58,6 +74,12 @@ purlin_spec::config! {
         pub encoding: Option<Spanned<String>>,
         /// Without effect: files are always read in one pass.
         pub splittable: bool = true,
+        /// Without effect: types do not depend on pieces of files.
+        pub low_memory: bool = true,
+        /// Without effect: there is one parser.
+        pub engine: Option<String>,
+        /// Without effect if `false`: rows have no index.
+        pub index_col: Option<Spanned<bool>>,
         /// Longest record in bytes, 64 MiB unless given. A longer one is a bad line.
         pub max_line_bytes: Option<Spanned<i64>>,
         /// Where bad lines go. `element` has `file`, `line` and `text`.
@@ -68,7 +90,8 @@ purlin_spec::config! {
 purlin_spec::config! {
     /// Writes rows as CSV, with a header in every file.
     ///
-    /// Booleans are `True` and `False`, null is empty, fields are quoted where they must be. The files
+    /// Booleans are `True` and `False`, null is empty, decimals have all their digits, dates and times are
+    /// ISO 8601, fields are quoted where they must be. The files
     /// are named `PATH-SSSSS-of-NNNNN`; windowed rows go to `PATH-START-END-SSSSS-of-NNNNN`. Without rows
     /// nothing is written. Files appear only when they are complete.
     pub struct WriteToCsv {
@@ -104,8 +127,8 @@ purlin_spec::config! {
 /// Whether files have a header. `null` is seen before this is decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Header {
-    /// The first row is one.
-    FirstRow,
+    /// The first row is one, or the one after so many.
+    Row(u64),
     /// There is none.
     None,
 }
@@ -116,14 +139,11 @@ impl FromNode for Header {
     }
     fn from_node(node: &Node, d: &mut Diagnostics) -> Option<Self> {
         match node.scalar_text().as_deref() {
-            Some("0" | "infer") => Some(Header::FirstRow),
+            Some("infer") => Some(Header::Row(0)),
             Some("None") => Some(Header::None),
+            Some(text) if text.parse::<u64>().is_ok() => text.parse().ok().map(Header::Row),
             _ => {
-                purlin_spec::config::wrong_kind(
-                    node,
-                    "`0`, `infer` or `null` (to pass over lines use `skiprows`)",
-                    d,
-                );
+                purlin_spec::config::wrong_kind(node, "the number of a row, `infer` or `null`", d);
                 None
             }
         }
@@ -168,6 +188,27 @@ impl FromNode for HeaderOut {
         match node.as_list() {
             Some(_) => Vec::<String>::from_node(node, d).map(HeaderOut::Names),
             None => bool::from_node(node, d).map(HeaderOut::Bool),
+        }
+    }
+}
+
+/// Columns of dates.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ParseDates {
+    /// None (`true` means pandas' index, which rows do not have).
+    None,
+    /// These, by name or place.
+    Columns(Vec<Spanned<String>>),
+}
+
+impl FromNode for ParseDates {
+    fn kind() -> Kind {
+        Kind::AnyOf(vec![Kind::Bool, Kind::List(Box::new(Kind::Text))])
+    }
+    fn from_node(node: &Node, d: &mut Diagnostics) -> Option<Self> {
+        match node.as_list() {
+            Some(_) => Vec::from_node(node, d).map(ParseDates::Columns),
+            None => bool::from_node(node, d).map(|_| ParseDates::None),
         }
     }
 }

@@ -1,8 +1,8 @@
 //! `ReadFromCsv`.
 
-use super::config::{Dtype, Header, OnBadLines, ReadFromCsv, SkipRows};
+use super::config::{Dtype, Header, OnBadLines, ParseDates, ReadFromCsv, SkipRows};
 use crate::format::columns::DecimalType;
-use crate::format::csv::cell::{CellType, Nulls};
+use crate::format::csv::cell::{CellType, Nulls, Numbers, Truths};
 use crate::format::csv::decode::{Csv, CsvColumn};
 use crate::format::csv::{Layout, SkipLines, infer};
 use crate::format::schema::{from_json_schema, takes_text};
@@ -11,7 +11,7 @@ use crate::shared::read::{OnBad, ReadNode};
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use purlin_api::decimal::DIGITS_MAX;
 use purlin_api::shape::is_any;
-use purlin_api::{BindCx, Entry, FileInfo, InputShape, PlanNode, Transform};
+use purlin_api::{BindCx, Entry, FileInfo, InputShape, PlanNode, Transform, time};
 use purlin_spec::config::Spanned;
 use purlin_spec::vocabulary::{Inputs, TransformDef};
 use purlin_spec::{Config, Diagnostic, Diagnostics, FromNode, Node, suggest};
@@ -114,16 +114,45 @@ impl ReadFromCsv {
         let delimiter = byte("delimiter", if self.delimiter.is_some() { &self.delimiter } else { &self.sep });
         let comment = byte("comment", &self.comment);
         let quote = byte("quotechar", &self.quotechar);
+        let (point, thousands) = (byte("decimal", &self.decimal), byte("thousands", &self.thousands));
         let skip = self.skip_lines(d)?;
         let header = self.header.unwrap_or(match self.names {
             Some(_) => Header::None,
-            None => Header::FirstRow,
+            None => Header::Row(0),
         });
+        let rows_max = match &self.nrows {
+            None => None,
+            Some(n) if beam_compat => {
+                d.push(Diagnostic::error("config/unsupported", n.span, "Beam does not support `nrows`"));
+                return None;
+            }
+            Some(n) => match u64::try_from(n.value) {
+                Ok(rows) => Some(rows),
+                Err(_) => {
+                    let what = "`nrows` counts rows; it cannot be negative";
+                    d.push(Diagnostic::error("config/out-of-range", n.span, what));
+                    return None;
+                }
+            },
+        };
+        if let Some(index) = self.index_col.as_ref().filter(|i| i.value) {
+            let what = "`index_col` names a pandas index, which rows do not have";
+            d.push(
+                Diagnostic::error("config/unsupported", index.span, what)
+                    .help("leave it out: all columns are fields"),
+            );
+        }
+        let numbers = Numbers { point: point?.unwrap_or(b'.'), thousands: thousands? };
+        let set = |words: &Option<Vec<String>>| words.iter().flatten().cloned().collect();
         Some(Layout {
             delimiter: delimiter?.unwrap_or(b','),
             quote: if self.quoting == Some(3) { None } else { Some(quote?.unwrap_or(b'"')) },
             comment: comment?,
-            header: header == Header::FirstRow,
+            header: header != Header::None,
+            before_header: if let Header::Row(n) = header { n } else { 0 },
+            rows_max,
+            numbers,
+            truths: Truths { yes: set(&self.true_values), no: set(&self.false_values) },
             names: self.names.clone(),
             skip,
             skip_blank: self.skip_blank_lines,
@@ -187,6 +216,7 @@ impl ReadFromCsv {
             .map(|(n, t)| CsvColumn { name: Some(n), cell_type: t, declared: false })
             .collect();
         self.set_types(&mut specs, cx.diagnostics);
+        self.set_dates(&mut specs, &sample.firsts, cx.diagnostics);
         self.choose(&mut specs, &all, cx.diagnostics);
         let fields = specs.iter().map(|c| {
             let name = c.name.as_deref().unwrap_or_default();
@@ -217,6 +247,44 @@ impl ReadFromCsv {
                         (Some(_), None) => {}
                     }
                 }
+            }
+        }
+    }
+
+    /// `parse_dates`: the first cell shows whether they have a zone.
+    fn set_dates(&self, specs: &mut [CsvColumn], firsts: &[Option<String>], d: &mut Diagnostics) {
+        let Some(ParseDates::Columns(wanted)) = &self.parse_dates else { return };
+        for w in wanted {
+            let by_place = || w.value.parse::<usize>().ok().filter(|i| *i < specs.len());
+            let Some(i) = specs.iter().position(|s| s.name.as_ref() == Some(&w.value)).or_else(by_place)
+            else {
+                unknown_column(w, specs, d);
+                continue;
+            };
+            let first = firsts.get(i).and_then(Option::as_deref);
+            let cell_type = match first {
+                None => CellType::DateTime,
+                Some(text) if time::parse_datetime(text).is_some() => CellType::DateTime,
+                Some(text) if time::parse_rfc3339(text).is_some() => CellType::Time,
+                Some(text) => {
+                    d.push(
+                        Diagnostic::error(
+                            "schema/dates",
+                            w.span,
+                            format!(
+                                "column `{}` begins with {text:?}, which is no date in ISO 8601",
+                                w.value
+                            ),
+                        )
+                        .help(
+                            "leave it as text and read it in Python: `datetime.strptime(row.x, '%d/%m/%Y')`",
+                        ),
+                    );
+                    continue;
+                }
+            };
+            if let Some(spec) = specs.get_mut(i) {
+                (spec.cell_type, spec.declared) = (cell_type, true);
             }
         }
     }

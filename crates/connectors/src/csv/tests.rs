@@ -88,6 +88,48 @@ fn options() {
     check("a\nNA\n", "keep_default_na: false", &[r#"{"a":"NA"}"#]);
     check("a,b\n'1,2',x\n", "quotechar: \"'\"", &[r#"{"a":"1,2","b":"x"}"#]);
     check("a, b\n1, \"x,\ny\"\n", "skipinitialspace: true", &[r#"{"a":1,"b":"x,\ny"}"#]);
+    check(
+        "a;b\n1.234,5;x\n2;y\n",
+        "sep: ';', decimal: ',', thousands: '.'",
+        &[r#"{"a":1234.5,"b":"x"}"#, r#"{"a":2.0,"b":"y"}"#],
+    );
+    check("a\n\"1,234\"\n", "thousands: ','", &[r#"{"a":1234}"#]);
+    check(
+        "a;b\n1,5;x\n2.5;y\n",
+        "sep: ';', decimal: ','",
+        &[r#"{"a":"1,5","b":"x"}"#, r#"{"a":"2.5","b":"y"}"#],
+    );
+    check(
+        "a,b\nyes,1\nTrue,0\nno,1\n",
+        "true_values: ['yes'], false_values: ['no']",
+        &[r#"{"a":true,"b":1}"#, r#"{"a":true,"b":0}"#, r#"{"a":false,"b":1}"#],
+    );
+    check(
+        "a,b\n1,0\n",
+        "true_values: ['1'], false_values: ['0'], dtype: {a: bool}",
+        &[r#"{"a":true,"b":0}"#],
+    );
+    check(
+        "a,b\n2024-01-02,2024-01-02T10:00:00+02:00\n2024-01-03 10:00,\n",
+        "parse_dates: [a, 1]",
+        &[
+            r#"{"a":"2024-01-02T00:00:00","b":"2024-01-02T08:00:00Z"}"#,
+            r#"{"a":"2024-01-03T10:00:00","b":null}"#,
+        ],
+    );
+    check("junk\n\na,b\n1,2\n", "header: 1", &[r#"{"a":1,"b":2}"#]);
+    check("x,y\na,b\n1,2\n", "header: 1, names: [p, q]", &[r#"{"p":1,"q":2}"#]);
+    check("a\n1\n2\nx\n", "nrows: 2", &[r#"{"a":1}"#, r#"{"a":2}"#]);
+    check(
+        "a,b\n1.50,2024-02-29\n7,\n",
+        "dtype: {a: 'decimal(9, 2)', b: date}",
+        &[r#"{"a":1.5,"b":"2024-02-29"}"#, r#"{"a":7.0,"b":null}"#],
+    );
+    check(
+        "a,b\n1,x\n2.5,3\n",
+        "schema: {a: {type: number}, b: {type: [string, number]}}",
+        &[r#"{"a":1.0,"b":"x"}"#, r#"{"a":2.5,"b":"3"}"#],
+    );
     check("a\n1\n", "filename_column: from", &[r#"{"a":1,"from":"{}/a.csv"}"#]);
     check(
         "b,a,extra\n1,2024-01-01T00:00:00Z,3\n",
@@ -102,7 +144,14 @@ fn options_that_make_no_sense_are_refused() {
     refused("a\n1\n", "dtype: {b: int}", "the file has no column `b`");
     refused("a\n1\n", "dtype: {a: datetime64}", "`datetime64` is not a type of column");
     refused("a\n1\n", "usecols: [nope]", "the file has no column `nope`");
-    refused("a\n1\n", "parse_dates: [a]", "has no field `parse_dates`");
+    refused("a\n1\n", "parse_dates: [b]", "the file has no column `b`");
+    refused("a\n01/02/2024\n", "parse_dates: [a]", "no date in ISO 8601");
+    refused("a\n2024-01-02\nsoon\n", "parse_dates: [a]", "cannot read \"soon\" as datetime in column `a`");
+    refused("a\n1\n", "parse_date: [a]", "has no field `parse_date`");
+    refused("a\n1\n", "nrows: -1", "cannot be negative");
+    refused("a\n1\n", "index_col: true", "a pandas index");
+    refused("a\n1\n", "dtype: {a: 'decimal(2, 3)'}", "is not a type of column");
+    refused("a\n1.005\n", "dtype: {a: 'decimal(9, 2)'}", "it has more than 2 decimals");
     refused("a\n1\n", "encoding: latin-1", "`latin-1` are not supported");
     refused("a\n1\n", "filename_column: a", "already have a column `a`");
     refused("a\n1\n", "skiprows: -1", "cannot be negative");
@@ -112,7 +161,8 @@ fn options_that_make_no_sense_are_refused() {
         "cannot be list<str>",
     );
     refused("a\n1\n", "on_bad_lines: skip, error_handling: {output: bad}", "config/conflict");
-    refused("a\n1\n", "header: 3", "to pass over lines use `skiprows`");
+    refused("a\n1\n", "header: 3", "it has no header");
+    refused("a\n1\n", "header: top", "the number of a row");
 }
 
 #[test]

@@ -33,6 +33,14 @@ pub(crate) struct Layout {
     pub(crate) skip_space: bool,
     /// Texts that mean null.
     pub(crate) nulls: cell::Nulls,
+    /// Texts that are truth values.
+    pub(crate) truths: cell::Truths,
+    /// How numbers are written.
+    pub(crate) numbers: cell::Numbers,
+    /// Rows before the header.
+    pub(crate) before_header: u64,
+    /// Most rows of each file.
+    pub(crate) rows_max: Option<u64>,
     /// Numbers with leading zeros are numbers, as in Beam.
     pub(crate) beam_compat: bool,
 }
@@ -72,6 +80,10 @@ impl Default for Layout {
             skip_blank: true,
             skip_space: false,
             nulls: cell::Nulls::default(),
+            truths: cell::Truths::default(),
+            numbers: cell::Numbers::default(),
+            before_header: 0,
+            rows_max: None,
             beam_compat: false,
         }
     }

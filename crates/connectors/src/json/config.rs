@@ -12,6 +12,9 @@ purlin_spec::config! {
     /// first met; a missing one is null. Integers beside floats are floats; objects are nested rows,
     /// arrays are lists; values without a common type are kept as they are. An object that does not fit
     /// the fields, or is not JSON, is a bad line. Of repeated keys the last wins.
+    ///
+    /// With a `schema` values have the types it says; `docs/guide/types.md` lists them. Decimals,
+    /// `{type: number, format: decimal, scale: 2}`, are read digit by digit, from numbers and from text.
     pub struct ReadFromJson {
         /// The files: a path, or a pattern with `*`, `?`, `[ab]` and `**`. A pipe (`/dev/stdin`) needs a `schema`.
         pub path: Spanned<String>,
@@ -23,6 +26,8 @@ purlin_spec::config! {
         pub orient: Option<Spanned<String>>,
         /// Without effect unless it asks for types: give a `schema` for those.
         pub dtype: Option<Node>,
+        /// Without effect if `false`: text stays text. Give a `schema` with `format: date` for dates.
+        pub convert_dates: Option<Spanned<bool>>,
         /// Files are UTF-8.
         pub encoding: Option<Spanned<String>>,
         /// Longest object in bytes, 64 MiB unless given. A longer one is a bad line.
@@ -36,7 +41,8 @@ purlin_spec::config! {
     /// Writes rows as JSON objects, one a line.
     ///
     /// Floats are the shortest text that reads back equal, NaN and infinity are null, nested rows and
-    /// maps are objects, timestamps are RFC 3339 in UTC, bytes are written as UTF-8 text. The files are
+    /// maps are objects, decimals are numbers with all their digits, timestamps are RFC 3339 in UTC, dates
+    /// ISO 8601, bytes are written as UTF-8 text. The files are
     /// named `PATH-SSSSS-of-NNNNN`; windowed rows go to `PATH-START-END-SSSSS-of-NNNNN`. Without rows
     /// nothing is written. Files appear only when they are complete.
     pub struct WriteToJson {

@@ -44,6 +44,16 @@ impl Transform for ReadFromJson {
                     .help("give a `schema` to set types"),
             );
         }
+        if let Some(dates) = self.convert_dates.as_ref().filter(|c| c.value) {
+            cx.diagnostics.push(
+                Diagnostic::error(
+                    "config/unsupported",
+                    dates.span,
+                    "`convert_dates` would guess dates by field names",
+                )
+                .help("give a `schema` with `{type: string, format: date}` or `format: date-time`"),
+            );
+        }
         let files = bind::files(cx, &self.path)?;
         let (on_bad, record_bytes_max) = limits?;
         let mut json = Json {

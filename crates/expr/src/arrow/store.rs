@@ -78,7 +78,7 @@ pub(crate) fn conform(machine: &mut Machine<'_>, value: Value, field: &Field) ->
         (DataType::Timestamp(_, Some(_)), Value::DateTime(d)) => match d.utc_micros() {
             Some(micros) => Ok(Value::Timestamp(micros)),
             None => Err(value_error(format!(
-                "dt has no timezone info ({}): give it one, such as timezone.utc",
+                "dt has no timezone info ({}): give it one, such as timezone.utc, or declare output_type {{type: string, format: date-time-local}}",
                 d.iso(" ")
             ))
             .into()),

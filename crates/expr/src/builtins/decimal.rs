@@ -11,7 +11,7 @@ use super::no_attribute;
 use crate::interp::Args;
 use crate::ir::Binary;
 use crate::value::decimal::{Decimal, Rounding, signal, split_digits};
-use crate::value::{Res, Value, raise, to_big, type_error, value_error};
+use crate::value::{Raise, Res, Value, raise, to_big, type_error, value_error};
 
 pub(super) const METHODS: &[&str] = &[
     "adjusted",
@@ -145,6 +145,12 @@ fn rounding(given: Option<&Value>) -> Res<Rounding> {
     }
 }
 
+/// What `divmod` by zero raises: it has two results.
+pub(super) fn divided_by_zero() -> Raise {
+    let conditions = ["InvalidOperation", "DivisionByZero"].map(Value::Type);
+    Raise::with_args("InvalidOperation", vec![Value::list(conditions.to_vec())])
+}
+
 /// `decimal.name(args)`.
 pub(super) fn method(decimal: &Decimal, name: &str, args: Args) -> Res<Value> {
     let truth = |args: Args, answer: bool| args.none(name).map(|()| Value::Bool(answer));
@@ -217,10 +223,9 @@ fn ratio(decimal: &Decimal) -> Res<Value> {
 pub(super) fn format(decimal: &Decimal, spec: &Spec) -> Res<String> {
     let wrong = || value_error("invalid format string");
     let kind = spec.kind.unwrap_or('G');
-    if !matches!(kind, 'e' | 'E' | 'f' | 'F' | 'g' | 'G' | 'n' | '%')
-        || spec.alternate
-        || spec.grouping == Some('_')
-    {
+    let known = matches!(kind, 'e' | 'E' | 'f' | 'F' | 'g' | 'G' | 'n' | '%');
+    let grouped = spec.grouping == Some('_') || (kind == 'n' && spec.grouping.is_some());
+    if !known || spec.alternate || spec.aligned_twice || grouped {
         return Err(wrong());
     }
     let precision = spec.precision.map(|p| i64::try_from(p).unwrap_or(i64::MAX));

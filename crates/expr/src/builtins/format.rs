@@ -17,6 +17,8 @@ pub(super) struct Spec {
     pub(super) sign: Option<char>,
     pub(super) no_negative_zero: bool,
     pub(super) alternate: bool,
+    /// An alignment and a zero before the width, or two zeros: decimals refuse what floats take.
+    pub(super) aligned_twice: bool,
     width: usize,
     pub(super) grouping: Option<char>,
     pub(super) precision: Option<usize>,
@@ -46,10 +48,12 @@ fn parse(spec: &str, type_name: &str) -> Res<Spec> {
     if at(i) == Some('#') {
         (out.alternate, i) = (true, i + 1);
     }
+    out.aligned_twice = out.align.is_some() && at(i) == Some('0');
     if at(i) == Some('0') && out.fill.is_none() {
         out.fill = Some('0');
         out.align = out.align.or(Some('='));
         i += 1;
+        out.aligned_twice |= at(i) == Some('0');
     }
     let number = |i: &mut usize| -> Res<Option<usize>> {
         let start = *i;

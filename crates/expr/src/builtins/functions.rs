@@ -171,6 +171,14 @@ fn divmod(machine: &mut Machine<'_>, args: Args) -> Res<Value> {
             None => r,
         }
     };
+    let decimal = matches!((&a, &b), (Value::Decimal(_), _) | (_, Value::Decimal(_)));
+    if decimal
+        && !b.truthy()
+        && a.truthy()
+        && super::decimal::exact(&a).zip(super::decimal::exact(&b)).is_some()
+    {
+        return Err(super::decimal::divided_by_zero());
+    }
     let quotient = binary(machine, Binary::FloorDiv, &a, &b).map_err(|r| fix(r, "//"))?;
     Ok(Value::tuple(vec![quotient, binary(machine, Binary::Mod, &a, &b)?]))
 }

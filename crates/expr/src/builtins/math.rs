@@ -139,6 +139,9 @@ fn whole(args: Args, name: &str, f: impl Fn(f64) -> f64) -> Res<Value> {
         }
         other => match to_big(&other) {
             Some(big) => Ok(Value::from_big(big)),
+            None if name == "trunc" => {
+                Err(type_error(format!("type {} doesn't define __trunc__ method", other.type_name())))
+            }
             None => Err(type_error(format!("must be real number, not {}", other.type_name()))),
         },
     }

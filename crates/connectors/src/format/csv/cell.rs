@@ -1,6 +1,8 @@
 //! What one cell of a CSV file means.
 
+use super::Layout;
 use crate::format::columns::DecimalType;
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 /// Texts that pandas takes for null.
@@ -40,12 +42,64 @@ impl Nulls {
     }
 }
 
-/// A truth value as pandas reads it.
-pub(crate) fn boolean(text: &str) -> Option<bool> {
-    match text {
-        "True" | "true" | "TRUE" => Some(true),
-        "False" | "false" | "FALSE" => Some(false),
-        _ => None,
+/// Texts that are truth values beside pandas' own.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Truths {
+    pub(crate) yes: HashSet<String>,
+    pub(crate) no: HashSet<String>,
+}
+
+impl Truths {
+    /// A truth value as pandas reads it.
+    pub(crate) fn read(&self, text: &str) -> Option<bool> {
+        match text {
+            "True" | "true" | "TRUE" => Some(true),
+            "False" | "false" | "FALSE" => Some(false),
+            _ if self.yes.contains(text) => Some(true),
+            _ if self.no.contains(text) => Some(false),
+            _ => None,
+        }
+    }
+}
+
+/// How numbers are written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Numbers {
+    /// Between a number and its decimals.
+    pub(crate) point: u8,
+    /// Between groups of digits.
+    pub(crate) thousands: Option<u8>,
+}
+
+impl Default for Numbers {
+    fn default() -> Self {
+        Numbers { point: b'.', thousands: None }
+    }
+}
+
+impl Numbers {
+    /// The number with a point before its decimals and nothing between its digits. What is no number stays none.
+    pub(crate) fn plain<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        if self.point == b'.' && self.thousands.is_none() {
+            return Cow::Borrowed(text);
+        }
+        let trimmed = text.trim_matches([' ', '\t']);
+        let unsigned = trimmed.strip_prefix(['-', '+']).unwrap_or(trimmed);
+        let starts = |b: &u8| b.is_ascii_digit() || *b == self.point;
+        if !unsigned.as_bytes().first().is_some_and(starts) {
+            return Cow::Borrowed(text);
+        }
+        let mut plain = String::with_capacity(trimmed.len());
+        for c in trimmed.chars() {
+            match u8::try_from(c) {
+                Ok(b) if Some(b) == self.thousands => {}
+                Ok(b) if b == self.point => plain.push('.'),
+                // Neither: then it is no number.
+                Ok(b'.') => return Cow::Borrowed("not a number"),
+                _ => plain.push(c),
+            }
+        }
+        Cow::Owned(plain)
     }
 }
 
@@ -115,21 +169,22 @@ pub(crate) enum CellType {
 
 impl Seen {
     /// Adds a cell.
-    pub(crate) fn add(&mut self, text: &str, nulls: &Nulls, beam_compat: bool) {
+    pub(crate) fn add(&mut self, text: &str, layout: &Layout) {
         if self.text {
             return;
         }
-        if nulls.has(text) {
+        let plain = layout.numbers.plain(text);
+        if layout.nulls.has(text) {
             self.null = true;
-        } else if !beam_compat && has_leading_zero(text) {
+        } else if !layout.beam_compat && has_leading_zero(&plain) {
             self.text = true;
-        } else if integer(text).is_some() {
+        } else if integer(&plain).is_some() {
             self.int = true;
-        } else if float(text).is_some() {
-            let digits = text.trim_matches([' ', '\t']).trim_start_matches(['-', '+']);
+        } else if float(&plain).is_some() {
+            let digits = plain.trim_matches([' ', '\t']).trim_start_matches(['-', '+']);
             let whole = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
             *(if whole { &mut self.big } else { &mut self.float }) = true;
-        } else if boolean(text).is_some() {
+        } else if layout.truths.read(text).is_some() {
             self.bool = true;
         } else {
             self.text = true;
@@ -197,10 +252,32 @@ mod tests {
     }
 
     #[test]
+    fn numbers_as_other_countries_write_them() {
+        let german = Numbers { point: b',', thousands: Some(b'.') };
+        let english = Numbers { point: b'.', thousands: Some(b',') };
+        let comma = Numbers { point: b',', thousands: None };
+        let cases = [
+            (german, "1.234,5", Some(1234.5)),
+            (german, "-1.000", Some(-1000.0)),
+            (german, ",5", Some(0.5)),
+            (english, "1,234", Some(1234.0)),
+            (english, "1,", Some(1.0)),
+            (english, ",1", None),
+            (comma, "1,5", Some(1.5)),
+            (comma, "2.5", None),
+            (comma, "2", Some(2.0)),
+        ];
+        for (numbers, text, want) in cases {
+            assert_eq!(float(&numbers.plain(text)), want, "{text:?}");
+        }
+    }
+
+    #[test]
     fn types_of_samples() {
         let check = |cells: &[&str], compat: bool| {
             let mut seen = Seen::default();
-            cells.iter().for_each(|c| seen.add(c, &Nulls::default(), compat));
+            let layout = Layout { beam_compat: compat, ..Layout::default() };
+            cells.iter().for_each(|c| seen.add(c, &layout));
             seen.cell_type()
         };
         assert_eq!(check(&["1", "-2"], false), CellType::Int);

@@ -52,6 +52,8 @@ impl Format for Csv {
             needed: needed.to_vec(),
             file: String::new(),
             header_due: true,
+            before_header: 0,
+            rows_left: None,
             width: 0,
             plan: Vec::new(),
             fields: Fields::default(),
@@ -85,6 +87,10 @@ struct CsvDecoder {
     needed: Vec<bool>,
     file: String,
     header_due: bool,
+    /// Rows to pass over before the header.
+    before_header: u64,
+    /// How many rows of the open file are still wanted, if not all.
+    rows_left: Option<u64>,
     /// How many fields a row of the open file should have.
     width: usize,
     plan: Vec<Step>,
@@ -163,6 +169,8 @@ impl Decoder for CsvDecoder {
     fn open(&mut self, file: &str) -> Result<()> {
         file.clone_into(&mut self.file);
         self.header_due = true;
+        self.before_header = self.csv.layout.before_header;
+        self.rows_left = self.csv.layout.rows_max;
         if !self.csv.layout.header {
             let names = self.csv.layout.names.clone().or_else(|| self.csv.all.as_ref().map(|a| a.to_vec()));
             self.set_header(&names.unwrap_or_default())?;
@@ -183,6 +191,13 @@ impl Decoder for CsvDecoder {
         if layout.is_blank(text) {
             return Ok(Fate::Skipped);
         }
+        if self.header_due && self.before_header > 0 {
+            self.before_header -= 1;
+            return Ok(Fate::Skipped);
+        }
+        if !self.header_due && self.rows_left == Some(0) {
+            return Ok(Fate::Skipped);
+        }
         self.fields.split(text, &layout);
         if self.header_due {
             let names = match &layout.names {
@@ -201,6 +216,7 @@ impl Decoder for CsvDecoder {
             return Err(e.into());
         }
         self.rows += 1;
+        self.rows_left = self.rows_left.map(|n| n.saturating_sub(1));
         Ok(Fate::Row)
     }
 
@@ -221,27 +237,28 @@ fn push(column: &mut Column, text: &str, spec: &CsvColumn, csv: &Csv) -> Result<
         return Ok(());
     }
     // Zeros that a number would lose: the sample was of numbers without any.
-    let loses = || !spec.declared && !csv.layout.beam_compat && cell::has_leading_zero(text);
+    let plain = csv.layout.numbers.plain(text);
+    let loses = || !spec.declared && !csv.layout.beam_compat && cell::has_leading_zero(&plain);
     let read = match spec.cell_type {
         CellType::Text => {
             column.push_text(text);
             Some(())
         }
         CellType::TruthText => {
-            column.push_text(match cell::boolean(text) {
+            column.push_text(match csv.layout.truths.read(text) {
                 Some(true) => "True",
                 Some(false) => "False",
                 None => text,
             });
             Some(())
         }
-        CellType::Int => cell::integer(text).filter(|_| !loses()).map(|i| column.push_int(i)),
-        CellType::Float => cell::float(text).filter(|_| !loses()).map(|f| column.push_float(f)),
-        CellType::Bool => cell::boolean(text).map(|b| column.push_bool(b)),
+        CellType::Int => cell::integer(&plain).filter(|_| !loses()).map(|i| column.push_int(i)),
+        CellType::Float => cell::float(&plain).filter(|_| !loses()).map(|f| column.push_float(f)),
+        CellType::Bool => csv.layout.truths.read(text).map(|b| column.push_bool(b)),
         CellType::Time => text.parse::<jiff::Timestamp>().ok().map(|t| column.push_int(t.as_microsecond())),
         CellType::DateTime => time::parse_datetime(text).map(|t| column.push_int(t)),
         CellType::Date => time::parse_date(text).map(|days| column.push_days(days)),
-        CellType::Decimal(t) => t.parse(text).ok().map(|units| column.push_units(units)),
+        CellType::Decimal(t) => t.parse(&plain).ok().map(|units| column.push_units(units)),
     };
     read.ok_or_else(|| misfit(text, spec, csv, loses()))
 }
@@ -261,7 +278,7 @@ fn misfit(text: &str, spec: &CsvColumn, csv: &Csv, loses: bool) -> RowError {
     let shown = purlin_api::json::shortened(text.to_owned(), QUOTED_CHARS_MAX);
     let mut reason = format!("cannot read {shown:?} as {word} in column `{name}`");
     if let CellType::Decimal(t) = spec.cell_type
-        && let Err(why) = t.parse(text)
+        && let Err(why) = t.parse(&csv.layout.numbers.plain(text))
     {
         reason.push_str(&format!(": {}", why.reason(t.precision, t.scale)));
     }
