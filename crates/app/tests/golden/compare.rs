@@ -1,8 +1,11 @@
 //! Rows as multisets: JSON and text lines in any order, numbers by value, a null key like a missing one.
+//! Parquet and Avro files are read by purlin itself; tests of the connectors hold its readers to what other
+//! programs write.
 
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// The files below a folder that are not hidden, by relative path.
 pub(crate) fn files_of(folder: &Path) -> Result<BTreeMap<String, PathBuf>, String> {
@@ -43,7 +46,7 @@ fn group_of(file: &str) -> &str {
 pub(crate) fn folders(expected: &Path, out: &Path, exact: bool) -> Result<(), String> {
     let mut got: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (name, path) in files_of(out)? {
-        let text = std::fs::read_to_string(&path).map_err(|e| format!("{name}: {e}"))?;
+        let text = text_of(&path).map_err(|e| format!("{name}: {e}"))?;
         let lines = text.strip_suffix('\n').unwrap_or(&text).split('\n').map(str::to_owned);
         let of = got.entry(group_of(&name).to_owned()).or_default();
         let headed = !of.is_empty() && csv_in(expected, group_of(&name));
@@ -75,6 +78,37 @@ pub(crate) fn folders(expected: &Path, out: &Path, exact: bool) -> Result<(), St
         .map(|(g, _)| g)
         .collect();
     if stray.is_empty() { Ok(()) } else { Err(format!("unexpected output {stray:?}")) }
+}
+
+/// What stands in a file; rows of Parquet and Avro as JSON.
+fn text_of(path: &Path) -> Result<String, String> {
+    let bytes = std::fs::read(path).map_err(|e| e.to_string())?;
+    let reader = match bytes.first_chunk::<4>() {
+        Some(b"PAR1") => "ReadFromParquet",
+        Some(b"Obj\x01") => "ReadFromAvro",
+        _ => return String::from_utf8(bytes).map_err(|e| e.to_string()),
+    };
+    // Beside the folder of the outputs, so that it is no output.
+    let scratch = path.ancestors().find(|f| f.file_name().is_some_and(|n| n == "out")).ok_or("no `out`")?;
+    let scratch = scratch.with_file_name("read_back");
+    std::fs::create_dir_all(&scratch).map_err(|e| e.to_string())?;
+    let step =
+        |transform: &str, path: &Path| serde_json::json!({"type": transform, "config": {"path": path}});
+    let steps = [step(reader, path), step("WriteToJson", &scratch.join("rows"))];
+    let pipeline = scratch.join("pipeline.yaml");
+    let text = serde_json::json!({"pipeline": {"type": "chain", "transforms": steps}}).to_string();
+    std::fs::write(&pipeline, text).map_err(|e| e.to_string())?;
+    let run = Command::new(env!("CARGO_BIN_EXE_purlin")).arg("run").arg(&pipeline).output();
+    let run = run.map_err(|e| e.to_string())?;
+    if !run.status.success() {
+        return Err(String::from_utf8_lossy(&run.stderr).into_owned());
+    }
+    let rows = scratch.join("rows-00000-of-00001");
+    // No rows, no file.
+    let text =
+        if rows.exists() { std::fs::read_to_string(rows).map_err(|e| e.to_string())? } else { String::new() };
+    std::fs::remove_dir_all(&scratch).map_err(|e| e.to_string())?;
+    Ok(text)
 }
 
 fn csv_in(expected: &Path, group: &str) -> bool {

@@ -27,11 +27,8 @@ impl Transform for ReadFromAvro {
     fn bind(&self, _: &[InputShape], cx: &mut BindCx<'_>) -> Option<Arc<dyn PlanNode>> {
         let path = bind::pattern(cx, self.path.as_ref(), self.file_pattern.as_ref())?;
         let files = bind::files(cx, path);
-        let options = Options {
-            columns: None,
-            schema: self.schema.as_ref(),
-            errors: self.error_handling.as_ref(),
-        };
+        let options =
+            Options { columns: None, schema: self.schema.as_ref(), errors: self.error_handling.as_ref() };
         tables::bind(Arc::new(Avro), cx, files, &options, path)
     }
 }

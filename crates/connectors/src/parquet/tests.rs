@@ -3,7 +3,8 @@
 use super::{sink, source};
 use crate::shared::testing::{Folder, now, sink as start};
 use crate::shared::testing_tables::{
-    batch, check_damage, check_roundtrip, file_of, read_beside, seeds, shape,
+    batch, check_cuts, check_flips, check_foreign_files, check_roundtrip, file_of, read_beside, seeds, shape,
+    within,
 };
 use arrow_array::{
     ArrayRef, DictionaryArray, Float32Array, Int32Array, LargeStringArray, RecordBatch,
@@ -19,7 +20,7 @@ use std::sync::Arc;
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
-    fn all_types_come_back(seeds in seeds(), codec in "none|snappy|gzip|zstd") {
+    fn all_types_come_back(seeds in seeds(), codec in "none|snappy|gzip|zstd|lz4") {
         check_roundtrip(&sink::entry(), &source::entry(), &batch(&seeds), &format!(", codec: {codec}"));
     }
 }
@@ -56,6 +57,43 @@ fn foreign_types_become_ours() {
             r#"{"i":null,"f":-2.0,"s":"b","d":"y","t":"1970-01-01T00:00:00Z"}"#
         ]
     );
+}
+
+#[test]
+fn values_without_a_common_type_are_written_as_json() {
+    let rows =
+        r#"[{"a": 1, "r": {"x": [1]}, "l": [{"y": 1}]}, {"a": "x", "r": {"x": ["t"]}, "l": [{"z": 2}]}]"#;
+    let folder = Folder::new(&[("f", &simple(rows))]);
+    let want = [
+        r#"{"a":"1","r":{"x":["1"]},"l":[{"y":1,"z":null}]}"#,
+        r#"{"a":"\"x\"","r":{"x":["\"t\""]},"l":[{"y":null,"z":2}]}"#,
+    ];
+    assert_eq!(folder.read(&source::entry(), "{path: '{}/f'}").unwrap().rows, want);
+}
+
+#[test]
+fn files_of_other_programs_are_read() {
+    assert_eq!(check_foreign_files(&source::entry(), "parquet"), 7);
+}
+
+#[test]
+fn a_schema_of_the_author_is_read() {
+    let folder = Folder::new(&[("1", &simple(r#"[{"a": 1, "b": "x"}]"#)), ("2", b"broken")]);
+    let config = "{path: '{}/1', schema: {a: number, z: string}}";
+    assert_eq!(folder.read(&source::entry(), config).unwrap().rows, [r#"{"a":1.0,"z":null}"#]);
+    let e = folder.read(&source::entry(), "{path: '{}/1', schema: {b: integer}}").unwrap_err();
+    assert!(e.contains("column `b` is int in the `schema` and str in `{}/1`"), "{e}");
+    let lenient = "{path: '{}/*', schema: {a: integer}, error_handling: {output: bad}}";
+    let got = folder.read(&source::entry(), lenient).unwrap();
+    assert_eq!((got.rows.as_slice(), got.dead), (&[r#"{"a":1}"#.to_owned()][..], 1));
+    for (config, want) in [
+        ("{schema: {a: integer}}", "config/missing-field"),
+        ("{path: a, file_pattern: b}", "config/both-given"),
+        ("{file_pattern: '{}/1', columns: [a, a]}", "schema/duplicate-field"),
+    ] {
+        let e = folder.bind(&source::entry(), config, None, false).unwrap_err();
+        assert!(e.contains(want), "{config}: {e}");
+    }
 }
 
 #[test]
@@ -99,7 +137,7 @@ fn files_unite_by_name() {
     );
     folder.put("3", &simple(r#"[{"a": "text"}]"#));
     let e = folder.read(&source::entry(), "{path: '{}/*'}").unwrap_err();
-    assert!(e.contains("schema/files-differ: `a` has types in `{}/1` and `{}/3`"), "{e}");
+    assert!(e.contains("schema/files-differ: column `a` is float in `{}/1` and str in `{}/3`"), "{e}");
     let got = folder.read(&source::entry(), "{path: '{}/*', error_handling: {output: bad}}").unwrap();
     assert_eq!((got.rows.len(), got.dead), (2, 1));
     assert!(got.errors[0].contains(r#""element":{"file":"{}/3","row":null}"#), "{:?}", got.errors);
@@ -124,12 +162,49 @@ fn damaged_files_are_clear_errors() {
     }
 }
 
+/// Some row groups of all kinds of columns.
+fn row_groups(codec: &str) -> Vec<u8> {
+    let rows: Vec<String> = (0..40)
+        .map(|i| format!(r#"{{"a": {i}, "b": "text {}", "l": [{i}, null], "r": {{"x": {i}.5}}}}"#, i % 7))
+        .collect();
+    let rows = rows_of(&format!("[{}]", rows.join(","))).unwrap();
+    let folder = Folder::new(&[]);
+    let config = format!("{{path: '{{}}/t', codec: {codec}, row_group_buffer_size: 1}}");
+    let parts = [rows.slice(0, 15), rows.slice(15, 25)];
+    folder.write(&sink::entry(), &config, shape(&rows.rows), &parts, false).unwrap();
+    std::fs::read(format!("{}/t-00000-of-00001", folder.path())).unwrap()
+}
+
+const SCHEMA: &str =
+    "{a: integer, b: string, l: {type: array, items: integer}, r: {type: object, properties: {x: number}}}";
+
+#[test]
+fn a_cut_file_is_an_error() {
+    within(300, || check_cuts(&source::entry(), &row_groups("none"), SCHEMA, &[]));
+}
+
 #[test]
 fn no_damage_brings_the_reader_down() {
-    for codec in ["none", "zstd"] {
-        let rows = rows_of(r#"[{"a": 1, "b": "x", "l": [1, 2]}, {"a": 2, "b": "y", "l": []}]"#).unwrap().rows;
-        check_damage(&source::entry(), &file_of(&sink::entry(), &rows, &format!(", codec: {codec}")), 7);
+    for codec in ["none", "snappy", "gzip", "zstd", "lz4"] {
+        within(300, move || {
+            check_flips(&source::entry(), &row_groups(codec), SCHEMA, if codec == "none" { 2 } else { 7 })
+        });
     }
+}
+
+#[test]
+fn rows_before_the_damage_are_kept() {
+    let mut file = row_groups("none");
+    // The first text of the second row group has a length that reaches behind its page.
+    let at = file.windows(6).rposition(|w| w == b"text 1").unwrap() - 1;
+    file[at] = 0x7f;
+    let folder = Folder::new(&[("a", &file)]);
+    let got = folder.read(&source::entry(), "{path: '{}/a', error_handling: {output: bad}}").unwrap();
+    assert_eq!((got.rows.len(), got.dead), (15, 1), "{:?}", got.errors);
+    assert!(got.errors[0].contains("`{}/a` as Parquet: row group 2 (rows 16 to 40): "), "{:?}", got.errors);
+    assert!(got.errors[0].contains("it was read up to row 15"), "{:?}", got.errors);
+    let e = folder.read(&source::entry(), "{path: '{}/a'}").unwrap_err();
+    assert!(e.contains("row group 2") && e.contains("error_handling"), "{e}");
 }
 
 #[test]

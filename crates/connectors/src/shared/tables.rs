@@ -17,7 +17,8 @@ use purlin_api::shape::type_name;
 use purlin_api::transform::{BuildCx, Probe};
 use purlin_api::unite::{schema_of, unite, unite_fields};
 use purlin_api::{
-    BindCx, Budget, Error, FileInfo, Output, OutputRole, PlanNode, Result, Running, Shape, Windowing,
+    BindCx, Budget, Error, ErrorKind, FileInfo, Output, OutputRole, PlanNode, Result, Running, Shape,
+    Windowing,
 };
 use purlin_spec::config::Spanned;
 use purlin_spec::types::ErrorHandling;
@@ -74,6 +75,8 @@ pub(crate) struct TableNode {
     needed: Vec<bool>,
     /// Whether files may have more columns than the rows: the author chose some.
     chosen: bool,
+    /// Whether the types are the author's.
+    declared: bool,
     on_bad: OnBad,
 }
 
@@ -107,9 +110,10 @@ pub(crate) fn bind(
         let tag = e.output.value.clone();
         outputs.push(Output { tag, shape: shape(source::error_schema()), role: OutputRole::Error });
     }
-    let chosen = options.columns.is_some() || options.schema.is_some();
+    let declared = options.schema.is_some();
+    let chosen = options.columns.is_some() || declared;
     let (on_bad, _) = limits?;
-    Some(Arc::new(TableNode { format, files: files?, outputs, needed, chosen, on_bad }))
+    Some(Arc::new(TableNode { format, files: files?, outputs, needed, chosen, declared, on_bad }))
 }
 
 /// The fields of all files together. With error handling, files that cannot be read are left for the run.
@@ -125,7 +129,7 @@ fn sampled(
     for file in files.iter().take(SAMPLE_FILES) {
         let fields = match format.schema(cx.probe, file) {
             Ok(s) => s.fields().clone(),
-            Err(e) if lenient => {
+            Err(e) if lenient && e.kind() == ErrorKind::Data => {
                 refused.get_or_insert(e);
                 continue;
             }
@@ -140,7 +144,7 @@ fn sampled(
                 Ok(all) => (all, first),
                 Err(_) if lenient => (all, first),
                 Err(name) => {
-                    let what = differ(&name, (&all, &first), (&fields, &file.path));
+                    let what = differ(&name, (&all, &format!("`{first}`")), (&fields, &file.path));
                     cx.diagnostics.push(
                         Diagnostic::error("schema/files-differ", path.span, what)
                             .help("read the files apart, or give the transform an `error_handling`"),
@@ -162,7 +166,7 @@ fn differ(name: &str, (a, first): (&Fields, &str), (b, second): (&Fields, &str))
     let kind = |fields: &Fields| {
         fields.iter().find(|f| f.name() == name).map_or_else(|| "missing".to_owned(), |f| type_name(f))
     };
-    format!("column `{name}` is {} in `{first}` and {} in `{second}`", kind(a), kind(b))
+    format!("column `{name}` is {} in {first} and {} in `{second}`", kind(a), kind(b))
 }
 
 fn chosen(fields: &Fields, columns: &[Spanned<String>], cx: &mut BindCx<'_>) -> Option<Fields> {
@@ -237,13 +241,33 @@ mod quiet {
     }
 }
 
+/// A reader of all columns of the files of a pattern, for tests.
+#[cfg(test)]
+pub(crate) fn tests_source(format: Arc<dyn TableFormat>, path: &Spanned<String>) -> TablesSource {
+    let mut d = purlin_spec::Diagnostics::default();
+    let span = purlin_spec::Span::default();
+    let probe = &super::probe::LocalProbe;
+    let mut cx = BindCx { label: "T", span, type_span: span, beam_compat: false, probe, diagnostics: &mut d };
+    let files: Arc<[FileInfo]> = super::path::find(&path.value).unwrap().into();
+    let fields = sampled(format.as_ref(), &mut cx, &files, false, path).unwrap();
+    let shape = Shape { schema: schema_of(fields), windowing: Arc::new(Windowing::global()), bounded: true };
+    let needed = vec![true; shape.schema.fields().len()];
+    let outputs = vec![Output { tag: "out".to_owned(), shape, role: OutputRole::Main }];
+    let node =
+        TableNode { format, files, outputs, needed, chosen: false, declared: false, on_bad: OnBad::Fail };
+    TablesSource::new(node, 0, 1).unwrap()
+}
+
 impl TableNode {
     /// A file must have no fields that the rows have not, unless the author chose some, and none of
     /// another type.
     fn check_fits(&self, path: &str, all: &Fields) -> Result<()> {
         let Some(out) = self.outputs.first() else { return Err(Error::internal("a reader has no output")) };
         let rows = out.shape.schema.fields();
-        let first = self.files.first().map_or("", |f| f.path.as_str());
+        let first = match self.files.first() {
+            Some(f) if !self.declared => format!("`{}`", f.path),
+            _ => "the `schema`".to_owned(),
+        };
         for f in all {
             let Some((_, row)) = rows.find(f.name()) else {
                 if self.chosen {
@@ -258,7 +282,7 @@ impl TableNode {
             let fits = unite(row, f, false).is_some_and(|u| u.data_type() == row.data_type());
             if !fits && !purlin_api::shape::is_any(row) {
                 let fields = Fields::from(vec![row.clone()]);
-                return Err(Error::data(differ(f.name(), (&fields, first), (all, path))));
+                return Err(Error::data(differ(f.name(), (&fields, &first), (all, path))));
             }
         }
         Ok(())

@@ -132,22 +132,109 @@ pub(crate) fn read_beside(read: &Entry, good: &[u8], bytes: &[u8]) -> Result<Rea
     folder.read(read, "{path: '{}/?', error_handling: {output: bad}}")
 }
 
-/// Every cut and many flipped bytes of a file: either rows or an error, never more than the file's own.
-pub(crate) fn check_damage(read: &Entry, good: &[u8], step: usize) {
-    std::panic::set_hook(Box::new(|_| {}));
-    let rows = read_beside(read, good, good).unwrap().rows.len() / 2;
-    for cut in (0..good.len()).step_by(step) {
-        let got = read_beside(read, good, &good[..cut]).unwrap();
-        assert!(got.dead == 1 || got.rows.len() <= 2 * rows, "cut at {cut}: {got:?}");
+/// Reads bytes as the only file, damage to the error output. The schema is given, so that it cannot be lost.
+fn read_alone(read: &Entry, bytes: &[u8], schema: &str) -> Result<Read, String> {
+    let folder = Folder::new(&[("b", bytes)]);
+    folder.read(read, &format!("{{path: '{{}}/b', schema: {schema}, error_handling: {{output: bad}}}}"))
+}
+
+/// Every cut of a file: rows from its beginning and one error that names it. At the places of `borders` a
+/// cut file looks like a whole one.
+pub(crate) fn check_cuts(read: &Entry, good: &[u8], schema: &str, borders: &[usize]) {
+    let whole = read_alone(read, good, schema).unwrap();
+    assert_eq!(whole.dead, 0, "{:?}", whole.errors);
+    for cut in 0..good.len() {
+        let got = read_alone(read, &good[..cut], schema).unwrap();
+        assert!(whole.rows.starts_with(&got.rows), "cut at {cut}: {got:?}");
+        let errors = usize::from(!borders.contains(&cut));
+        assert_eq!(got.errors.len(), errors, "cut at {cut}: {got:?}");
+        assert!(got.errors.iter().all(|e| e.contains("{}/b")), "cut at {cut}: {got:?}");
+        let folder = Folder::new(&[("b", &good[..cut])]);
+        let strict = folder.read(read, "{path: '{}/b'}");
+        assert_eq!(strict.is_err(), errors == 1, "cut at {cut}: {strict:?}");
     }
+}
+
+/// Changed bytes of a file: rows, or an error; and no row is lost without one.
+pub(crate) fn check_flips(read: &Entry, good: &[u8], schema: &str, step: usize) {
+    let rows = read_alone(read, good, schema).unwrap().rows.len();
     for at in (0..good.len()).step_by(step) {
-        for change in [0xff, 0x80, 1] {
+        for change in [0xff, 0x80, 0x40, 1] {
             let mut bytes = good.to_vec();
             bytes[at] ^= change;
-            // The answer may be wrong, as nothing guards it; what matters is that there is one.
+            let got = read_alone(read, &bytes, schema).unwrap();
+            assert!(got.dead > 0 || got.rows.len() == rows, "byte {at} ^ {change}: {got:?}");
+            // With the schema that the damaged file has.
             let folder = Folder::new(&[("b", &bytes)]);
-            drop(folder.read(read, "{path: '{}/b'}"));
-            drop(read_beside(read, good, &bytes));
+            if let Ok(got) = folder.read(read, "{path: '{}/b'}") {
+                assert_eq!(got.rows.len(), rows, "byte {at} ^ {change}: {got:?}");
+            }
+        }
+    }
+}
+
+/// Runs a test that must be done after so many seconds: a reader that hangs fails it.
+#[allow(clippy::disallowed_methods)] // the time of a test, not of a job
+pub(crate) fn within(seconds: u64, work: impl FnOnce() + Send + 'static) {
+    let (done, wait) = std::sync::mpsc::sync_channel(1);
+    let worker = std::thread::spawn(move || {
+        work();
+        // Nobody waits any more: the test failed.
+        let _ = done.send(());
+    });
+    if wait.recv_timeout(std::time::Duration::from_secs(seconds))
+        == Err(std::sync::mpsc::RecvTimeoutError::Timeout)
+    {
+        panic!("not done after {seconds} s");
+    }
+    if let Err(e) = worker.join() {
+        std::panic::resume_unwind(e);
+    }
+}
+
+/// Reads the files of other programs under `tests/interchange` and compares them with the rows beside them.
+pub(crate) fn check_foreign_files(read: &Entry, extension: &str) -> usize {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interchange");
+    let mut files = 0;
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        let rows = path.with_extension(format!("{extension}.jsonl"));
+        if path.extension().is_none_or(|e| e != extension) || !rows.exists() {
+            continue;
+        }
+        let parse = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+        let want: Vec<_> = std::fs::read_to_string(rows).unwrap().lines().map(parse).collect();
+        let got = Folder::new(&[]).read(read, &format!("{{path: '{}'}}", path.display())).unwrap();
+        assert_eq!(got.rows.len(), want.len(), "{}", path.display());
+        for (got, want) in got.rows.iter().zip(&want) {
+            check_value(&parse(got), want, &path.display().to_string());
+        }
+        files += 1;
+    }
+    files
+}
+
+/// Equal, or numbers of equal value: a decimal may be written as a number or as text.
+fn check_value(got: &serde_json::Value, want: &serde_json::Value, place: &str) {
+    use serde_json::Value as V;
+    let number = |v: &V| {
+        match v {
+            V::Number(n) => Some(n.to_string()),
+            V::String(s) => Some(s.clone()),
+            _ => None,
+        }
+        .and_then(|text| text.parse::<f64>().ok())
+    };
+    match (got, want) {
+        (V::Object(a), V::Object(b)) => {
+            assert_eq!(a.keys().collect::<Vec<_>>(), b.keys().collect::<Vec<_>>(), "{place}");
+            b.iter().for_each(|(k, v)| check_value(&a[k], v, &format!("{place}.{k}")));
+        }
+        (V::Array(a), V::Array(b)) if a.len() == b.len() => {
+            a.iter().zip(b).for_each(|(a, b)| check_value(a, b, place));
+        }
+        (a, b) => {
+            assert!(a == b || (number(a).is_some() && number(a) == number(b)), "{place}: {a} is not {b}")
         }
     }
 }

@@ -65,7 +65,11 @@ pub(super) fn header(input: &mut impl Read) -> Result<Header, Flaw> {
                 SCHEMA_KEY => schema = Some(value),
                 CODEC_KEY => match Codec::of(&value) {
                     Some(known) => codec = known,
-                    None => return bad(format!("its blocks are compressed with `{value}`, which is not read here")),
+                    None => {
+                        return bad(format!(
+                            "its blocks are compressed with `{value}`, which is not read here"
+                        ));
+                    }
                 },
                 _ => {}
             }

@@ -185,7 +185,12 @@ impl<'a> Input<'a> {
         match of {
             Type::Null => {}
             Type::Boolean => drop(self.take(1)?),
-            Type::Int | Type::Long | Type::Date | Type::TimeMillis | Type::TimeMicros | Type::Timestamp(_) => {
+            Type::Int
+            | Type::Long
+            | Type::Date
+            | Type::TimeMillis
+            | Type::TimeMicros
+            | Type::Timestamp(_) => {
                 self.long()?;
             }
             Type::Float => drop(self.take(4)?),
@@ -243,12 +248,22 @@ enum Values {
     Float(Vec<f64>),
     Decimal(Vec<i128>),
     Bytes(Runs),
-    List { offsets: Vec<i32>, items: Box<Column> },
-    Map { offsets: Vec<i32>, keys: Box<Column>, values: Box<Column> },
+    List {
+        offsets: Vec<i32>,
+        items: Box<Column>,
+    },
+    Map {
+        offsets: Vec<i32>,
+        keys: Box<Column>,
+        values: Box<Column>,
+    },
     Row(Vec<Column>),
     /// Values without a common type: a column for each of a union's types, and where the value of a row is.
     /// They are made when the types are known.
-    Any { branches: Vec<(Field, Column)>, picks: Vec<(usize, usize)> },
+    Any {
+        branches: Vec<(Field, Column)>,
+        picks: Vec<(usize, usize)>,
+    },
 }
 
 /// Texts or bytes.
@@ -282,9 +297,7 @@ impl Column {
                 Values::Any { branches: Vec::new(), picks: Vec::new() }
             }
             DataType::Utf8 | DataType::Binary => Values::Bytes(runs()),
-            DataType::List(item) => {
-                Values::List { offsets: vec![0], items: Box::new(Column::new(item)) }
-            }
+            DataType::List(item) => Values::List { offsets: vec![0], items: Box::new(Column::new(item)) },
             DataType::Map(entries, _) => match entries.data_type() {
                 DataType::Struct(kv) if kv.len() == 2 => {
                     let mut kv = kv.iter().map(|f| Box::new(Column::new(f)));
@@ -562,8 +575,11 @@ impl Column {
             },
             Values::Map { offsets: ends, keys, values } => match of {
                 DataType::Map(entries, sorted) => {
-                    let DataType::Struct(kv) = entries.data_type() else { return Err(lost(entries.data_type())) };
-                    let pairs = StructArray::try_new(kv.clone(), vec![keys.finish()?, values.finish()?], None)?;
+                    let DataType::Struct(kv) = entries.data_type() else {
+                        return Err(lost(entries.data_type()));
+                    };
+                    let pairs =
+                        StructArray::try_new(kv.clone(), vec![keys.finish()?, values.finish()?], None)?;
                     Arc::new(MapArray::try_new(entries, offsets(ends), pairs, nulls, sorted)?)
                 }
                 other => return Err(lost(&other)),

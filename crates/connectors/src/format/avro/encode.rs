@@ -62,7 +62,11 @@ fn fits(of: &Type, column: &DataType) -> Result<(), String> {
 }
 
 fn nullable(branches: &[Type]) -> Result<(), String> {
-    if branches.contains(&Type::Null) { Ok(()) } else { Err("is always null, and the `schema` takes none".to_owned()) }
+    if branches.contains(&Type::Null) {
+        Ok(())
+    } else {
+        Err("is always null, and the `schema` takes none".to_owned())
+    }
 }
 
 /// Appends rows.
@@ -221,9 +225,9 @@ fn in_unit(micros: i64, unit: Unit) -> Result<i64, String> {
     match unit {
         Unit::Millis => Ok(micros.div_euclid(1000)),
         Unit::Micros => Ok(micros),
-        Unit::Nanos => micros
-            .checked_mul(1000)
-            .ok_or_else(|| format!("is {micros} microseconds from 1970, too far to be counted in nanoseconds")),
+        Unit::Nanos => micros.checked_mul(1000).ok_or_else(|| {
+            format!("is {micros} microseconds from 1970, too far to be counted in nanoseconds")
+        }),
     }
 }
 

@@ -39,7 +39,11 @@ pub(super) enum Type {
     /// A point in time (with or without a zone), in a `long`.
     Timestamp(Unit),
     /// A decimal in bytes, or in as many as are given.
-    Decimal { fixed: Option<usize>, digits: u8, scale: i8 },
+    Decimal {
+        fixed: Option<usize>,
+        digits: u8,
+        scale: i8,
+    },
     /// 16 bytes.
     Uuid,
 }
@@ -261,7 +265,8 @@ fn logical(json: &Value, base: &Type) -> Option<Type> {
         ("timestamp-nanos" | "local-timestamp-nanos", Type::Long) => Type::Timestamp(Unit::Nanos),
         ("uuid", Type::Fixed(16)) => Type::Uuid,
         ("decimal", Type::Bytes | Type::Fixed(_)) => {
-            let number = |key| json.get(key).map_or(Some(0), |n| n.as_u64().and_then(|n| u8::try_from(n).ok()));
+            let number =
+                |key| json.get(key).map_or(Some(0), |n| n.as_u64().and_then(|n| u8::try_from(n).ok()));
             let (digits, scale) = (number("precision")?, number("scale")?);
             if digits == 0 || scale > digits || scale > DECIMAL_DIGITS_MAX {
                 return None;
@@ -317,7 +322,9 @@ impl Type {
             Type::Record(_) => "a `record`".to_owned(),
             Type::Timestamp(_) => "a timestamp".to_owned(),
             Type::TimeMillis | Type::TimeMicros => "a time of day".to_owned(),
-            Type::Decimal { digits, scale, .. } => format!("a decimal with {scale} of {digits} digits behind the point"),
+            Type::Decimal { digits, scale, .. } => {
+                format!("a decimal with {scale} of {digits} digits behind the point")
+            }
             other => format!("`{other:?}`").to_lowercase(),
         }
     }

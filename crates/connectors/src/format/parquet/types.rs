@@ -5,7 +5,10 @@
 
 use crate::shared::tables::{Chunk, uuid_text};
 use arrow_array::cast::AsArray;
-use arrow_array::{Array, ArrayRef, ListArray, MapArray, RecordBatch, RecordBatchOptions, StringArray, StructArray};
+use arrow_array::types::TimestampMicrosecondType;
+use arrow_array::{
+    Array, ArrayRef, ListArray, MapArray, RecordBatch, RecordBatchOptions, StringArray, StructArray,
+};
 use arrow_cast::{CastOptions, cast_with_options};
 use arrow_schema::{ArrowError, DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 use arrow_select::concat::concat_batches;
@@ -74,7 +77,10 @@ impl Walk<'_> {
                 let (key, our_key) = self.field(key, depth + 1)?;
                 let (value, our_value) = self.field(value, depth + 1)?;
                 let map = |entries: &str, pair: Vec<Field>| {
-                    DataType::Map(Arc::new(Field::new(entries, DataType::Struct(pair.into()), false)), *sorted)
+                    DataType::Map(
+                        Arc::new(Field::new(entries, DataType::Struct(pair.into()), false)),
+                        *sorted,
+                    )
                 };
                 let our_key = our_key.with_name("key").with_nullable(false);
                 let ours = map("entries", vec![our_key, our_value.with_name("value")]);
@@ -145,9 +151,9 @@ pub(super) fn convert(from: &RecordBatch, to: &SchemaRef) -> Result<Chunk> {
 
 fn rows(from: &RecordBatch, to: &SchemaRef) -> Result<RecordBatch, ArrowError> {
     let columns = from.columns().iter().zip(to.fields()).map(|(c, t)| column(c, t).map_err(|e| (t, e)));
-    let columns = columns.collect::<Result<Vec<_>, _>>().map_err(|(field, e)| {
-        ArrowError::CastError(format!("`{}`: {}", field.name(), cause(&e)))
-    })?;
+    let columns = columns
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|(field, e)| ArrowError::CastError(format!("`{}`: {}", field.name(), cause(&e))))?;
     let options = RecordBatchOptions::new().with_row_count(Some(from.num_rows()));
     RecordBatch::try_new_with_options(to.clone(), columns, &options)
 }
@@ -182,11 +188,18 @@ fn column(array: &ArrayRef, to: &Field) -> Result<ArrayRef, ArrowError> {
             let text = |i: usize| bytes.is_valid(i).then(|| uuid_text(bytes.value(i)));
             Ok(Arc::new((0..bytes.len()).map(text).collect::<StringArray>()))
         }
-        (_, target) => {
-            let options = CastOptions { safe: false, ..CastOptions::default() };
-            cast_with_options(array, target, &options)
+        (DataType::Timestamp(_, zone), DataType::Timestamp(unit, to)) => {
+            // The zone names no other instant: UTC is what is stored, and what times without one count as.
+            let micros = cast(array, &DataType::Timestamp(*unit, zone.clone()))?;
+            let micros = micros.as_primitive::<TimestampMicrosecondType>().clone();
+            Ok(Arc::new(micros.with_timezone_opt(to.clone())))
         }
+        (_, target) => cast(array, target),
     }
+}
+
+fn cast(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
+    cast_with_options(array, to, &CastOptions { safe: false, ..CastOptions::default() })
 }
 
 /// The values that lie between the offsets: a slice of a list keeps all values of the whole, and a bad one

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use purlin_api::shape::physical;
 use purlin_api::source::BoxFuture;
 use purlin_api::unite::conform;
-use purlin_api::{Batch, Budget, Error, EventTime, Pull, Result, Resume, Source, SourceStatus};
+use purlin_api::{Batch, Budget, Error, ErrorKind, EventTime, Pull, Result, Resume, Source, SourceStatus};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -74,10 +74,8 @@ impl TablesSource {
         while open.rows < position.rows {
             let skip = (position.rows - open.rows).min(SKIP_ROWS) as usize;
             let Some(chunk) = open.reader.next(skip)? else {
-                let what = format!(
-                    "`{}` has fewer rows than were read of it before: was it changed?",
-                    open.path
-                );
+                let what =
+                    format!("`{}` has fewer rows than were read of it before: was it changed?", open.path);
                 return Err(Error::data(what));
             };
             open.rows += chunk.taken as u64;
@@ -155,8 +153,13 @@ impl TablesSource {
     }
 
     fn bad(&mut self, pull: &mut Pull, file: String, row: Option<u64>, e: Error) -> Result<()> {
+        // A disk that does not answer is no fault of a file.
+        if e.kind() != ErrorKind::Data {
+            return Err(e);
+        }
         if self.node.on_bad == OnBad::Fail {
-            let help = "to go on without what cannot be read, give the transform `error_handling: {output: NAME}`";
+            let help =
+                "to go on without what cannot be read, give the transform `error_handling: {output: NAME}`";
             return Err(Error::new(e.kind(), format!("{}; {help}", e.message())).caused_by(e));
         }
         pull.read += 1;

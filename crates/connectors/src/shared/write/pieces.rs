@@ -13,6 +13,7 @@ use arrow_select::take::take_record_batch;
 use bytes::Bytes;
 use purlin_api::source::BoxFuture;
 use purlin_api::transform::{BuildCx, Distribution};
+use purlin_api::unite::conform;
 use purlin_api::{Batch, Error, EventTime, Output, PlanNode, Result, Running, Sink, Window, Windowing};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -160,8 +161,7 @@ impl PiecesSink {
     }
 
     fn take(&mut self, batch: &Batch) -> Result<()> {
-        let schema = plain(batch.rows.schema_ref());
-        let rows = batch.rows.clone().with_schema(schema)?;
+        let rows = conform(&batch.rows, &plain(batch.rows.schema_ref()))?;
         if !self.node.target.windowed {
             return self.put(&Window::Global, &rows);
         }
