@@ -8,6 +8,7 @@
 
 pub mod csv;
 pub mod json;
+pub mod match_all;
 pub mod text;
 
 mod format;
@@ -26,5 +27,6 @@ pub fn catalog() -> Vec<Entry> {
         csv::sink::entry(),
         json::source::entry(),
         json::sink::entry(),
+        match_all::entry(),
     ]
 }
