@@ -113,7 +113,7 @@ fn watched(name: &str, folder: &Path, done: &Arc<AtomicU64>) -> Arc<()> {
     std::thread::spawn(move || {
         let (mut seen, mut since) = (0, Instant::now());
         while alive.strong_count() > 0 {
-            std::thread::sleep(Duration::from_millis(200));
+            std::thread::park_timeout(Duration::from_millis(200));
             let now = done.load(Ordering::Relaxed);
             if now != seen {
                 (seen, since) = (now, Instant::now());
