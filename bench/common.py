@@ -16,13 +16,27 @@ def timed(command, feed=None):
     child = subprocess.Popen(command, stdin=source.stdout if source else None)
     if source:
         source.stdout.close()
-    _, status, usage = os.wait4(child.pid, 0)
+    peak, done = 0.0, 0
+    while not done:
+        peak = max(peak, resident(child.pid))
+        time.sleep(0.005)
+        done, status, usage = os.wait4(child.pid, os.WNOHANG)
     seconds = time.perf_counter() - start
     if status != 0:
         sys.exit(f"failed with status {status}: {' '.join(command)}")
     if source and source.wait() != 0:
         sys.exit(f"failed: {' '.join(feed)}")
-    return seconds, usage.ru_maxrss / 1024
+    return seconds, peak or usage.ru_maxrss / 1024
+
+
+def resident(pid):
+    """The most megabytes a process has had since it began; 0 where Linux does not tell. Its `ru_maxrss` would never be
+    less than what this process had when it started the other."""
+    try:
+        with open(f"/proc/{pid}/status", encoding="ascii") as file:
+            return next((int(line.split()[1]) / 1024 for line in file if line.startswith("VmHWM:")), 0.0)
+    except OSError:
+        return 0.0
 
 
 def rows(folder, job):

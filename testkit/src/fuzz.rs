@@ -64,7 +64,7 @@ pub fn mutate(seed: &[u8], dictionary: &[&str], r: &mut Random) -> Vec<u8> {
 }
 
 /// One input may take so long, in a build without optimisation on a busy machine.
-const INPUT_SECONDS_MAX: u64 = 120;
+const INPUT_SECONDS_MAX: u64 = 600;
 
 /// Runs `each` on inputs that `make` gives until the budget is used up. `each` also gets a scratch folder, in
 /// which the last input is left behind as `last-input` when it fails.
@@ -113,7 +113,7 @@ fn watched(name: &str, folder: &Path, done: &Arc<AtomicU64>) -> Arc<()> {
     std::thread::spawn(move || {
         let (mut seen, mut since) = (0, Instant::now());
         while alive.strong_count() > 0 {
-            std::thread::sleep(Duration::from_millis(200));
+            std::thread::park_timeout(Duration::from_millis(200));
             let now = done.load(Ordering::Relaxed);
             if now != seen {
                 (seen, since) = (now, Instant::now());

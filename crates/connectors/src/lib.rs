@@ -12,6 +12,7 @@ pub mod csv;
 pub mod json;
 #[cfg(feature = "parquet")]
 pub mod parquet;
+pub mod match_all;
 pub mod text;
 
 mod format;
@@ -38,5 +39,6 @@ pub fn catalog() -> Vec<Entry> {
         avro::source::entry(),
         #[cfg(feature = "avro")]
         avro::sink::entry(),
+        match_all::entry(),
     ]
 }

@@ -30,7 +30,6 @@ fn run(s: &Scratch, args: &[&str], text: &str) -> (Option<i32>, String) {
             let (first, rest) = text.split_at(text.len() / 2);
             // A program that refuses the pipeline does not read.
             let _refused = stdin.write_all(first.as_bytes()).and_then(|()| stdin.flush());
-            std::thread::sleep(std::time::Duration::from_millis(50));
             let _refused = stdin.write_all(rest.as_bytes());
         })
         .expect("a thread");

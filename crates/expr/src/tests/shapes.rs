@@ -302,3 +302,25 @@ fn timestamps_print_six_digits() {
     let texts = out.as_any().downcast_ref::<StringArray>().unwrap();
     assert_eq!(texts.iter().flatten().collect::<Vec<_>>(), ["Timestamp(1.500000)", "Timestamp(-2)"]);
 }
+
+/// What the fuzzer found, and what was like it.
+#[test]
+fn formats_and_integers_have_bounds() {
+    let rows = json!([{"x": 1.5, "a": 7}]);
+    let one = |text: &str| run(Code::Expression(text), &rows).remove(0);
+    assert_eq!(one("len(f'{x:.70000f}')"), "70002");
+    assert_eq!(one("f'{x:.70000e}'[-6:]"), "00e+00");
+    assert_eq!(one("len('%.70000f' % x)"), "70002");
+    assert_eq!(one("f'{a:08,}' + f'{a:09,}' + f'{a:07,}' + f'{a:01,}'"), "0,000,0070,000,007000,0077");
+    assert_eq!(one("len(f'{a:01000000,}')"), "1000001");
+    assert!(one("f'{x:.9999999f}'").contains("Too many decimal digits"));
+    assert!(one("pow(3, 2**200000, 2**200000 - 1)").starts_with("TimeoutError"));
+    assert!(one("'%d' % (1 << 20000)").contains("4300 digits"));
+    assert!(one("int('1' * 10**6)").contains("value has 1000000 digits"));
+    let shared = "def f(row):\n  a = (1,)\n  for i in range(50): a = (a, a)\n  return a == a\n";
+    assert!(run(Code::Callable(shared), &rows)[0].starts_with("TimeoutError"));
+    let choose = "import math\ndef f(row): return math.comb(2**100000, 20000)\n";
+    assert!(run(Code::Callable(choose), &rows)[0].starts_with("MemoryError"));
+    let caught = "import re\ndef f(row):\n  try:\n    return re.search('(a*)*b(?=c)', 'a' * 40)\n  except Exception: return 1\n";
+    assert!(run(Code::Callable(caught), &rows)[0].starts_with("TimeoutError"), "a limit is not caught");
+}
