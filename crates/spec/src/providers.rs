@@ -1,7 +1,7 @@
 //! `providers:`, transforms that a file defines itself.
 //!
 //! Transforms of `yaml` providers are replaced by their bodies; a `renaming` provider over a `yaml` one
-//! renames config fields first. The transforms of other providers run other programs, which this engine does
+//! renames config fields first; Python source becomes a `PyTransform`. The transforms of other providers run other programs, which this engine does
 //! not do: they are refused where they are used.
 
 mod body;
@@ -45,6 +45,8 @@ pub(crate) enum DefinitionKind {
         mappings: IndexMap<String, String>,
         defaults: Option<Node>,
     },
+    /// Python source of a transform, which becomes a `PyTransform`.
+    Python(Node),
     /// Of this provider type, which is not run here.
     Unsupported(String),
     /// Already reported.
@@ -72,6 +74,7 @@ impl Definition {
         match &self.kind {
             DefinitionKind::Yaml { requires_inputs, .. } => *requires_inputs,
             DefinitionKind::Renamed { to, .. } => to.requires_inputs(),
+            DefinitionKind::Python(_) => true,
             DefinitionKind::Unsupported(_) | DefinitionKind::Broken => false,
         }
     }

@@ -20,7 +20,7 @@ use purlin_grouping::aggregate::{Aggregate, Aggregation};
 use purlin_spec::config::{OneOrMany, Spanned};
 use purlin_spec::types::{Code, Expression, Snippet};
 use purlin_spec::vocabulary::{Inputs, TransformDef};
-use purlin_spec::{Config, Diagnostic, FromNode, suggest};
+use purlin_spec::{Config, Diagnostic, Diagnostics, FromNode, suggest};
 use std::sync::Arc;
 use value::Value;
 
@@ -93,7 +93,10 @@ pub(crate) fn entry() -> Entry {
             error_handling: false,
             fields: Combine::fields,
         },
-        decode: |node, d| Combine::from_node(node, d).map(|t| Arc::new(t) as Arc<dyn Transform>),
+        decode: |node, d| {
+            let combine = Combine::from_node(node, d)?;
+            combine.functions_known(d).then(|| Arc::new(combine) as Arc<dyn Transform>)
+        },
     }
 }
 
@@ -142,6 +145,16 @@ struct Part {
 }
 
 impl Combine {
+    /// Checks the functions' names, which can be done before the input is known.
+    fn functions_known(&self, d: &mut Diagnostics) -> bool {
+        let language = self.language.as_ref().map_or("generic", |l| l.value.as_str());
+        if !["generic", "python"].contains(&language) {
+            return true;
+        }
+        let unknown = self.combine.0.iter().filter(|(_, a)| functions::known(a, d).is_none()).count();
+        unknown == 0
+    }
+
     fn keys(&self, schema: &Schema, cx: &mut BindCx<'_>) -> Option<Vec<usize>> {
         let mut keys = Vec::new();
         let mut good = true;

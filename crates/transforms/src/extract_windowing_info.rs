@@ -10,7 +10,7 @@ use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 use purlin_api::shape::{any_field, physical};
 use purlin_api::{
     Batch, BindCx, BuildCx, Dict, Entry, Error, InputShape, More, OpCx, Operator, Output, OutputRole, Pane,
-    PlanNode, Port, Result, Running, Shape, Times, Transform, Window,
+    PlanNode, Port, Result, Running, Shape, Times, Transform, Window, WindowFn,
 };
 use purlin_spec::config::{Named, Spanned};
 use purlin_spec::vocabulary::{Inputs, TransformDef};
@@ -27,7 +27,7 @@ purlin_spec::config! {
     /// | `window_start`, `window_end` | the bounds of its window, as timestamps |
     /// | `window_string` | the window as text: `[0.0, 10.0)` in seconds, or `GlobalWindow` |
     /// | `window_type` | `IntervalWindow` or `GlobalWindow` |
-    /// | `window_object` | the window as an untyped value with `start` and `end` |
+    /// | `window_object` | the window as a row with `start` and `end`; in the global window the text `GlobalWindow` |
     /// | `pane_info` | a row of `is_first`, `is_last`, `timing` (`EARLY`, `ON_TIME`, `LATE` or `UNKNOWN`), `index` and `nonspeculative_index` |
     ///
     /// In Python, `float(timestamp)` is seconds since 1970; written as JSON a timestamp is RFC 3339 in UTC.
@@ -87,7 +87,10 @@ enum Info {
     WindowEnd,
     WindowString,
     WindowType,
+    /// The window as text, or JSON: where there may be the global one.
     WindowObject,
+    /// The window as a row of its bounds.
+    WindowRow,
     Pane,
 }
 
@@ -112,9 +115,15 @@ impl Info {
             }
             Info::WindowString | Info::WindowType => Field::new(name, DataType::Utf8, false),
             Info::WindowObject => any_field(name).with_nullable(false),
+            Info::WindowRow => Field::new(name, DataType::Struct(window_fields(false)), false),
             Info::Pane => Field::new(name, DataType::Struct(pane_fields(false)), false),
         }
     }
+}
+
+fn window_fields(nullable: bool) -> Fields {
+    let time = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+    ["start", "end"].into_iter().map(|name| Field::new(name, time.clone(), nullable)).collect()
 }
 
 fn pane_fields(nullable: bool) -> Fields {
@@ -155,6 +164,8 @@ impl Transform for ExtractWindowingInfo {
             }
             match Info::parse(&value.value) {
                 Some(info) => {
+                    let global = matches!(input.shape.windowing.window_fn, WindowFn::Global);
+                    let info = if info == Info::WindowObject && !global { Info::WindowRow } else { info };
                     fields.push(Arc::new(info.field(&name.value)));
                     infos.push(info);
                 }
@@ -261,6 +272,10 @@ fn column(info: Info, batch: &Batch) -> Result<ArrayRef> {
                     .to_string()
             }
         }),
+        Info::WindowRow => {
+            let bounds = vec![column(Info::WindowStart, batch)?, column(Info::WindowEnd, batch)?];
+            Ok(Arc::new(StructArray::try_new(window_fields(true), bounds, None)?))
+        }
         Info::Pane => spread(&batch.panes, batch.len(), panes),
     }
 }

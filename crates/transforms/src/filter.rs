@@ -113,7 +113,7 @@ struct FilterOperator {
 }
 
 /// Which values Python takes for true. Values without a type are read as the JSON they are.
-fn truth(values: &ArrayRef, is_any: bool) -> BooleanArray {
+pub(crate) fn truth(values: &ArrayRef, is_any: bool) -> BooleanArray {
     match values.as_string_opt::<i32>() {
         Some(texts) if is_any => {
             let falsy = ["null", "false", "0", "0.0", "-0.0", "\"\"", "[]", "{}"];

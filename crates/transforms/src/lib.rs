@@ -21,6 +21,7 @@ mod join;
 mod log_for_testing;
 mod map_to_fields;
 mod partition;
+mod py_transform;
 mod python;
 mod reshuffle;
 mod strip_error_metadata;
@@ -57,6 +58,6 @@ pub fn catalog() -> Vec<Entry> {
         assert_equal::entry(),
         log_for_testing::entry(),
         reshuffle::entry(),
-        reshuffle::py_entry(),
+        py_transform::entry(),
     ]
 }

@@ -20,6 +20,8 @@ use crate::ir::{Const, Entry, Expr, ExprKind, Function, Stmt, Var};
 use crate::problem::{Problem, unknown_name};
 use source::Source;
 
+pub(crate) use names::{assigned, mentions};
+
 /// Longer texts are refused: nesting, and so the stack needed, grows with the text.
 const TEXT_MAX: usize = 64 << 10;
 /// Expressions nested deeper than this are refused.
@@ -48,6 +50,11 @@ pub(crate) fn expression(text: &str, names: &Names<'_>) -> Result<Entry, Vec<Pro
 /// Compiles a callable: a builtin's name, a lambda, or a script whose last definition counts.
 pub(crate) fn callable(text: &str, names: &Names<'_>) -> Result<Entry, Vec<Problem>> {
     script(text, None, names)
+}
+
+/// A script without the indentation that all its lines share.
+pub(crate) fn script_text(text: &str) -> String {
+    Source::script(text).text
 }
 
 /// Compiles function `name` of a file.

@@ -8,7 +8,7 @@ use ruff_python_ast::{self as ast, Expr, ExprContext, Stmt};
 use crate::ir;
 
 /// The names that `body` binds in its own scope: not those of functions and comprehensions inside.
-pub(super) fn assigned(body: &[Stmt]) -> Vec<String> {
+pub(crate) fn assigned(body: &[Stmt]) -> Vec<String> {
     let mut found = Assigned { names: Vec::new(), outer: Vec::new() };
     body.iter().for_each(|s| found.visit_stmt(s));
     let Assigned { mut names, outer } = found;
@@ -123,7 +123,7 @@ pub(super) fn bound_name(alias: &ast::Alias) -> &str {
 }
 
 /// Whether anything in `body`, functions inside too, reads a variable called `name`.
-pub(super) fn mentions(body: &[Stmt], name: &str) -> bool {
+pub(crate) fn mentions(body: &[Stmt], name: &str) -> bool {
     let mut found = Mentions { name, stores: false, found: false };
     body.iter().for_each(|s| found.visit_stmt(s));
     found.found

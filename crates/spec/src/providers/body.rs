@@ -41,6 +41,10 @@ impl Bodies<'_> {
                 let body = self.read(name, definition, &node, d)?;
                 Some(connect(body, *requires_inputs))
             }
+            DefinitionKind::Python(source) => {
+                let node = py_transform(source, &config, used.type_name.span);
+                self.reader.transform(&node, 0, d).map(|body| connect(body, true))
+            }
             DefinitionKind::Unsupported(kind) => {
                 d.push(
                     Diagnostic::error(
@@ -48,7 +52,7 @@ impl Bodies<'_> {
                         used.type_name.span,
                         format!("`{name}` comes from a provider of type `{kind}`, which is not supported"),
                     )
-                    .label("only providers of type `yaml` run here")
+                    .label("only providers of type `yaml`, and Python source in the file, run here")
                     .related(definition.span, "defined here")
                     .help("write the transform as a `yaml` provider, or run the file on Beam: `python -m apache_beam.yaml.main`"),
                 );
@@ -181,6 +185,23 @@ impl Bodies<'_> {
         }
         Some(Node { value: Value::Text(rendered), span: node.span, raw: None })
     }
+}
+
+/// The `PyTransform` that a transform given as Python source stands for: the config are its arguments.
+fn py_transform(source: &Node, config: &Node, span: Span) -> Node {
+    let map = |entries: Vec<(&str, Node)>| {
+        let entries = entries.into_iter().map(|(k, node)| (k.to_owned(), Entry { key: node.span, node }));
+        Node::new(Value::Map(entries.collect()), span)
+    };
+    let text = |t: &str| Node::new(Value::Text(t.to_owned()), span);
+    let mut fields = vec![
+        ("constructor", text("__constructor__")),
+        ("args", Node::new(Value::List(vec![source.clone()]), span)),
+    ];
+    if !config.is_null() {
+        fields.push(("kwargs", config.clone()));
+    }
+    map(vec![("type", text("PyTransform")), ("config", map(fields))])
 }
 
 /// Whether PyYAML would write a text without quotes.

@@ -163,6 +163,9 @@ fn provider(node: &Node, file: &str, d: &mut Diagnostics) -> Option<Vec<(Spanned
             let kind = match kind_name {
                 "yaml" => yaml_transform(name, &entry.node, d),
                 "renaming" => renamed(node, name, entry, file, d),
+                "python" | "pythonPackage" if is_source(&entry.node) => {
+                    DefinitionKind::Python(entry.node.clone())
+                }
                 other if keys::PROVIDER_TYPES.contains(&other) => {
                     DefinitionKind::Unsupported(other.to_owned())
                 }
@@ -173,6 +176,11 @@ fn provider(node: &Node, file: &str, d: &mut Diagnostics) -> Option<Vec<(Spanned
         })
         .collect();
     Some(definitions)
+}
+
+/// Whether a transform of a `python` provider is given as source, not by a dotted name.
+fn is_source(node: &Node) -> bool {
+    node.as_text().is_some_and(|t| t.trim().contains(|c: char| !c.is_alphanumeric() && c != '_' && c != '.'))
 }
 
 fn yaml_transform(name: &str, node: &Node, d: &mut Diagnostics) -> DefinitionKind {

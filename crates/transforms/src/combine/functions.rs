@@ -9,7 +9,7 @@ use purlin_expr::Language;
 use purlin_grouping::accumulate::AggregateFn;
 use purlin_spec::config::check_keys;
 use purlin_spec::types::Expression;
-use purlin_spec::{Diagnostic, FromNode, Node, suggest};
+use purlin_spec::{Diagnostic, Diagnostics, FromNode, Node, suggest};
 
 /// The short names, in the order that messages list them.
 pub(crate) const NAMES: [&str; 18] = [
@@ -78,10 +78,7 @@ pub(super) fn resolve(
     schema: &Schema,
     cx: &mut BindCx<'_>,
 ) -> Option<(Value, AggregateFn)> {
-    let Some(name) = short(&aggregate.function.value) else {
-        unknown(aggregate, cx);
-        return None;
-    };
+    let name = known(aggregate, cx.diagnostics)?;
     let mut call = Call { name, aggregate, schema, cx };
     let field = value.field(output);
     let resolved = match name {
@@ -120,22 +117,24 @@ pub(super) fn resolve(
     Some((Value::Plain(value), function))
 }
 
-fn unknown(aggregate: &config::Aggregate, cx: &mut BindCx<'_>) {
+/// The short name of an aggregate's function; pushes that there is none of its name.
+pub(super) fn known(aggregate: &config::Aggregate, d: &mut Diagnostics) -> Option<&'static str> {
     let wanted = aggregate.function.value.as_str();
-    let last = wanted.rsplit('.').next().unwrap_or(wanted);
-    let classes = CLASSES.iter().map(|(class, _)| *class);
-    let near = suggest::did_you_mean(last, NAMES.into_iter().chain(classes));
-    let there_are = format!("there are: {}; and Beam's names for them", NAMES.join(", "));
-    cx.diagnostics.push(
-        Diagnostic::error(
-            "combine/unknown-fn",
-            aggregate.function.span,
-            format!("unknown CombineFn `{wanted}`"),
-        )
-        .label(there_are)
-        .maybe_help(near)
-        .help("any other: `fn: group`, and a function of the list in `MapToFields`"),
-    );
+    let known = short(wanted);
+    if known.is_none() {
+        let last = wanted.rsplit('.').next().unwrap_or(wanted);
+        let classes = CLASSES.iter().map(|(class, _)| *class);
+        let near = suggest::did_you_mean(last, NAMES.into_iter().chain(classes));
+        let there_are = format!("there are: {}; and Beam's names for them", NAMES.join(", "));
+        let message = format!("unknown CombineFn `{wanted}`");
+        d.push(
+            Diagnostic::error("combine/unknown-fn", aggregate.function.span, message)
+                .label(there_are)
+                .maybe_help(near)
+                .help("any other: `fn: group`, and a function of the list in `MapToFields`"),
+        );
+    }
+    known
 }
 
 /// A function that is being resolved.
