@@ -181,7 +181,11 @@ impl Batch {
         if kept == self.len() {
             return Ok(self.clone());
         }
-        let at = || (0..self.len()).filter(|i| keep.is_valid(*i) && keep.value(*i));
+        let kept_bits = match keep.nulls() {
+            Some(nulls) => keep.values() & nulls.inner(),
+            None => keep.values().clone(),
+        };
+        let at = || kept_bits.set_indices();
         let rows = arrow_select::filter::filter_record_batch(&self.rows, keep)?;
         let times = match &self.times {
             Times::One(t) => Times::One(*t),

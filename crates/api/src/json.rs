@@ -21,6 +21,10 @@ use arrow_schema::{DataType, Field, TimeUnit};
 use serde_json::{Map, Number, Value};
 use std::borrow::Cow;
 
+mod rows;
+
+pub use rows::RowWriter;
+
 /// One row as a JSON value. A row past the end is null.
 pub fn row_to_json(batch: &RecordBatch, row: usize) -> Value {
     if row >= batch.num_rows() {
@@ -77,44 +81,6 @@ pub fn shortened(text: String, chars_max: usize) -> String {
     }
 }
 
-/// Writes the rows of one batch as JSON objects; the keys are escaped once.
-#[derive(Debug)]
-pub struct RowWriter<'a> {
-    /// `{"name":` for the first column, `,"name":` for the others.
-    columns: Vec<(Vec<u8>, &'a Field, &'a ArrayRef)>,
-    rows: usize,
-}
-
-impl<'a> RowWriter<'a> {
-    /// For the rows of `batch`.
-    pub fn new(batch: &'a RecordBatch) -> Self {
-        let fields = batch.schema_ref().fields().iter();
-        let columns = fields.zip(batch.columns()).enumerate().map(|(i, (field, column))| {
-            let mut key = vec![if i == 0 { b'{' } else { b',' }];
-            write_text(field.name(), &mut key);
-            key.push(b':');
-            (key, field.as_ref(), column)
-        });
-        RowWriter { columns: columns.collect(), rows: batch.num_rows() }
-    }
-
-    /// Appends one row; a row past the end is `null`.
-    pub fn write(&self, row: usize, out: &mut Vec<u8>) {
-        if row >= self.rows {
-            out.extend_from_slice(b"null");
-            return;
-        }
-        if self.columns.is_empty() {
-            out.push(b'{');
-        }
-        for (key, field, column) in &self.columns {
-            out.extend_from_slice(key);
-            write_value(field, column, row, out);
-        }
-        out.push(b'}');
-    }
-}
-
 /// Appends one value of a column as compact JSON; `row` must lie inside.
 pub fn write_value(field: &Field, array: &dyn Array, row: usize, out: &mut Vec<u8>) {
     match look(field, array, row) {
@@ -168,6 +134,13 @@ pub fn write_value(field: &Field, array: &dyn Array, row: usize, out: &mut Vec<u
 pub fn write_text(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
     let bytes = text.as_bytes();
+    // Mostly there is nothing to escape; that is told by whole blocks.
+    let special = |b: &u8| (*b < b' ') | (*b == b'"') | (*b == b'\\');
+    if !bytes.iter().fold(false, |any, b| any | special(b)) {
+        out.extend_from_slice(bytes);
+        out.push(b'"');
+        return;
+    }
     let mut from = 0;
     for (i, b) in bytes.iter().enumerate() {
         let escape: &[u8] = match b {

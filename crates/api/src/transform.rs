@@ -141,7 +141,8 @@ pub trait PlanNode: Debug + Send + Sync {
         inputs.iter().map(|s| vec![true; s.schema.fields().len()]).collect()
     }
 
-    /// For readers: the same node, leaving out (as nulls) the columns of output 0 that are not needed.
+    /// For nodes that would read or copy them: the same node, which may leave out (as nulls) the columns of
+    /// output 0 that are not needed.
     fn prune(&self, needed: &[bool]) -> Option<Arc<dyn PlanNode>> {
         let _ = needed;
         None

@@ -100,6 +100,33 @@ impl<C: Cell> Cells<C> {
     }
 }
 
+/// Some rows that follow each other: of one group, or of several.
+enum Block<'a> {
+    /// All are of this group.
+    One(u32),
+    /// A group for each.
+    Each(&'a [u32]),
+}
+
+/// Rows cut into pieces, those in which all are of one group told from the rest: one key, or windows that
+/// rows come in the order of. Returns the places of the rows too.
+fn blocks(groups: &[u32]) -> impl Iterator<Item = (Block<'_>, std::ops::Range<usize>)> {
+    /// Enough to pay for the look at them.
+    const ROWS: usize = 256;
+    let mut start = 0;
+    groups.chunks(ROWS).map(move |groups| {
+        let range = start..start + groups.len();
+        start = range.end;
+        match groups.first() {
+            // No early exit: the loop becomes a few vector instructions.
+            Some(first) if groups.iter().fold(0, |differ, g| differ | (g ^ first)) == 0 => {
+                (Block::One(*first), range)
+            }
+            _ => (Block::Each(groups), range),
+        }
+    })
+}
+
 /// What Beam's Python says when null meets arithmetic or comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum NullRule {

@@ -4,7 +4,7 @@ use crate::common::{need, only_input, read_columns};
 use crate::errors::{Errors, Policy};
 use crate::expressions::{Compiled, compile, language};
 use crate::worker::{behind, visible};
-use arrow_array::{ArrayRef, BooleanArray, cast::AsArray};
+use arrow_array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, cast::AsArray, new_null_array};
 use arrow_schema::SchemaRef;
 use purlin_api::{
     Batch, BindCx, BuildCx, Distribution, Entry, InputShape, More, OpCx, Operator, Output, PlanNode, Port,
@@ -63,19 +63,21 @@ impl Transform for Filter {
         }
         let policy = Policy::bind(self.error_handling.as_ref(), &input.shape, cx)?;
         let outputs = policy.outputs(input.shape.clone());
-        let keep = keep?;
-        let node =
-            FilterNode { outputs, input: input.shape.schema.clone(), keep: keep.clone(), policy };
+        let (keep, schema) = (keep?, input.shape.schema.clone());
+        let read = crate::common::all_columns(Some(&input.shape));
+        let node = FilterNode { outputs, input: schema, keep: keep.clone(), policy, read };
         Some(behind(Arc::new(node), &[&keep], &input.shape))
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct FilterNode {
     outputs: Vec<Output>,
     input: SchemaRef,
     keep: Compiled,
     policy: Policy,
+    /// The columns that are read of the rows that stay. Often a condition is all that a column is for.
+    read: Vec<bool>,
 }
 
 impl PlanNode for FilterNode {
@@ -100,9 +102,15 @@ impl PlanNode for FilterNode {
         vec![columns]
     }
 
+    fn prune(&self, needed: &[bool]) -> Option<Arc<dyn PlanNode>> {
+        (needed.len() == self.read.len())
+            .then(|| Arc::new(FilterNode { read: needed.to_vec(), ..self.clone() }) as Arc<dyn PlanNode>)
+    }
+
     fn build(&self, cx: &BuildCx) -> Result<Running> {
         let errors = self.policy.start(1, &cx.label);
-        Ok(Running::Operator(Box::new(FilterOperator { keep: self.keep.clone(), errors })))
+        let read = self.read.iter().enumerate().filter(|(_, read)| **read).map(|(i, _)| i).collect();
+        Ok(Running::Operator(Box::new(FilterOperator { keep: self.keep.clone(), errors, read })))
     }
 }
 
@@ -110,6 +118,29 @@ impl PlanNode for FilterNode {
 struct FilterOperator {
     keep: Compiled,
     errors: Errors,
+    /// The columns that are read of the rows that stay.
+    read: Vec<usize>,
+}
+
+impl FilterOperator {
+    /// The rows that stay; if not all do, columns that nobody reads become nulls and are not copied.
+    fn kept(&self, batch: &Batch, keep: &BooleanArray) -> Result<Batch> {
+        if self.read.len() == batch.rows.num_columns() || keep.true_count() == batch.len() {
+            return batch.filter(keep);
+        }
+        let kept = batch.with_rows(batch.rows.project(&self.read)?).filter(keep)?;
+        let (schema, rows) = (batch.schema(), kept.len());
+        let mut columns: Vec<ArrayRef> = Vec::with_capacity(schema.fields().len());
+        let mut read = self.read.iter().zip(kept.rows.columns()).peekable();
+        for (i, field) in schema.fields().iter().enumerate() {
+            columns.push(match read.next_if(|(at, _)| **at == i) {
+                Some((_, column)) => column.clone(),
+                None => new_null_array(field.data_type(), rows),
+            });
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        Ok(kept.with_rows(RecordBatch::try_new_with_options(schema, columns, &options)?))
+    }
 }
 
 /// Which values Python takes for true. Values without a type are read as the JSON they are.
@@ -135,7 +166,7 @@ impl Operator for FilterOperator {
                 keep.iter().zip(good.iter()).map(|(k, g)| Some(k == Some(true) && g == Some(true))).collect();
         }
         let rows = batch.len();
-        let kept = batch.filter(&keep)?;
+        let kept = self.kept(&batch, &keep)?;
         cx.fates.passed += kept.len() as u64;
         cx.fates.filtered += rows.saturating_sub(kept.len() + failed) as u64;
         cx.emit(0, kept);
@@ -208,6 +239,22 @@ mod tests {
         assert_eq!(driver.cx.fates.filtered, 1);
         let e = testing::run(&filter("python", "1 / a > 0", None), &[rows], false).unwrap_err();
         assert!(e.contains(r#"{"a":0}"#), "{e}");
+    }
+
+    #[test]
+    fn columns_that_only_the_condition_reads_are_not_copied() {
+        let rows = r#"[{"a": 1, "b": 3, "c": "x"}, {"a": 4, "b": 5, "c": "y"}]"#;
+        let (node, _) = testing::run(&filter("generic", "a > 1", None), &[rows], false).unwrap();
+        let pruned = node.prune(&[false, true, false]).unwrap();
+        let mut driver = testing::Driver::new(pruned.as_ref()).unwrap();
+        driver.push_json(rows).unwrap();
+        assert_eq!(driver.rows(0), [r#"{"a":null,"b":5,"c":null}"#]);
+        assert_eq!((driver.cx.fates.passed, driver.cx.fates.filtered), (1, 1));
+        // A condition that reads nothing else leaves nothing to copy at all.
+        let pruned = node.prune(&[false; 3]).unwrap();
+        let mut driver = testing::Driver::new(pruned.as_ref()).unwrap();
+        driver.push_json(rows).unwrap();
+        assert_eq!(driver.rows(0), [r#"{"a":null,"b":null,"c":null}"#]);
     }
 
     #[test]

@@ -101,7 +101,7 @@ struct Log {
 
 impl Operator for Log {
     fn on_batch(&mut self, _: Port, batch: Batch, cx: &mut OpCx) -> Result<More> {
-        let writer = json::RowWriter::new(&batch.rows);
+        let mut writer = json::RowWriter::new(&batch.rows);
         for row in 0..batch.len() {
             let mut line = self.prefix.clone().into_bytes();
             writer.write(row, &mut line);

@@ -143,23 +143,29 @@ fn fixed(batch: &Batch, size: i64, offset: i64) -> Dict<Window> {
         }
         Times::Each(times) => times,
     };
-    let bounds = times.iter().fold((i64::MAX, i64::MIN), |(lo, hi), t| (lo.min(*t), hi.max(*t)));
-    let (start, end) = window(if times.is_empty() { 0 } else { bounds.0 });
-    if times.is_empty() || bounds.1 < end {
+    let Some(first) = times.first() else {
+        let (start, end) = window(0);
         return Dict::one(Window::interval(start, end));
-    }
+    };
     let mut known: HashMap<i64, u32> = HashMap::new();
     let mut windows = Vec::new();
-    // Neighbours are mostly in one window: look there first.
-    let mut last = (i64::MAX, i64::MAX, 0);
+    let mut find = |t: i64| {
+        let (start, end) = window(t);
+        let key = *known.entry(start).or_insert_with(|| {
+            windows.push(Window::interval(start, end));
+            (windows.len() - 1) as u32
+        });
+        (start, end, key)
+    };
+    // Neighbours are mostly in one window, or around a border in one of two: look there first.
+    let mut last = find(*first);
+    let mut before = last;
     let keys = times.iter().map(|t| {
         if *t < last.0 || *t >= last.1 {
-            let (start, end) = window(*t);
-            let key = *known.entry(start).or_insert_with(|| {
-                windows.push(Window::interval(start, end));
-                (windows.len() - 1) as u32
-            });
-            last = (start, end, key);
+            std::mem::swap(&mut last, &mut before);
+            if *t < last.0 || *t >= last.1 {
+                last = find(*t);
+            }
         }
         last.2
     });

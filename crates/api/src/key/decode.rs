@@ -14,6 +14,16 @@ pub(super) fn decode<'a>(
     keys: impl IntoIterator<Item = &'a [u8]>,
 ) -> Result<Vec<ArrayRef>> {
     let mut columns: Vec<Column> = types.iter().map(Column::of).collect::<Result<_>>()?;
+    if let [Column::Utf8(text, scratch)] = columns.as_mut_slice() {
+        // One text is the most frequent key.
+        for key in keys {
+            match plain_text(key) {
+                Some(plain) => text.append_value(std::str::from_utf8(plain).map_err(|_| damaged())?),
+                None => one_text(key, text, scratch)?,
+            }
+        }
+        return columns.into_iter().map(Column::finish).collect();
+    }
     for key in keys {
         let mut rest = Reader(key);
         for column in &mut columns {
@@ -24,6 +34,29 @@ pub(super) fn decode<'a>(
         }
     }
     columns.into_iter().map(Column::finish).collect()
+}
+
+/// The text that a key consists of, if nothing in it was escaped.
+fn plain_text(key: &[u8]) -> Option<&[u8]> {
+    let [1, plain @ .., 0] = key else { return None };
+    plain.iter().fold(true, |all, b| all & (*b > 1)).then_some(plain)
+}
+
+/// A key that is a text or null.
+fn one_text(key: &[u8], text: &mut StringBuilder, scratch: &mut Vec<u8>) -> Result<()> {
+    let mut rest = Reader(key);
+    read_text(&mut rest, text, scratch)?;
+    if rest.0.is_empty() { Ok(()) } else { Err(damaged()) }
+}
+
+fn read_text(from: &mut Reader<'_>, text: &mut StringBuilder, scratch: &mut Vec<u8>) -> Result<()> {
+    if from.present()? {
+        from.bytes(scratch)?;
+        text.append_value(std::str::from_utf8(scratch).map_err(|_| damaged())?);
+    } else {
+        text.append_null();
+    }
+    Ok(())
 }
 
 fn damaged() -> Error {
@@ -229,14 +262,7 @@ impl Column {
             Column::Float(b) => b.append_option(from.present()?.then(|| from.float()).transpose()?),
             Column::AsInt(b, _) => b.append_option(from.present()?.then(|| from.int()).transpose()?),
             Column::Decimal(b) => b.append_option(from.present()?.then(|| from.decimal()).transpose()?),
-            Column::Utf8(b, scratch) => {
-                if from.present()? {
-                    from.bytes(scratch)?;
-                    b.append_value(std::str::from_utf8(scratch).map_err(|_| damaged())?);
-                } else {
-                    b.append_null();
-                }
-            }
+            Column::Utf8(b, scratch) => read_text(from, b, scratch)?,
             Column::Binary(b, scratch) => {
                 if from.present()? {
                     from.bytes(scratch)?;

@@ -69,6 +69,14 @@ pub(crate) struct MapColumn {
     valid: NullBufferBuilder,
 }
 
+/// How large a column is.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Size {
+    values: usize,
+    /// Of text.
+    bytes: usize,
+}
+
 /// Values of different lengths.
 #[derive(Debug)]
 pub(crate) struct Bytes {
@@ -187,6 +195,29 @@ impl Column {
             Column::List(l) => l.offsets.len() - 1,
             Column::Map(m) => m.offsets.len() - 1,
             Column::Struct(s) => s.valid.len(),
+        }
+    }
+
+    /// How large it is.
+    pub(crate) fn size(&self) -> Size {
+        let bytes = match self {
+            Column::Text(b) | Column::Any(b) | Column::Binary(b) => b.bytes.len(),
+            _ => 0,
+        };
+        Size { values: self.len(), bytes }
+    }
+
+    /// Makes room at once for a column about as large, instead of growing step by step.
+    pub(crate) fn reserve(&mut self, size: Size) {
+        let some_more = |n: usize| n + n / 16;
+        match self {
+            Column::Int(v, _) | Column::Time(v, ..) => v.reserve(size.values),
+            Column::Float(v, _) => v.reserve(size.values),
+            Column::Text(b) | Column::Any(b) | Column::Binary(b) => {
+                b.offsets.reserve(size.values);
+                b.bytes.reserve(some_more(size.bytes));
+            }
+            _ => {}
         }
     }
 
@@ -407,6 +438,23 @@ impl Bytes {
     #[inline]
     pub(crate) fn push(&mut self, value: &[u8]) {
         self.bytes.extend_from_slice(value);
+        self.end();
+        self.valid.append_non_null();
+    }
+
+    /// Appends the first `len` bytes of `from`. Copying a block of fixed size and taking the rest back is
+    /// faster for short values than a copy of just so many.
+    #[inline]
+    pub(crate) fn push_head(&mut self, from: &[u8], len: usize) {
+        const BLOCK: usize = 32;
+        match from.first_chunk::<BLOCK>() {
+            Some(block) if len <= BLOCK => {
+                let end = self.bytes.len() + len;
+                self.bytes.extend_from_slice(block);
+                self.bytes.truncate(end);
+            }
+            _ => self.bytes.extend_from_slice(from.get(..len).unwrap_or(from)),
+        }
         self.end();
         self.valid.append_non_null();
     }

@@ -4,6 +4,7 @@ pub(crate) mod decode;
 pub(crate) mod encode;
 pub(crate) mod infer;
 
+mod bytes;
 mod shape;
 mod visit;
 

@@ -465,9 +465,9 @@ impl ErrorRows {
     }
 
     fn push(&mut self, file: &str, record: &Record<'_>, e: &RowError) -> Result<()> {
-        let schema = physical(&error_schema());
-        let columns =
-            self.columns.get_or_insert_with(|| schema.fields().iter().map(|f| Column::new(f)).collect());
+        let columns = self.columns.get_or_insert_with(|| {
+            physical(&error_schema()).fields().iter().map(|f| Column::new(f)).collect()
+        });
         let kept = record.bytes.get(..TEXT_BYTES_MAX).unwrap_or(record.bytes);
         let text = String::from_utf8_lossy(kept);
         let line = e.line.unwrap_or(record.line);

@@ -6,7 +6,7 @@ use arrow_array::{BooleanArray, PrimitiveArray, RecordBatch};
 use arrow_schema::Field;
 use num_traits::ToPrimitive as _;
 
-use super::kernel::{BYTES_MAX, Vector, bools, floats, ints, texts};
+use super::kernel::{BYTES_MAX, Vector, bools, floats, ints, of_bits, texts};
 use super::{Apply, Kind, Node};
 use crate::arrow::Column;
 use crate::builtins::is_space;
@@ -93,14 +93,20 @@ impl Run {
             }
             Node::IsNone(e) => {
                 let e = self.node(e);
-                bools(self.rows, |row| e.is_none(row))
+                of_bits(e.nones(self.rows))
             }
             Node::Not(e) => {
                 let e = self.node(e);
-                bools(self.rows, |row| !e.truth(row))
+                match e.bits() {
+                    Some(bits) => of_bits(!bits),
+                    None => bools(self.rows, |row| !e.truth(row)),
+                }
             }
             Node::Logic(and, a, b) => {
                 let (a, b) = (self.node(a), self.node(b));
+                if let (Some(a), Some(b)) = (a.bits(), b.bits()) {
+                    return of_bits(if *and { a & b } else { a | b });
+                }
                 if a.is_bool() && b.is_bool() && a.is_full() && b.is_full() {
                     let and = *and;
                     return bools(self.rows, |row| {

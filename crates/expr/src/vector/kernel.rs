@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow_array::builder::StringBuilder;
 use arrow_array::types::{Float64Type, Int64Type};
 use arrow_array::{Array as _, ArrayRef, BooleanArray, PrimitiveArray, StringArray, new_null_array};
+use arrow_buffer::{BooleanBuffer, NullBuffer};
 use arrow_schema::DataType;
 
 /// Arrow's text arrays end at 2 GiB; case mapping may triple a text.
@@ -46,6 +47,25 @@ impl Vector {
             Vector::Str(a) => a.is_null(row),
             _ => false,
         }
+    }
+
+    /// A bit for each row: whether it is None.
+    pub(super) fn nones(&self, rows: usize) -> BooleanBuffer {
+        let nones =
+            |nulls: Option<&NullBuffer>| nulls.map_or_else(|| BooleanBuffer::new_unset(rows), |n| !n.inner());
+        match self {
+            Vector::None => BooleanBuffer::new_set(rows),
+            Vector::Bool(a) => nones(a.nulls()),
+            Vector::Int(a) => nones(a.nulls()),
+            Vector::Float(a) => nones(a.nulls()),
+            Vector::Str(a) => nones(a.nulls()),
+            _ => BooleanBuffer::new_unset(rows),
+        }
+    }
+
+    /// The bits behind a full column of truth values.
+    pub(super) fn bits(&self) -> Option<&BooleanBuffer> {
+        if let Vector::Bool(a) = self { (a.null_count() == 0).then(|| a.values()) } else { None }
     }
 
     /// The integer of a row that has one; bools count.
@@ -156,8 +176,12 @@ pub(super) fn texts<'a>(rows: usize, mut text: impl FnMut(usize, &mut String) ->
 }
 
 pub(super) fn bools(rows: usize, f: impl FnMut(usize) -> bool) -> Vector {
-    let buffer: arrow_buffer::BooleanBuffer = (0..rows).map(f).collect();
-    Vector::Bool(BooleanArray::new(buffer, None))
+    of_bits(BooleanBuffer::collect_bool(rows, f))
+}
+
+/// A full column of truth values.
+pub(super) fn of_bits(bits: BooleanBuffer) -> Vector {
+    Vector::Bool(BooleanArray::new(bits, None))
 }
 
 pub(super) fn ints(rows: usize, f: impl FnMut(usize) -> Option<i64>) -> Vector {

@@ -96,6 +96,10 @@ impl Vectorised {
                 *flag |= values.is_null(row);
             }
         }
+        // Mostly there is none: that is told by whole blocks.
+        if !trouble.iter().fold(false, |any, t| any | t) {
+            return Some((values, Vec::new()));
+        }
         let left = trouble.iter().enumerate().filter(|(_, t)| **t).map(|(i, _)| i).collect();
         Some((values, left))
     }

@@ -16,7 +16,14 @@ pub fn truthy(values: &ArrayRef) -> BooleanArray {
         |test: &dyn Fn(usize) -> bool| BooleanArray::from_iter((0..rows).map(|i| Some(valid(i) && test(i))));
     match values.data_type() {
         DataType::Null => BooleanArray::from(vec![false; rows]),
-        DataType::Boolean => all(&|i| values.as_boolean().value(i)),
+        DataType::Boolean => {
+            let values = values.as_boolean();
+            let bits = match values.nulls() {
+                Some(nulls) => values.values() & nulls.inner(),
+                None => values.values().clone(),
+            };
+            BooleanArray::new(bits, None)
+        }
         DataType::UInt64 => numbers::<UInt64Type>(values.as_primitive(), |v| v != 0),
         DataType::Int64 => numbers::<Int64Type>(values.as_primitive(), |v| v != 0),
         DataType::Float64 => numbers::<Float64Type>(values.as_primitive(), |v| v != 0.0),

@@ -1,6 +1,6 @@
 //! `count`: rows, nulls among them.
 
-use super::{Accumulator, Cell, Cells, only, unplanned};
+use super::{Accumulator, Block, Cell, Cells, blocks, only, unplanned};
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use arrow_array::{ArrayRef, Int64Array};
@@ -30,9 +30,15 @@ impl Accumulator for CountAccumulator {
     }
 
     fn update(&mut self, groups: &[u32], _values: &ArrayRef) -> Result<()> {
-        for group in groups {
-            if let Some(cell) = self.0.get_mut(*group) {
-                cell.0 += 1;
+        let mut add = |group: u32, rows: usize| {
+            if let Some(cell) = self.0.get_mut(group) {
+                cell.0 += rows as i64;
+            }
+        };
+        for (block, range) in blocks(groups) {
+            match block {
+                Block::One(group) => add(group, range.len()),
+                Block::Each(groups) => groups.iter().for_each(|group| add(*group, 1)),
             }
         }
         Ok(())

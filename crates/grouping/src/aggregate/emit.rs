@@ -18,13 +18,24 @@ pub(super) enum Each<T> {
 
 impl<T: Clone + PartialEq> Each<T> {
     /// As one value, if all rows have the same.
-    pub(super) fn shortened(self) -> Self {
+    fn shortened(self) -> Self {
         match &self {
             Each::Rows(values) => match values.split_first() {
                 Some((first, rest)) if rest.iter().all(|v| v == first) => Each::One(first.clone()),
                 _ => self,
             },
             Each::One(_) => self,
+        }
+    }
+
+    /// What the windows of some rows have, given as runs of rows; mostly there is one run.
+    pub(super) fn of_runs(runs: &[(Window, usize)], of: impl Fn(&Window) -> T) -> Self {
+        match runs {
+            [(window, _)] => Each::One(of(window)),
+            _ => {
+                let each = |(window, rows): &(Window, usize)| std::iter::repeat_n(of(window), *rows);
+                Each::Rows(runs.iter().flat_map(each).collect()).shortened()
+            }
         }
     }
 

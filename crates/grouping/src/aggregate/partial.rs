@@ -239,7 +239,7 @@ impl PartialOperator {
     /// Empties the windows that are due, about `cx.rows_max` rows of them.
     fn drain(&mut self, cx: &mut OpCx) -> Result<More> {
         let room = cx.rows_max.max(1);
-        let mut windows: Vec<Window> = Vec::new();
+        let mut windows: Vec<(Window, usize)> = Vec::new();
         let mut groups: Vec<u32> = Vec::new();
         let mut more = More::No;
         while let Some(mut leaving) = self.leaving.take().or_else(|| self.next_due()) {
@@ -251,7 +251,7 @@ impl PartialOperator {
             let (some, next) = self.groups.walk(leaving.next, (room - groups.len()).min(leaving.left));
             leaving.next = next;
             leaving.left = if some.is_empty() { 0 } else { leaving.left - some.len() };
-            windows.extend(std::iter::repeat_n(leaving.window.clone(), some.len()));
+            windows.push((leaving.window.clone(), some.len()));
             groups.extend(some);
             if leaving.left > 0 {
                 self.leaving = Some(leaving);
@@ -262,8 +262,8 @@ impl PartialOperator {
         }
         if !groups.is_empty() {
             let piece = Piece {
-                times: Each::Rows(windows.iter().map(Window::max_timestamp).collect()).shortened(),
-                windows: Each::Rows(windows).shortened(),
+                times: Each::of_runs(&windows, Window::max_timestamp),
+                windows: Each::of_runs(&windows, Window::clone),
                 panes: Each::One(Pane::UNKNOWN),
                 columns: self.groups.states(&self.partial.aggregate.codec, &groups)?,
                 rows: groups.len(),

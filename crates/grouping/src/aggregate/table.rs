@@ -14,6 +14,8 @@ use std::ops::Range;
 pub(super) struct HashedKeys {
     keys: KeyRows,
     hashes: Vec<u64>,
+    /// There are no key columns: all keys are empty.
+    alike: bool,
 }
 
 impl HashedKeys {
@@ -29,7 +31,7 @@ impl HashedKeys {
         } else {
             keys.iter().map(|k| random.hash_one(k)).collect()
         };
-        Ok(HashedKeys { keys, hashes })
+        Ok(HashedKeys { keys, hashes, alike: columns.is_empty() })
     }
 
     pub(super) fn get(&self, row: usize) -> (&[u8], u64) {
@@ -41,11 +43,19 @@ impl HashedKeys {
 #[derive(Default)]
 struct KeyTable {
     table: HashTable<u32>,
-    hashes: Vec<u64>,
-    /// The window of a group.
-    windows: Vec<u32>,
+    groups: Vec<GroupKey>,
     bytes: Vec<u8>,
-    ends: Vec<usize>,
+}
+
+/// What tells a group from others, side by side: a table that is larger than the processor's caches costs
+/// as much as the places that are looked at.
+#[derive(Clone, Copy)]
+struct GroupKey {
+    hash: u64,
+    /// Where its key begins in the bytes of all.
+    start: usize,
+    len: u32,
+    window: u32,
 }
 
 impl KeyTable {
@@ -54,43 +64,36 @@ impl KeyTable {
     fn intern(&mut self, window: u32, key: &[u8], hash: u64) -> u32 {
         // Any odd number with bits all over: windows must not share places in the table.
         let hash = hash ^ u64::from(window).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let KeyTable { table, hashes, windows, bytes, ends } = self;
+        let KeyTable { table, groups, bytes } = self;
         let same = |group: &u32| {
-            let group = *group as usize;
-            hashes.get(group) == Some(&hash)
-                && windows.get(group) == Some(&window)
-                && key_at(bytes, ends, group) == key
+            groups
+                .get(*group as usize)
+                .is_some_and(|g| g.hash == hash && g.window == window && key_of(bytes, g) == key)
         };
-        match table.entry(hash, same, |group| hashes.get(*group as usize).copied().unwrap_or(0)) {
+        match table.entry(hash, same, |group| groups.get(*group as usize).map_or(0, |g| g.hash)) {
             Entry::Occupied(found) => *found.get(),
             Entry::Vacant(free) => {
-                let group = ends.len() as u32;
+                let group = groups.len() as u32;
                 free.insert(group);
-                hashes.push(hash);
-                windows.push(window);
+                groups.push(GroupKey { hash, start: bytes.len(), len: key.len() as u32, window });
                 bytes.extend_from_slice(key);
-                ends.push(bytes.len());
                 group
             }
         }
     }
 
     fn key(&self, group: u32) -> &[u8] {
-        key_at(&self.bytes, &self.ends, group as usize)
+        self.groups.get(group as usize).map_or(&[], |g| key_of(&self.bytes, g))
     }
 
     fn size_bytes(&self) -> usize {
-        self.table.capacity() * 5
-            + (self.hashes.capacity() + self.ends.capacity()) * 8
-            + self.windows.capacity() * 4
-            + self.bytes.capacity()
+        self.table.capacity() * 5 + self.groups.capacity() * size_of::<GroupKey>() + self.bytes.capacity()
     }
 }
 
 #[inline]
-fn key_at<'a>(bytes: &'a [u8], ends: &[usize], group: usize) -> &'a [u8] {
-    let start = if group == 0 { 0 } else { ends.get(group - 1).copied().unwrap_or(0) };
-    ends.get(group).and_then(|end| bytes.get(start..*end)).unwrap_or(&[])
+fn key_of<'a>(bytes: &'a [u8], group: &GroupKey) -> &'a [u8] {
+    bytes.get(group.start..group.start + group.len as usize).unwrap_or(&[])
 }
 
 /// No group.
@@ -153,7 +156,17 @@ impl Groups {
         rows: impl Iterator<Item = usize>,
         into: &mut Vec<u32>,
     ) {
-        // Equal neighbours are frequent: one key, no key, sorted input.
+        let mut rows = rows.peekable();
+        if let (true, Some(row)) = (keys.alike, rows.peek()) {
+            let (key, hash) = keys.get(*row);
+            let group = self.keys.intern(member.window, key, hash);
+            if group as usize == self.next.len() {
+                self.link(member, group);
+            }
+            into.extend(rows.map(|_| group));
+            return;
+        }
+        // Equal neighbours are frequent: few keys, sorted input.
         let mut last: Option<(&[u8], u64, u32)> = None;
         into.extend(rows.map(|row| {
             let (key, hash) = keys.get(row);

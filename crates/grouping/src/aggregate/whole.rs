@@ -291,12 +291,10 @@ impl WholeWindows {
     fn send(&mut self, outgoing: Outgoing, cx: &mut OpCx) -> Result<()> {
         let Some(pool) = outgoing.pool else { return Ok(()) };
         let pool = self.pools.get(pool)?;
-        let each = |(window, rows): &(Window, usize)| std::iter::repeat_n(window.clone(), *rows);
-        let windows: Vec<Window> = outgoing.windows.iter().flat_map(each).collect();
         let piece = Piece {
-            times: Each::Rows(windows.iter().map(Window::max_timestamp).collect()).shortened(),
-            panes: Each::Rows(windows.iter().map(|w| self.pane_at_end(w)).collect()).shortened(),
-            windows: Each::Rows(windows).shortened(),
+            times: Each::of_runs(&outgoing.windows, Window::max_timestamp),
+            panes: Each::of_runs(&outgoing.windows, |w| self.pane_at_end(w)),
+            windows: Each::of_runs(&outgoing.windows, Window::clone),
             columns: pool.groups.emit(&self.aggregate.codec, &outgoing.groups)?,
             rows: outgoing.groups.len(),
         };

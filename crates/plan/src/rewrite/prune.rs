@@ -1,10 +1,10 @@
-//! Columns that nobody reads are not read from outside either.
+//! Columns that nobody reads are not read from outside either, nor copied on the way.
 
 use crate::graph::{Graph, GraphNode, NodeId};
 use purlin_api::{Distribution, OutPort, Output, Shape};
 use std::collections::BTreeSet;
 
-/// Tells each source which columns of its first output are read, walking from the sinks backwards.
+/// Tells each node which columns of its first output are read, walking from the sinks backwards.
 pub(crate) fn prune(graph: &mut Graph) {
     let read: BTreeSet<(NodeId, OutPort)> = graph.edges().map(|e| e.from).collect();
     // What nobody reads is computed all the same: it may fail, or be logged.
@@ -18,10 +18,7 @@ pub(crate) fn prune(graph: &mut Graph) {
         .collect();
     for node in graph.nodes.iter_mut().rev() {
         let Some(outputs) = needed.get(node.id).cloned() else { continue };
-        if node.is_source() {
-            narrow(node, &outputs);
-            continue;
-        }
+        narrow(node, &outputs);
         for (input, columns) in node.inputs.iter().zip(inputs_needed(node, &outputs)) {
             for (from, port) in &input.from {
                 let Some(known) = needed.get_mut(*from).and_then(|o| o.get_mut(*port)) else { continue };
@@ -34,13 +31,13 @@ pub(crate) fn prune(graph: &mut Graph) {
     }
 }
 
-fn narrow(source: &mut GraphNode, outputs: &[Vec<bool>]) {
+fn narrow(node: &mut GraphNode, outputs: &[Vec<bool>]) {
     let Some(columns) = outputs.first() else { return };
     if columns.iter().all(|c| *c) {
         return;
     }
-    if let Some(pruned) = source.node.prune(columns) {
-        source.node = pruned;
+    if let Some(pruned) = node.node.prune(columns) {
+        node.node = pruned;
     }
 }
 

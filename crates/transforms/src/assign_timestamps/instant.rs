@@ -1,6 +1,6 @@
 //! Instants from values of many types.
 
-use super::rfc3339::utc_micros;
+use super::rfc3339::Utc;
 use crate::errors::Failure;
 use crate::expressions::Compiled;
 use crate::python::repr;
@@ -37,41 +37,15 @@ pub(super) fn times(
     beam_compat: bool,
     failures: &mut Vec<Failure>,
 ) -> Result<Vec<i64>> {
-    let failed: std::collections::BTreeSet<usize> = failures.iter().map(|f| f.row).collect();
-    let one = instant(values, is_any, beam_compat)?;
-    let mut times = Vec::with_capacity(values.len());
-    for row in 0..values.len() {
-        if failed.contains(&row) {
-            times.push(0);
-            continue;
-        }
-        match one(row) {
-            Ok(t) => times.push(t),
-            Err((kind, text)) => {
-                failures.push(Failure::raised(row, kind, &text));
-                times.push(0);
-            }
-        }
-    }
-    Ok(times)
-}
-
-type Instant<'a> = Box<dyn Fn(usize) -> std::result::Result<i64, Refusal> + 'a>;
-
-fn instant<'a>(values: &'a ArrayRef, is_any: bool, beam_compat: bool) -> Result<Instant<'a>> {
-    let missing = move |row: usize| values.is_null(row);
-    let null = || ("TypeError", "Cannot interpret None <class 'NoneType'> as Timestamp.".to_owned());
-    let guard = move |f: Box<dyn Fn(usize) -> std::result::Result<i64, Refusal> + 'a>| -> Instant<'a> {
-        Box::new(move |row| if missing(row) { Err(null()) } else { f(row) })
-    };
+    let utf8 = || values.as_string::<i32>();
     Ok(match values.data_type() {
         DataType::Int64 => {
             let a = values.as_primitive::<Int64Type>();
-            guard(Box::new(move |row| seconds(a.value(row))))
+            each(values, failures, |row| seconds(a.value(row)))
         }
         DataType::Float64 => {
             let a = values.as_primitive::<Float64Type>();
-            guard(Box::new(move |row| fraction(a.value(row))))
+            each(values, failures, |row| fraction(a.value(row)))
         }
         DataType::Decimal128(_, scale) => {
             let (a, scale) = (values.as_primitive::<Decimal128Type>(), *scale);
@@ -79,22 +53,49 @@ fn instant<'a>(values: &'a ArrayRef, is_any: bool, beam_compat: bool) -> Result<
         }
         DataType::Boolean => {
             let a = values.as_boolean();
-            guard(Box::new(move |row| seconds(i64::from(a.value(row)))))
+            each(values, failures, |row| seconds(i64::from(a.value(row))))
         }
         DataType::Timestamp(TimeUnit::Microsecond, _) => {
             let a = values.as_primitive::<TimestampMicrosecondType>();
-            guard(Box::new(move |row| in_range(a.value(row))))
+            each(values, failures, |row| in_range(a.value(row)))
+        }
+        DataType::Utf8 if is_any => {
+            let (a, mut utc) = (utf8(), Utc::default());
+            each(values, failures, |row| untyped(a.value(row), beam_compat, &mut utc))
         }
         DataType::Utf8 => {
-            let a = values.as_string::<i32>();
-            guard(Box::new(move |row| match is_any {
-                true => untyped(a.value(row), beam_compat),
-                false => text(a.value(row), beam_compat),
-            }))
+            let (a, mut utc) = (utf8(), Utc::default());
+            each(values, failures, |row| text(a.value(row), beam_compat, &mut utc))
         }
-        DataType::Null => Box::new(move |_| Err(null())),
+        DataType::Null => each(values, failures, |_| Err(null())),
         other => return Err(Error::internal(format!("no instants in {other}"))),
     })
+}
+
+fn null() -> Refusal {
+    ("TypeError", "Cannot interpret None <class 'NoneType'> as Timestamp.".to_owned())
+}
+
+/// The instants that `one` gives of the rows that have a value and did not fail before. A function for each
+/// type of column, so that rows cost no calls through pointers.
+fn each(
+    values: &dyn Array,
+    failures: &mut Vec<Failure>,
+    mut one: impl FnMut(usize) -> std::result::Result<i64, Refusal>,
+) -> Vec<i64> {
+    let failed: std::collections::BTreeSet<usize> = failures.iter().map(|f| f.row).collect();
+    let (nulls, any_failed) = (values.nulls(), !failed.is_empty());
+    let mut instant = |row: usize| {
+        if any_failed && failed.contains(&row) {
+            return 0;
+        }
+        let found = if nulls.is_some_and(|n| n.is_null(row)) { Err(null()) } else { one(row) };
+        found.unwrap_or_else(|(kind, text)| {
+            failures.push(Failure::raised(row, kind, &text));
+            0
+        })
+    };
+    (0..values.len()).map(&mut instant).collect()
 }
 
 fn in_range(micros: i64) -> std::result::Result<i64, Refusal> {
@@ -130,11 +131,11 @@ fn fraction(seconds: f64) -> std::result::Result<i64, Refusal> {
     Err(("ValueError", format!("timestamp of {} seconds is out of range", crate::python::float(seconds))))
 }
 
-fn text(text: &str, beam_compat: bool) -> std::result::Result<i64, Refusal> {
+fn text(text: &str, beam_compat: bool, utc: &mut Utc) -> std::result::Result<i64, Refusal> {
     if beam_compat {
         return Err(("TypeError", format!("Cannot interpret {text} <class 'str'> as Timestamp.")));
     }
-    if let Some(micros) = utc_micros(text) {
+    if let Some(micros) = utc.micros(text) {
         return Ok(micros);
     }
     text.trim().parse::<jiff::Timestamp>().map(|t| t.as_microsecond()).map_err(|_| {
@@ -143,10 +144,10 @@ fn text(text: &str, beam_compat: bool) -> std::result::Result<i64, Refusal> {
     })
 }
 
-fn untyped(json: &str, beam_compat: bool) -> std::result::Result<i64, Refusal> {
+fn untyped(json: &str, beam_compat: bool, utc: &mut Utc) -> std::result::Result<i64, Refusal> {
     let wrong = || ("TypeError", format!("Cannot interpret {json} as a timestamp"));
     match serde_json::from_str::<Value>(json) {
-        Ok(Value::String(s)) => text(&s, beam_compat),
+        Ok(Value::String(s)) => text(&s, beam_compat, utc),
         Ok(Value::Number(n)) => match (n.as_i64(), n.as_f64()) {
             (Some(i), _) => seconds(i),
             (None, Some(f)) => fraction(f),

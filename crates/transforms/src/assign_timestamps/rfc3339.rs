@@ -4,30 +4,66 @@
 const DAYS_BEFORE: [i64; 12] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334];
 const DAYS_OF: [i64; 12] = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
 
-/// Microseconds since 1970 of `YYYY-MM-DDTHH:MM:SS[.f]Z` with one to six decimals, in the years 1583 to
-/// 9998 (the general parser ends within 9999).
-/// `None` for all other text, which may be a timestamp all the same.
-pub(super) fn utc_micros(text: &str) -> Option<i64> {
-    let bytes = text.as_bytes();
-    let (head, tail) = bytes.split_first_chunk::<19>()?;
-    let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T', h1, h2, b':', i1, i2, b':', s1, s2] = head else {
-        return None;
-    };
+/// Reads timestamps; it remembers the last date, as rows that follow each other mostly share it.
+#[derive(Debug, Default)]
+pub(super) struct Utc {
+    /// `YYYY-MM-DDT`, and the seconds from 1970 to its begin.
+    last: Option<([u8; 11], i64)>,
+}
+
+impl Utc {
+    /// Microseconds since 1970 of `YYYY-MM-DDTHH:MM:SS[.f]Z` with one to six decimals, in the years 1583 to
+    /// 9998 (the general parser ends within 9999).
+    /// `None` for all other text, which may be a timestamp all the same.
+    #[inline]
+    pub(super) fn micros(&mut self, text: &str) -> Option<i64> {
+        let (date, rest) = text.as_bytes().split_first_chunk::<11>()?;
+        let (time, tail) = rest.split_first_chunk::<8>()?;
+        let midnight = match self.last {
+            Some((last, midnight)) if last == *date => midnight,
+            _ => {
+                let midnight = midnight(date)?;
+                self.last = Some((*date, midnight));
+                midnight
+            }
+        };
+        Some((midnight + seconds(*time)?) * 1_000_000 + decimals(tail)?)
+    }
+}
+
+/// Seconds from 1970 to the begin of a day: `YYYY-MM-DDT`.
+fn midnight(date: &[u8; 11]) -> Option<i64> {
+    let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T'] = date else { return None };
     let year = pair(*y1, *y2)? * 100 + pair(*y3, *y4)?;
     let (month, day) = (pair(*m1, *m2)?, pair(*d1, *d2)?);
-    let (hour, minute, second) = (pair(*h1, *h2)?, pair(*i1, *i2)?, pair(*s1, *s2)?);
     let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     let of_month = usize::try_from(month - 1).ok()?;
     let days = DAYS_OF.get(of_month)? + i64::from(leap && month == 2);
-    // A leap second is for the general parser.
-    if !(1583..=9998).contains(&year) || day < 1 || day > days || hour > 23 || minute > 59 || second > 59 {
+    if !(1583..=9998).contains(&year) || day < 1 || day > days {
         return None;
     }
     let before = year - 1;
     let years = before * 365 + before / 4 - before / 100 + before / 400 - 719_162;
     let in_year = DAYS_BEFORE.get(of_month)? + i64::from(leap && month > 2) + day - 1;
-    let seconds = (years + in_year) * 86_400 + hour * 3600 + minute * 60 + second;
-    Some(seconds * 1_000_000 + decimals(tail)?)
+    Some((years + in_year) * 86_400)
+}
+
+/// Seconds of `HH:MM:SS`, its eight bytes in one word.
+#[inline]
+fn seconds(time: [u8; 8]) -> Option<i64> {
+    // What differs from this is the digits, and nothing else may.
+    let digits = u64::from_le_bytes(time) ^ u64::from_le_bytes(*b"00:00:00");
+    // Each sum reaches 0x10 if a digit is above 9, or if a colon is something else. Where the first test
+    // holds no sum carries into the next byte.
+    let above = digits.wrapping_add(u64::from_le_bytes([6, 6, 15, 6, 6, 15, 6, 6]));
+    if (digits | above) & 0xf0f0_f0f0_f0f0_f0f0 != 0 {
+        return None;
+    }
+    let pairs = digits * 10 + (digits >> 8);
+    let pair = |at: u32| ((pairs >> (8 * at)) & 0xff) as i64;
+    let (hour, minute, second) = (pair(0), pair(3), pair(6));
+    // A leap second is for the general parser.
+    (hour < 24 && minute < 60 && second < 60).then_some(hour * 3600 + minute * 60 + second)
 }
 
 fn pair(tens: u8, ones: u8) -> Option<i64> {
@@ -57,6 +93,14 @@ fn decimals(tail: &[u8]) -> Option<i64> {
 mod tests {
     use super::*;
 
+    fn utc_micros(text: &str) -> Option<i64> {
+        let alone = Utc::default().micros(text);
+        let mut after_another = Utc::default();
+        assert!(after_another.micros("2024-02-29T00:00:00Z").is_some());
+        assert_eq!(after_another.micros(text), alone, "{text}");
+        alone
+    }
+
     fn general(text: &str) -> Option<i64> {
         text.parse::<jiff::Timestamp>().ok().map(|t| t.as_microsecond())
     }
@@ -78,10 +122,10 @@ mod tests {
         let text = "2024-02-29T10:20:30.123456Z";
         assert_eq!(utc_micros(text), Some(1_709_202_030_123_456));
         for at in 0..text.len() {
-            for byte in 0x20..0x7f {
+            for byte in 0..=0xff {
                 let mut bytes = text.as_bytes().to_vec();
                 bytes[at] = byte;
-                let changed = String::from_utf8(bytes).unwrap();
+                let Ok(changed) = String::from_utf8(bytes) else { continue };
                 if let Some(micros) = utc_micros(&changed) {
                     assert_eq!(Some(micros), general(&changed), "{changed}");
                 }

@@ -1,8 +1,9 @@
 //! JSON records into columns. The parser behind is serde_json; only `visit` knows that.
 
-use super::shape::Shape;
+use super::bytes::is_plain;
+use super::shape::{Shape, has_control};
 use super::visit::{MARK, Path, Row, Rules};
-use crate::format::columns::{Column, FieldIndex};
+use crate::format::columns::{Column, FieldIndex, Size};
 use crate::format::text::utf8;
 use crate::shared::read::{Decoder, Fate, Format, RowError, Stop, batch_of};
 use crate::shared::records::Record;
@@ -46,6 +47,8 @@ pub(super) struct JsonDecoder {
     schema: SchemaRef,
     needed: Vec<bool>,
     columns: Vec<Column>,
+    /// The sizes of the columns of the batch before: the next will be about as large.
+    sizes: Vec<Size>,
     rows: usize,
     learned: Learned,
 }
@@ -53,14 +56,19 @@ pub(super) struct JsonDecoder {
 /// What is known of how lines look.
 #[derive(Debug, Default)]
 struct Learned {
-    shape: Option<Shape>,
+    /// Shapes of lines, in the order in which they were learned: some lines lack a key that most have.
+    shapes: Vec<Shape>,
+    /// The one to be replaced next.
+    oldest: usize,
     /// Good lines in a row that looked otherwise.
     misses: u32,
     /// How often a shape was looked for.
     attempts: u32,
 }
 
-/// So many good lines of another shape make a new one worth learning,
+/// So many shapes are known at a time.
+const SHAPES_MAX: usize = 4;
+/// So many good lines of another shape make a new one worth learning in place of an old one,
 const MISSES_MAX: u32 = 16;
 /// and so many attempts show that lines have no shape in common.
 const ATTEMPTS_MAX: u32 = 64;
@@ -69,12 +77,20 @@ impl Learned {
     /// After a line that only the parser could read.
     fn missed(&mut self, line: &[u8], schema: &SchemaRef, index: &FieldIndex, columns: &[Column]) {
         self.misses += 1;
-        if self.attempts >= ATTEMPTS_MAX || (self.attempts > 0 && self.misses < MISSES_MAX) {
+        let is_full = self.shapes.len() >= SHAPES_MAX;
+        if self.attempts >= ATTEMPTS_MAX || (is_full && self.misses < MISSES_MAX) {
             return;
         }
         self.attempts += 1;
         self.misses = 0;
-        self.shape = Shape::learn(line, schema.fields(), index, columns);
+        let Some(shape) = Shape::learn(line, schema.fields(), index, columns) else { return };
+        match self.shapes.get_mut(self.oldest) {
+            Some(old) if is_full => {
+                *old = shape;
+                self.oldest = (self.oldest + 1) % SHAPES_MAX;
+            }
+            _ => self.shapes.push(shape),
+        }
     }
 }
 
@@ -93,6 +109,7 @@ impl JsonDecoder {
             schema: schema.clone(),
             needed: needed.to_vec(),
             columns: Vec::new(),
+            sizes: Vec::new(),
             rows: 0,
             learned: Learned::default(),
         }
@@ -101,17 +118,19 @@ impl JsonDecoder {
     /// True once a shape is known.
     #[cfg(test)]
     pub(super) fn has_shape(&self) -> bool {
-        self.learned.shape.is_some()
+        !self.learned.shapes.is_empty()
     }
 
-    /// Reads a line that looks like those before. The caller counts the row.
+    /// Reads a line of UTF-8 without control characters that looks like those before. The caller counts the
+    /// row.
     pub(super) fn read_alike(&mut self, line: &[u8]) -> bool {
-        let Some(shape) = &self.learned.shape else { return false };
-        if shape.read(line, &mut self.columns) {
-            self.learned.misses = 0;
-            return true;
+        for at in 0..self.learned.shapes.len() {
+            if self.learned.shapes.get(at).is_some_and(|s| s.read(line, &mut self.columns)) {
+                self.learned.misses = 0;
+                return true;
+            }
+            self.take_back();
         }
-        self.take_back();
         false
     }
 
@@ -125,6 +144,7 @@ impl JsonDecoder {
         let fields = self.schema.fields().iter().zip(&self.needed);
         self.columns =
             fields.map(|(f, needed)| if *needed { Column::new(f) } else { Column::unread(f) }).collect();
+        self.columns.iter_mut().zip(&self.sizes).for_each(|(c, size)| c.reserve(*size));
     }
 
     fn parse(&mut self, text: &str) -> Result<(), serde_json::Error> {
@@ -149,11 +169,16 @@ impl Decoder for JsonDecoder {
     }
 
     fn record(&mut self, record: &Record<'_>) -> Result<Fate, Stop> {
-        let text = utf8(record.bytes)?;
         if self.rows == 0 && self.columns.is_empty() {
             self.begin_batch();
         }
-        if self.read_alike(record.bytes) {
+        // Most lines are ASCII: one look at them tells that they are UTF-8 without control characters.
+        if is_plain(record.bytes) && self.read_alike(record.bytes) {
+            self.rows += 1;
+            return Ok(Fate::Row);
+        }
+        let text = utf8(record.bytes)?;
+        if !text.is_ascii() && !has_control(record.bytes) && self.read_alike(record.bytes) {
             self.rows += 1;
             return Ok(Fate::Row);
         }
@@ -175,7 +200,14 @@ impl Decoder for JsonDecoder {
 
     fn finish(&mut self) -> Result<RecordBatch> {
         let rows = std::mem::take(&mut self.rows);
-        let columns = std::mem::take(&mut self.columns);
+        let mut columns = std::mem::take(&mut self.columns);
+        self.sizes = columns.iter().map(Column::size).collect();
+        for column in &mut columns {
+            // Lines read by their shape leave these out.
+            if let Column::Null(_, len) = column {
+                *len = rows;
+            }
+        }
         batch_of(&self.schema, columns.into_iter().map(Column::finish), rows)
     }
 }

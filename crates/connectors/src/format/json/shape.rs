@@ -5,9 +5,9 @@
 //! values in between; any other line is left to the parser. So this reader must accept less than the
 //! parser and give the same for what it accepts; it never judges a line.
 
+use super::bytes::{after, text_end};
 use crate::format::columns::{Column, FieldIndex};
 use arrow_schema::Fields;
-use memchr::memchr2;
 
 /// Most digits of a number that is read here: they fit a float exactly, and so do their powers of ten, so
 /// that one division rounds correctly.
@@ -21,7 +21,7 @@ pub(super) struct Shape {
     parts: Vec<Part>,
     /// The bytes after the last value.
     end: Vec<u8>,
-    /// Columns that such lines have no key for.
+    /// Columns that are read and that such lines have no key for.
     missing: Vec<usize>,
 }
 
@@ -59,6 +59,7 @@ impl Shape {
         if has_control(line) {
             return None;
         }
+        let is_read = |c: &usize| !matches!(columns.get(*c), Some(Column::Null(t, _)) if !t.is_null());
         let mut keys: Vec<&str> = Vec::new();
         let mut parts = Vec::new();
         let (mut from, mut at) = (0, past(line, 0, b'{')?);
@@ -76,7 +77,11 @@ impl Shape {
             if !column.and_then(|c| columns.get(c)).is_none_or(|c| takes(c, is_text)) {
                 return None;
             }
-            parts.push(Part { before: line.get(from..start)?.to_vec(), is_text, column });
+            parts.push(Part {
+                before: line.get(from..start)?.to_vec(),
+                is_text,
+                column: column.filter(is_read),
+            });
             keys.push(key);
             from = end;
             match past(line, end, b',') {
@@ -85,26 +90,29 @@ impl Shape {
             }
         }
         past(line, from, b'}')?;
-        let missing = (0..columns.len()).filter(|c| !parts.iter().any(|p| p.column == Some(*c))).collect();
+        let missing = (0..columns.len()).filter(is_read);
+        let missing = missing.filter(|c| !parts.iter().any(|p| p.column == Some(*c))).collect();
         Some(Shape { parts, end: line.get(from..)?.to_vec(), missing })
     }
 
-    /// Appends the row of a line, which must be UTF-8. False if it has another shape: values may have been
-    /// appended to some columns then, which must be taken back.
+    /// Appends the row of a line, which must be UTF-8 without control characters; to columns that nobody
+    /// reads nothing is appended. False if it has another shape: values may have been appended to some
+    /// columns then, which must be taken back.
     #[inline]
     pub(super) fn read(&self, line: &[u8], columns: &mut [Column]) -> bool {
-        !has_control(line) && self.values(line, columns).is_some()
+        self.values(line, columns).is_some()
     }
 
+    #[inline]
     fn values(&self, line: &[u8], columns: &mut [Column]) -> Option<()> {
         let mut rest = line;
         for part in &self.parts {
-            rest = rest.strip_prefix(part.before.as_slice())?;
+            rest = after(rest, &part.before)?;
             let column = part.column.and_then(|c| columns.get_mut(c));
             let used = if part.is_text {
                 let (text, used) = text_at(rest, 0)?;
                 match column {
-                    Some(Column::Text(bytes) | Column::Binary(bytes)) => bytes.push(text),
+                    Some(Column::Text(bytes) | Column::Binary(bytes)) => bytes.push_head(rest, text.len()),
                     Some(c @ Column::Decimal(..)) => push_decimal(c, std::str::from_utf8(text).ok()?)?,
                     Some(other) => other.push_null(),
                     None => {}
@@ -125,7 +133,7 @@ impl Shape {
             };
             rest = rest.get(used..)?;
         }
-        if rest != self.end {
+        if !after(rest, &self.end)?.is_empty() {
             return None;
         }
         for missing in &self.missing {
@@ -144,11 +152,10 @@ fn push_decimal(column: &mut Column, text: &str) -> Option<()> {
     Some(())
 }
 
-/// Control characters: none may stand in a text, and only some between values. All bytes are looked at, so that the
-/// compiler can take many at once.
-#[inline]
-fn has_control(line: &[u8]) -> bool {
-    line.iter().fold(u8::MAX, |least, b| least.min(*b)) < 0x20
+/// True if no control character is in a line: none may stand in a text, and only some between values.
+/// All bytes are looked at, so that the compiler can take many at once.
+pub(super) fn has_control(line: &[u8]) -> bool {
+    line.iter().fold(u8::MAX, |least, b| least.min(*b)) < b' '
 }
 
 /// The first byte that is no space, from `at` on.
@@ -167,7 +174,7 @@ fn past(line: &[u8], at: usize, wanted: u8) -> Option<usize> {
 #[inline]
 fn text_at(line: &[u8], start: usize) -> Option<(&[u8], usize)> {
     let rest = line.get(start..)?;
-    let end = memchr2(b'"', b'\\', rest)?;
+    let end = text_end(rest)?;
     (rest.get(end) == Some(&b'"')).then_some(())?;
     Some((rest.get(..end)?, start + end + 1))
 }
