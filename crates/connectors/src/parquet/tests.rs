@@ -3,8 +3,8 @@
 use super::{sink, source};
 use crate::shared::testing::{Folder, now, sink as start};
 use crate::shared::testing_tables::{
-    batch, check_cuts, check_flips, check_foreign_files, check_roundtrip, file_of, read_beside, seeds, shape,
-    within,
+    batch, check_any_damage, check_cuts, check_flips, check_foreign_files, check_roundtrip, damage, file_of,
+    read_beside, seeds, shape, within,
 };
 use arrow_array::{
     ArrayRef, DictionaryArray, Float32Array, Int32Array, LargeStringArray, RecordBatch,
@@ -187,8 +187,17 @@ fn a_cut_file_is_an_error() {
 fn no_damage_brings_the_reader_down() {
     for codec in ["none", "snappy", "gzip", "zstd", "lz4"] {
         within(300, move || {
-            check_flips(&source::entry(), &row_groups(codec), SCHEMA, if codec == "none" { 2 } else { 7 })
+            check_flips(&source::entry(), &row_groups(codec), SCHEMA, if codec == "none" { 3 } else { 11 })
         });
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+    #[test]
+    fn any_damage_is_an_error_or_rows(damage in damage(), codec in "none|snappy|zstd") {
+        let good = row_groups(&codec);
+        within(60, move || check_any_damage(&source::entry(), &good, SCHEMA, &damage));
     }
 }
 
