@@ -7,8 +7,8 @@ use crate::shared::testing_tables::{
     read_beside, seeds, shape, within,
 };
 use arrow_array::{
-    ArrayRef, DictionaryArray, Float32Array, Int32Array, LargeStringArray, RecordBatch,
-    TimestampNanosecondArray, UInt64Array, types::Int32Type,
+    ArrayRef, Decimal256Array, DictionaryArray, Float32Array, Int32Array, LargeStringArray, RecordBatch,
+    TimestampMillisecondArray, TimestampNanosecondArray, UInt64Array, types::Int32Type,
 };
 use parquet::arrow::ArrowWriter;
 use proptest::prelude::*;
@@ -108,6 +108,25 @@ fn values_too_big_are_bad_rows() {
     assert!(got.errors[0].starts_with(r#"{"element":{"file":"{}/a","row":2},"msg":"#), "{:?}", got.errors);
     let e = folder.read(&source::entry(), "{path: '{}/a', error_handling: {output: bad, threshold: 0.2}}");
     assert!(e.unwrap_err().contains("1 of 3 rows and files could not be read"));
+}
+
+#[test]
+fn values_that_no_type_of_ours_holds_are_bad_rows() {
+    let wide = arrow_buffer::i256::from_parts(0, 1 << 100);
+    let wide = Decimal256Array::from(vec![Some(arrow_buffer::i256::from(7)), Some(wide), None, None]);
+    let millis = TimestampMillisecondArray::from(vec![Some(1), Some(2), Some(i64::MAX), Some(i64::MIN)]);
+    let file = foreign(vec![
+        ("d", Arc::new(wide.with_precision_and_scale(70, 0).unwrap())),
+        ("t", Arc::new(millis)),
+        ("n", Arc::new(TimestampNanosecondArray::from(vec![i64::MIN, i64::MAX, 0, -1]))),
+    ]);
+    let folder = Folder::new(&[("a", &file)]);
+    let got = folder.read(&source::entry(), "{path: '{}/a', error_handling: {output: bad}}").unwrap();
+    assert_eq!((got.rows.len(), got.dead), (1, 3), "{got:?}");
+    for (e, want) in got.errors.iter().zip(["row 2: `d`: ", "row 3: `t`: ", "row 4: `t`: "]) {
+        assert!(e.contains(want), "{want}: {e}");
+    }
+    assert!(got.rows[0].contains("1677-09-21T00:12:43.145"), "{got:?}");
 }
 
 #[test]
