@@ -3,7 +3,8 @@
 //! [`catalog`] lists the readers and writers; [`LocalProbe`] is the door through which binding looks at
 //! local files.
 //!
-//! **Invariants.** Formats know nothing of where bytes come from. Memory is bounded by the longest record
+//! **Invariants.** Formats of lines know nothing of where bytes come from; formats of columns (Parquet, Avro)
+//! open local files, as they seek in them. Memory is bounded by the longest record
 //! allowed and the budget of a pull. A record that cannot be read is never dropped without being counted.
 
 #[cfg(feature = "avro")]

@@ -15,5 +15,6 @@ pub(crate) mod write;
 
 #[cfg(test)]
 pub(crate) mod testing;
-#[cfg(all(test, any(feature = "parquet", feature = "avro")))]
+#[cfg(test)]
+#[cfg(any(feature = "parquet", feature = "avro"))]
 pub(crate) mod testing_tables;

@@ -3,7 +3,8 @@
 use super::{sink, source};
 use crate::shared::testing::Folder;
 use crate::shared::testing_tables::{
-    batch, check_cuts, check_flips, check_foreign_files, check_roundtrip, file_of, read_beside, seeds, within,
+    batch, check_any_damage, check_cuts, check_flips, check_foreign_files, check_roundtrip, damage, file_of,
+    read_beside, seeds, within,
 };
 use proptest::prelude::*;
 use purlin_api::shape::type_name;
@@ -212,8 +213,17 @@ fn a_cut_file_is_an_error() {
 fn no_damage_brings_the_reader_down() {
     for codec in ["'null'", "deflate", "snappy", "zstandard", "bzip2", "xz"] {
         within(300, move || {
-            check_flips(&source::entry(), &blocks(codec).0, SCHEMA, if codec == "'null'" { 1 } else { 3 })
+            check_flips(&source::entry(), &blocks(codec).0, SCHEMA, if codec == "'null'" { 2 } else { 5 })
         });
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+    #[test]
+    fn any_damage_is_an_error_or_rows(damage in damage(), codec in "'null'|deflate|snappy") {
+        let good = blocks(&codec).0;
+        within(60, move || check_any_damage(&source::entry(), &good, SCHEMA, &damage));
     }
 }
 

@@ -3,12 +3,12 @@
 use super::{sink, source};
 use crate::shared::testing::{Folder, now, sink as start};
 use crate::shared::testing_tables::{
-    batch, check_cuts, check_flips, check_foreign_files, check_roundtrip, file_of, read_beside, seeds, shape,
-    within,
+    batch, check_any_damage, check_cuts, check_flips, check_foreign_files, check_roundtrip, damage, file_of,
+    read_beside, seeds, shape, within,
 };
 use arrow_array::{
-    ArrayRef, DictionaryArray, Float32Array, Int32Array, LargeStringArray, RecordBatch,
-    TimestampNanosecondArray, UInt64Array, types::Int32Type,
+    ArrayRef, Decimal256Array, DictionaryArray, Float32Array, Int32Array, LargeStringArray, RecordBatch,
+    TimestampMillisecondArray, TimestampNanosecondArray, UInt64Array, types::Int32Type,
 };
 use parquet::arrow::ArrowWriter;
 use proptest::prelude::*;
@@ -111,6 +111,25 @@ fn values_too_big_are_bad_rows() {
 }
 
 #[test]
+fn values_that_no_type_of_ours_holds_are_bad_rows() {
+    let wide = arrow_buffer::i256::from_parts(0, 1 << 100);
+    let wide = Decimal256Array::from(vec![Some(arrow_buffer::i256::from(7)), Some(wide), None, None]);
+    let millis = TimestampMillisecondArray::from(vec![Some(1), Some(2), Some(i64::MAX), Some(i64::MIN)]);
+    let file = foreign(vec![
+        ("d", Arc::new(wide.with_precision_and_scale(70, 0).unwrap())),
+        ("t", Arc::new(millis)),
+        ("n", Arc::new(TimestampNanosecondArray::from(vec![i64::MIN, i64::MAX, 0, -1]))),
+    ]);
+    let folder = Folder::new(&[("a", &file)]);
+    let got = folder.read(&source::entry(), "{path: '{}/a', error_handling: {output: bad}}").unwrap();
+    assert_eq!((got.rows.len(), got.dead), (1, 3), "{got:?}");
+    for (e, want) in got.errors.iter().zip(["row 2: `d`: ", "row 3: `t`: ", "row 4: `t`: "]) {
+        assert!(e.contains(want), "{want}: {e}");
+    }
+    assert!(got.rows[0].contains("1677-09-21T00:12:43.145"), "{got:?}");
+}
+
+#[test]
 fn only_needed_columns_are_read() {
     let file = simple(r#"[{"a": 1, "b": "x", "c": 2.5}]"#);
     let folder = Folder::new(&[("a", &file)]);
@@ -187,8 +206,17 @@ fn a_cut_file_is_an_error() {
 fn no_damage_brings_the_reader_down() {
     for codec in ["none", "snappy", "gzip", "zstd", "lz4"] {
         within(300, move || {
-            check_flips(&source::entry(), &row_groups(codec), SCHEMA, if codec == "none" { 2 } else { 7 })
+            check_flips(&source::entry(), &row_groups(codec), SCHEMA, if codec == "none" { 3 } else { 11 })
         });
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+    #[test]
+    fn any_damage_is_an_error_or_rows(damage in damage(), codec in "none|snappy|zstd") {
+        let good = row_groups(&codec);
+        within(60, move || check_any_damage(&source::entry(), &good, SCHEMA, &damage));
     }
 }
 

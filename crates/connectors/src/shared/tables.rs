@@ -197,6 +197,7 @@ fn chosen(fields: &Fields, columns: &[Spanned<String>], cx: &mut BindCx<'_>) -> 
 ///
 /// # Errors
 /// That it broke down.
+#[cfg(feature = "parquet")]
 pub(crate) fn guard<T>(f: impl FnOnce() -> T) -> Result<T, String> {
     quiet::without_a_word(|| std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)))
         .map_err(|_| "its content breaks the rules of the format".to_owned())
@@ -216,6 +217,7 @@ pub(crate) fn uuid_text(bytes: &[u8]) -> String {
 }
 
 /// Keeps the default report of a panic from the user's terminal: it becomes an error with a place.
+#[cfg(feature = "parquet")]
 mod quiet {
     use std::cell::Cell;
     use std::sync::Once;

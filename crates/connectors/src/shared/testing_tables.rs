@@ -173,6 +173,33 @@ pub(crate) fn check_flips(read: &Entry, good: &[u8], schema: &str, step: usize) 
     }
 }
 
+/// A piece of damage: where, how many bytes are taken out, what is put in.
+pub(crate) fn damage() -> impl Strategy<Value = Vec<(prop::sample::Index, usize, Vec<u8>)>> {
+    let bytes = prop_oneof![
+        proptest::collection::vec(any::<u8>(), 0..12),
+        proptest::collection::vec(Just(0xff), 1..10),
+        proptest::collection::vec(Just(0), 1..10),
+    ];
+    proptest::collection::vec((any::<prop::sample::Index>(), 0usize..40, bytes), 1..4)
+}
+
+/// Any damage to a file: rows, or an error.
+pub(crate) fn check_any_damage(
+    read: &Entry,
+    good: &[u8],
+    schema: &str,
+    damage: &[(prop::sample::Index, usize, Vec<u8>)],
+) {
+    let mut bytes = good.to_vec();
+    for (at, out, put) in damage {
+        let at = at.index(bytes.len() + 1);
+        let end = (at + out).min(bytes.len());
+        bytes.splice(at..end, put.iter().copied());
+    }
+    drop(read_alone(read, &bytes, schema).unwrap());
+    drop(Folder::new(&[("b", &bytes)]).read(read, "{path: '{}/b'}"));
+}
+
 /// Runs a test that must be done after so many seconds: a reader that hangs fails it.
 #[allow(clippy::disallowed_methods)] // the time of a test, not of a job
 pub(crate) fn within(seconds: u64, work: impl FnOnce() + Send + 'static) {
@@ -180,7 +207,7 @@ pub(crate) fn within(seconds: u64, work: impl FnOnce() + Send + 'static) {
     let worker = std::thread::spawn(move || {
         work();
         // Nobody waits any more: the test failed.
-        let _ = done.send(());
+        done.send(()).ok();
     });
     if wait.recv_timeout(std::time::Duration::from_secs(seconds))
         == Err(std::sync::mpsc::RecvTimeoutError::Timeout)

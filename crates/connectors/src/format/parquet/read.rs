@@ -125,7 +125,7 @@ fn described(path: &str, metadata: ParquetMetaData) -> Result<(ArrowReaderMetada
     let loaded = load(options)?;
     let columns = columns(loaded.schema(), loaded.parquet_schema())
         .map_err(|e| Error::data(format!("cannot read `{path}`: {e}")))?;
-    if columns.decoded == *loaded.schema() {
+    if columns.decoded.fields() == loaded.schema().fields() {
         return Ok((loaded, columns));
     }
     Ok((load(ArrowReaderOptions::new().with_schema(columns.decoded.clone()))?, columns))

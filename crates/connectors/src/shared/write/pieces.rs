@@ -264,10 +264,10 @@ impl PiecesSink {
         }
         let mut names = Vec::new();
         for (window, pieces) in self.pieces.iter().filter(|(w, _)| complete(w)) {
-            let mut number = pieces.iter().filter(|p| p.path.is_some()).count();
-            for (i, _) in pieces.iter().enumerate().filter(|(_, p)| p.path.is_none()) {
+            let named = pieces.iter().filter(|p| p.path.is_some()).count();
+            let unnamed = pieces.iter().enumerate().filter(|(_, p)| p.path.is_none()).map(|(i, _)| i);
+            for (number, i) in (named..).zip(unnamed) {
                 names.push((window.clone(), i, self.name(window, number, pieces.len())?));
-                number += 1;
             }
         }
         for (window, i, name) in names {
