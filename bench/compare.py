@@ -55,7 +55,7 @@ def main():
             print(f"| {job} | skipped: there is no {source} | | | | |")
             continue
         run = [purlin, "run", "-q", f"{HERE}/{job}.yaml", "--set", f"input={source}"]
-        engines = {f"Purlin, {n} lanes": run + ["--lanes", n] for n in lanes} or {"Purlin": run}
+        engines = {f"Purlin --lanes {n}": run + ["--lanes", n] for n in lanes} or {"Purlin": run}
         other = None if lanes else other_engine(job)
         if other:
             engines[other[0]] = other[1] + [source]
