@@ -213,11 +213,11 @@ impl Infer<'_> {
                     match (k, v) {
                         (Some(k), v) => {
                             key = key.join(self.expr(k));
-                            value = value.join(v);
+                            value = value.beside(v);
                         }
                         (None, Ty::Dict(k, v)) => {
                             key = key.join(*k);
-                            value = value.join(*v);
+                            value = value.beside(*v);
                         }
                         (None, _) => (key, value) = (Ty::Any, Ty::Any),
                     }
@@ -333,7 +333,9 @@ impl Infer<'_> {
             Target::Subscript(object, index) => {
                 let index = self.expr(index);
                 self.refine(object, &|container| match container {
-                    Ty::Dict(k, v) => Ty::Dict(Box::new(k.join(index.clone())), Box::new(v.join(ty.clone()))),
+                    Ty::Dict(k, v) => {
+                        Ty::Dict(Box::new(k.join(index.clone())), Box::new(v.beside(ty.clone())))
+                    }
                     Ty::List(t) => Ty::list(t.join(ty.clone())),
                     other => other,
                 });

@@ -302,3 +302,17 @@ fn timestamps_print_six_digits() {
     let texts = out.as_any().downcast_ref::<StringArray>().unwrap();
     assert_eq!(texts.iter().flatten().collect::<Vec<_>>(), ["Timestamp(1.500000)", "Timestamp(-2)"]);
 }
+
+#[test]
+fn numbers_of_a_dict_keep_their_types() {
+    for text in ["{'n': i, 'x': x}", "[{'n': 1, 'x': 0.5}][0]", "{**{'n': 1}, 'x': x}"] {
+        let program = program(Code::Expression(text), &schema());
+        let field = program.field("v");
+        let map = matches!(field.data_type(), DataType::Map(..));
+        assert!(!map, "{text}: {field}");
+    }
+    let rows = json!([{"i": 3, "x": 0.5}]);
+    assert_eq!(run(Code::Expression("{'n': i, 'x': x}"), &rows)[0], r#"{"n": 3, "x": 0.5}"#);
+    let set = "def f(row):\n  d = {'x': row.x}\n  d['n'] = row.i\n  return d";
+    assert_eq!(run(Code::Callable(set), &rows)[0], r#"{"x": 0.5, "n": 3}"#);
+}
