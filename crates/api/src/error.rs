@@ -34,6 +34,12 @@ pub struct Error {
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
+/// What the operating system said, without its number: `No such file or directory`.
+fn said(e: &std::io::Error) -> String {
+    let text = e.to_string();
+    text.split_once(" (os error ").map_or(text.as_str(), |(said, _)| said).to_owned()
+}
+
 impl Error {
     /// A new error.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
@@ -61,7 +67,7 @@ impl Error {
         };
         Error {
             kind,
-            message: format!("cannot {what} `{path}`: {e}"),
+            message: format!("cannot {what} `{path}`: {}", said(&e)),
             place: None,
             source: Some(Box::new(e)),
         }
@@ -119,5 +125,17 @@ impl std::error::Error for Error {
 impl From<arrow_schema::ArrowError> for Error {
     fn from(e: arrow_schema::ArrowError) -> Self {
         Error::internal(format!("column operation failed: {e}")).caused_by(e)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_fail_in_words() {
+        let e = Error::io("open", "x.csv", std::io::Error::from_raw_os_error(2));
+        assert_eq!(e.message(), "cannot open `x.csv`: No such file or directory");
+        assert_eq!(e.kind(), ErrorKind::Denied);
     }
 }

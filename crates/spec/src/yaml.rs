@@ -4,6 +4,7 @@
 //! scalar means is decided here, as PyYAML's safe loader does, because Beam reads files with that.
 
 mod build;
+mod indent;
 mod scalar;
 #[cfg(test)]
 mod tests;
@@ -30,23 +31,45 @@ pub fn parse(file: u32, text: &str, map: &LineMap, sources: &Sources, d: &mut Di
         );
         return None;
     }
-    let mut builder = build::Builder::new(map, &lines, text);
-    let mut parser = Parser::new_from_str(text);
-    while let Some(next) = parser.next_event() {
-        match next {
-            Ok((event, span)) => builder.event(event, span, d)?,
-            Err(e) => {
-                d.push(syntax_error(&e, &lines, map, sources));
-                return None;
+    let mut found = Diagnostics::default();
+    let node = match tree(text, &lines, map, &mut found) {
+        Err(e) => match indent::mended(text, &e) {
+            Some((text, moved)) => {
+                let lines: Vec<&str> = text.lines().collect();
+                let map = map.with_moved(moved);
+                found = Diagnostics::default();
+                tree(&text, &lines, &map, &mut found).unwrap_or_else(|e| {
+                    found.push(syntax_error(&e, &lines, &map, sources));
+                    None
+                })
             }
-        }
-    }
-    let start = Position { line: 1, column: 1 };
-    let mut node = builder.finish().unwrap_or_else(|| Node::new(Value::Null, map.span(start, start)));
+            None => {
+                found.push(syntax_error(&e, &lines, map, sources));
+                None
+            }
+        },
+        Ok(node) => node,
+    };
+    d.extend(found);
+    let mut node = node?;
     if node.is_null() && sources.get(node.span.file).is_none() {
         node.span.file = file;
     }
     Some(node)
+}
+
+/// The tree of a text; no tree if what is wrong with it is in `d`.
+fn tree(text: &str, lines: &[&str], map: &LineMap, d: &mut Diagnostics) -> Result<Option<Node>, ScanError> {
+    let mut builder = build::Builder::new(map, lines, text);
+    let mut parser = Parser::new_from_str(text);
+    while let Some(next) = parser.next_event() {
+        let (event, span) = next?;
+        if builder.event(event, span, d).is_none() {
+            return Ok(None);
+        }
+    }
+    let start = Position { line: 1, column: 1 };
+    Ok(Some(builder.finish().unwrap_or_else(|| Node::new(Value::Null, map.span(start, start)))))
 }
 
 /// Parses a text that is its own source, for tests and small uses.

@@ -215,11 +215,11 @@ impl Infer<'_> {
                     match (k, v) {
                         (Some(k), v) => {
                             key = key.join(self.expr(k));
-                            value = value.join(v);
+                            value = value.beside(v);
                         }
                         (None, Ty::Dict(k, v)) => {
                             key = key.join(*k);
-                            value = value.join(*v);
+                            value = value.beside(*v);
                         }
                         (None, _) => (key, value) = (Ty::Any, Ty::Any),
                     }
@@ -335,7 +335,9 @@ impl Infer<'_> {
             Target::Subscript(object, index) => {
                 let index = self.expr(index);
                 self.refine(object, &|container| match container {
-                    Ty::Dict(k, v) => Ty::Dict(Box::new(k.join(index.clone())), Box::new(v.join(ty.clone()))),
+                    Ty::Dict(k, v) => {
+                        Ty::Dict(Box::new(k.join(index.clone())), Box::new(v.beside(ty.clone())))
+                    }
                     Ty::List(t) => Ty::list(t.join(ty.clone())),
                     other => other,
                 });

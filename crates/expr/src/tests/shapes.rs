@@ -324,3 +324,17 @@ fn formats_and_integers_have_bounds() {
     let caught = "import re\ndef f(row):\n  try:\n    return re.search('(a*)*b(?=c)', 'a' * 40)\n  except Exception: return 1\n";
     assert!(run(Code::Callable(caught), &rows)[0].starts_with("TimeoutError"), "a limit is not caught");
 }
+
+#[test]
+fn numbers_of_a_dict_keep_their_types() {
+    for text in ["{'n': i, 'x': x}", "[{'n': 1, 'x': 0.5}][0]", "{**{'n': 1}, 'x': x}"] {
+        let program = program(Code::Expression(text), &schema());
+        let field = program.field("v");
+        let map = matches!(field.data_type(), DataType::Map(..));
+        assert!(!map, "{text}: {field}");
+    }
+    let rows = json!([{"i": 3, "x": 0.5}]);
+    assert_eq!(run(Code::Expression("{'n': i, 'x': x}"), &rows)[0], r#"{"n": 3, "x": 0.5}"#);
+    let set = "def f(row):\n  d = {'x': row.x}\n  d['n'] = row.i\n  return d";
+    assert_eq!(run(Code::Callable(set), &rows)[0], r#"{"x": 0.5, "n": 3}"#);
+}

@@ -117,6 +117,15 @@ impl Ty {
         if joined.depth() > DEPTH_MAX { Ty::Any } else { joined }
     }
 
+    /// The type of values that stand in one dict under different keys: there an int beside a float stays an int.
+    pub(crate) fn beside(self, other: Ty) -> Ty {
+        let plain = |t: &Ty| if let Ty::Optional(t) = t { t.as_ref().clone() } else { t.clone() };
+        match (plain(&self), plain(&other)) {
+            (Ty::Int, Ty::Float) | (Ty::Float, Ty::Int) => Ty::Any,
+            _ => self.join(other),
+        }
+    }
+
     fn depth(&self) -> usize {
         match self {
             Ty::List(t) | Ty::Set(t) | Ty::Iter(t) | Ty::Optional(t) => 1 + t.depth(),

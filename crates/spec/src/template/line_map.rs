@@ -1,6 +1,7 @@
 //! From a place in rendered text back to the place its author typed.
 
 use crate::node::{Position, Span};
+use std::collections::BTreeMap;
 
 /// Maps places of a text to places of the source it was made from.
 ///
@@ -8,6 +9,8 @@ use crate::node::{Position, Span};
 #[derive(Clone, Debug)]
 pub struct LineMap {
     kind: Kind,
+    /// Lines of the text that were moved to the right, and by how much.
+    moved: BTreeMap<u32, u32>,
 }
 
 #[derive(Clone, Debug)]
@@ -52,25 +55,41 @@ impl LineMap {
 
     /// The text is the source file without its first `dropped` lines.
     pub fn shifted(file: u32, dropped: u32) -> Self {
-        LineMap { kind: Kind::Shifted { file, dropped } }
+        LineMap::of(Kind::Shifted { file, dropped })
     }
 
     /// Everything maps to one span: for text that a program made up from there.
     pub fn fixed(span: Span) -> Self {
-        LineMap { kind: Kind::Fixed(span) }
+        LineMap::of(Kind::Fixed(span))
     }
 
     /// From stretches in order of their start.
     pub(crate) fn stretches(stretches: Vec<Stretch>) -> Self {
-        LineMap { kind: Kind::Stretches(stretches) }
+        LineMap::of(Kind::Stretches(stretches))
+    }
+
+    fn of(kind: Kind) -> Self {
+        LineMap { kind, moved: BTreeMap::new() }
+    }
+
+    /// The same for the text with these lines moved to the right by so many characters.
+    pub(crate) fn with_moved(&self, moved: BTreeMap<u32, u32>) -> Self {
+        LineMap { moved, ..self.clone() }
+    }
+
+    /// A place before lines were moved.
+    fn back(&self, at: Position) -> Position {
+        let by = self.moved.get(&at.line).copied().unwrap_or(0);
+        Position { column: at.column.saturating_sub(by).max(1), ..at }
     }
 
     /// The source span of a stretch of text; `end` is exclusive.
     pub fn span(&self, start: Position, end: Position) -> Span {
+        let (start, end) = (self.back(start), self.back(end));
         if let Kind::Fixed(span) = &self.kind {
             return *span;
         }
-        let (file, from) = self.start(start);
+        let (file, from) = self.place(start);
         // The end belongs to the character before it: the next one may come from elsewhere.
         let (end_file, to) = self.end(end);
         let to = if end_file == file && to > from {
@@ -78,11 +97,15 @@ impl LineMap {
         } else {
             Position { line: from.line, column: from.column.saturating_add(1) }
         };
-        Span { file, start: from, end: if start == end { from.max(self.start(end).1) } else { to } }
+        Span { file, start: from, end: if start == end { from.max(self.place(end).1) } else { to } }
     }
 
     /// The source place of one character of the text.
     pub fn start(&self, at: Position) -> (u32, Position) {
+        self.place(self.back(at))
+    }
+
+    fn place(&self, at: Position) -> (u32, Position) {
         match &self.kind {
             Kind::Shifted { file, dropped } => {
                 (*file, Position { line: at.line.saturating_add(*dropped), column: at.column })
@@ -101,12 +124,12 @@ impl LineMap {
     fn end(&self, end: Position) -> (u32, Position) {
         let last = Position { line: end.line, column: end.column.saturating_sub(1).max(1) };
         match &self.kind {
-            Kind::Shifted { .. } => self.start(end),
+            Kind::Shifted { .. } => self.place(end),
             Kind::Fixed(span) => (span.file, span.end),
             Kind::Stretches(list) => match before(list, last) {
                 Some(Stretch { from: Origin::Made(span), .. }) => (span.file, span.end),
                 _ => {
-                    let (file, p) = self.start(last);
+                    let (file, p) = self.place(last);
                     (
                         file,
                         Position { line: p.line, column: p.column.saturating_add(end.column - last.column) },

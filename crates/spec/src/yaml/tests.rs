@@ -422,3 +422,25 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn indentation_inside_of_braces_and_quotes_means_nothing() {
+    let same = |text: &str, plain: &str| {
+        let (node, d) = parse_str(text);
+        let node =
+            node.unwrap_or_else(|| panic!("{text}: {:?}", d.iter().map(|d| &d.message).collect::<Vec<_>>()));
+        assert_eq!(node.to_json(), parse_str(plain).0.unwrap().to_json(), "{text}");
+    };
+    let plain = "a: {needs: {x: , y: }, b: [1, 2]}";
+    same("a:\n  needs: {\n    'x',\n    'y'\n  }\n  b: [\n    1,\n2\n]\n", plain);
+    same("a:\n  needs: {\nx,\ny}\n  b: [1,\n  2\n  ]", plain);
+    same("k:\n  t: \"one\ntwo\n\nthree\"\n  u: 'a\n b'\n", "k: {t: \"one two\\nthree\", u: a b}");
+    // Places are those before lines were moved.
+    let (node, _) = parse_str("a:\n  b: {\n    x: 1,\n  y: 2\n}\n");
+    let node = node.unwrap();
+    let y = node.get("a").and_then(|a| a.get("b")).and_then(|b| b.get("y")).unwrap();
+    assert_eq!((y.span.start.line, y.span.start.column, y.span.end.column), (4, 6, 7));
+    // What is wrong otherwise is told as it stands.
+    let (none, d) = parse_str("a: {\n  b: [1,\n}\nc: 1\n");
+    assert!(none.is_none() && d.has_errors());
+}

@@ -28,6 +28,14 @@ impl FromNode for Aggregate {
             let (function, config) = function(node, d)?;
             return Some(Aggregate { value: None, function, config });
         }
+        if let Some((name, value)) = turned_around(node) {
+            let message = format!("`{name}` is a function, not a field of an aggregate");
+            d.push(
+                Diagnostic::error("combine/fn-missing", node.span, message)
+                    .help(format!("write `{{value: {value}, fn: {name}}}`")),
+            );
+            return None;
+        }
         if !check_keys(node, "an aggregate", &["value", "fn"], d) {
             return None;
         }
@@ -45,6 +53,14 @@ impl FromNode for Aggregate {
         let (function, config) = function(f, d)?;
         Some(Aggregate { value: value?, function, config })
     }
+}
+
+/// `{sum: amount}`, which is not how an aggregate is written.
+fn turned_around(node: &Node) -> Option<(&str, String)> {
+    let map = node.as_map()?;
+    let (name, entry) = map.iter().find(|(k, _)| super::functions::NAMES.contains(&k.as_str()))?;
+    (!map.contains_key("fn"))
+        .then(|| (name.as_str(), entry.node.scalar_text().unwrap_or_else(|| "…".to_owned())))
 }
 
 /// A function: its name, or a mapping with `type` and `config`.

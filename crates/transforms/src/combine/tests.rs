@@ -251,3 +251,21 @@ fn configs_that_cannot_work_are_refused() {
     let e = e(json!({"type": "apache_beam.transforms.combiners.TopCombinFn", "config": {"n": 1}}));
     assert!(e.contains("did you mean `TopCombineFn`?"), "{e}");
 }
+
+#[test]
+fn names_are_checked_before_the_input_is_known() {
+    let decode = |v: serde_json::Value| {
+        let mut d = Diagnostics::default();
+        let found = (entry().decode)(&crate::testing::node_of(&v), &mut d).is_some();
+        (found, testing::describe(&d))
+    };
+    let two = json!({"a": "median", "b": {"value": "v", "fn": "beam.TopCombinFn"}, "c": "sum"});
+    let (found, told) = decode(json!({"group_by": "k", "combine": two}));
+    assert!(!found && told.contains("unknown CombineFn `median`"), "{told}");
+    assert!(told.contains("did you mean `TopCombineFn`?"), "{told}");
+    let (found, told) = decode(json!({"group_by": "k", "combine": {"t": {"sum": "v"}}}));
+    assert!(!found && told.contains("write `{value: v, fn: sum}`"), "{told}");
+    let sql = json!({"group_by": "k", "language": "sql", "combine": {"a": "stddev"}});
+    assert!(decode(sql).0, "names of other languages are their own");
+    assert!(decode(json!({"group_by": "k", "combine": {"a": "sum"}})).0);
+}

@@ -267,6 +267,15 @@ fn provider_shape() {
         "",
     );
     check_in(
+        &with("  - {type: python, transforms: {T: a.b.c}}\n"),
+        &[],
+        false,
+        "
+        provider/unsupported 5:14 `T` comes from a provider of type `python`, which is not supported
+          ? write the transform as a `yaml` provider, or run the file on Beam: `python -m apache_beam.yaml.main`
+    ",
+    );
+    check_in(
         &with("  - {type: javaJar, config: {jar: x}, transforms: {T: 'beam:x'}}\n"),
         &[],
         false,
