@@ -49,7 +49,7 @@ pub(super) fn times(
         }
         DataType::Decimal128(_, scale) => {
             let (a, scale) = (values.as_primitive::<Decimal128Type>(), *scale);
-            guard(Box::new(move |row| exact_seconds(a.value(row), scale)))
+            each(values, failures, |row| exact_seconds(a.value(row), scale))
         }
         DataType::Boolean => {
             let a = values.as_boolean();
