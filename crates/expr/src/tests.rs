@@ -2,5 +2,6 @@
 
 mod cases;
 mod differential;
+mod outside;
 mod robust;
 mod shapes;

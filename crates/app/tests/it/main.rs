@@ -5,6 +5,7 @@
 mod bad_input;
 mod command_line;
 mod purchases;
+mod python_worker;
 mod reference;
 mod scratch;
 mod stream_equals_batch;

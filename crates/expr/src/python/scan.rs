@@ -65,8 +65,11 @@ fn annotated(annotation: &Expr) -> Option<Ty> {
             "float" => Some(Ty::Float),
             "bool" => Some(Ty::Bool),
             "bytes" => Some(Ty::Bytes),
+            "datetime" => Some(Ty::DateTime),
+            "Timestamp" => Some(Ty::Timestamp),
             _ => None,
         },
+        Expr::Attribute(a) if a.attr.as_str() == "datetime" => Some(Ty::DateTime),
         Expr::Subscript(s) => {
             let Expr::Name(name) = &*s.value else { return None };
             match name.id.as_str() {
