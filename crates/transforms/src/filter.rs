@@ -64,8 +64,7 @@ impl Transform for Filter {
         let policy = Policy::bind(self.error_handling.as_ref(), &input.shape, cx)?;
         let outputs = policy.outputs(input.shape.clone());
         let keep = keep?;
-        let node =
-            FilterNode { outputs, input: input.shape.schema.clone(), keep: keep.clone(), policy };
+        let node = FilterNode { outputs, input: input.shape.schema.clone(), keep: keep.clone(), policy };
         Some(behind(Arc::new(node), &[&keep], &input.shape))
     }
 }

@@ -190,7 +190,10 @@ fn a_failed_row_without_an_error_output_ends_the_run() {
     let text = text.split("    - {type: MapToFields, name: Bad").next().unwrap().to_owned();
     let ran = run(&scratch, &text, &[], &[]);
     assert_eq!(ran.code, 1, "{ran:?}");
-    assert!(ran.err.contains("python3 worker died: exit status: 2") && ran.err.contains(r#"{"n":0}"#), "{ran:?}");
+    assert!(
+        ran.err.contains("python3 worker died: exit status: 2") && ran.err.contains(r#"{"n":0}"#),
+        "{ran:?}"
+    );
 }
 
 #[test]

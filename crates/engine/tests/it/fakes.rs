@@ -7,8 +7,8 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use purlin_api::sink::Sink;
 use purlin_api::source::{BoxFuture, Budget, Pull, Resume, Source, SourceStatus};
 use purlin_api::{
-    Answer, AsyncOperator, Batch, BuildCx, Distribution, EventTime, More, OpCx, Operator, Output, OutputRole, PlanNode, Port,
-    Result, Running, Shape, TimerId, Times, Windowing,
+    Answer, AsyncOperator, Batch, BuildCx, Distribution, EventTime, More, OpCx, Operator, Output, OutputRole,
+    PlanNode, Port, Result, Running, Shape, TimerId, Times, Windowing,
 };
 use purlin_engine::JobOptions;
 use purlin_engine::clock::SystemClock;

@@ -129,7 +129,11 @@ impl<'s> Found<'s> {
         } else if !cpython::is_module(name) {
             let top = name.split('.').next().unwrap_or(name);
             let message = format!("needs {top}, which is not part of Python's standard library");
-            self.problem(message, "write it with the standard library, or compute it before the pipeline", range);
+            self.problem(
+                message,
+                "write it with the standard library, or compute it before the pipeline",
+                range,
+            );
         }
     }
 }
