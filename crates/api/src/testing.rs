@@ -134,7 +134,9 @@ impl Driver {
         let cx = BuildCx { label: "T".to_owned(), lane: 0, lanes: 1, rows_max: 1024 };
         match node.build(&cx)? {
             Running::Operator(operator) => Ok(Driver::of(operator)),
-            Running::Source(_) | Running::Sink(_) | Running::Async(_) => Err(Error::internal("not an operator")),
+            Running::Source(_) | Running::Sink(_) | Running::Async(_) => {
+                Err(Error::internal("not an operator"))
+            }
         }
     }
 

@@ -126,7 +126,8 @@ pub(crate) fn plan_for(
     let mut d = Diagnostics::default();
     let plan_options =
         purlin_plan::PlanOptions { beam_compat: options.beam_compat, lanes, rewrite: lanes > 1 };
-    let plan = purlin_plan::plan(spec, &catalog(), &crate::probe::MachineProbe::default(), &plan_options, &mut d);
+    let plan =
+        purlin_plan::plan(spec, &catalog(), &crate::probe::MachineProbe::default(), &plan_options, &mut d);
     d.sort();
     plan.filter(|_| !d.has_errors()).ok_or(Failure::Refused(d))
 }

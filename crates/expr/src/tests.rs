@@ -4,5 +4,6 @@ mod cases;
 mod decimal;
 mod differential;
 mod fuzz;
+mod outside;
 mod robust;
 mod shapes;

@@ -40,7 +40,8 @@ pub(crate) fn put_tuple(out: &mut Vec<u8>, values: &[Value]) -> Res<()> {
 }
 
 fn begin(out: &mut Vec<u8>, kind: u8, length: usize) -> Res<()> {
-    let length = i32::try_from(length).map_err(|_| Raise::new("MemoryError", "a value of more than 2 GiB"))?;
+    let length =
+        i32::try_from(length).map_err(|_| Raise::new("MemoryError", "a value of more than 2 GiB"))?;
     out.push(kind);
     out.extend(length.to_le_bytes());
     Ok(())
@@ -221,7 +222,11 @@ impl<'a> Reader<'a> {
             }
             b'(' => {
                 let items = self.items(depth)?;
-                if matches!(items.first(), Some(Value::Ellipsis)) { tagged(&items)? } else { Value::tuple(items) }
+                if matches!(items.first(), Some(Value::Ellipsis)) {
+                    tagged(&items)?
+                } else {
+                    Value::tuple(items)
+                }
             }
             b'[' => Value::list(self.items(depth)?),
             b'{' => {
@@ -281,7 +286,9 @@ fn tagged(items: &[Value]) -> Res<Value> {
         (DATETIME, [at, offset]) => {
             let zone = match offset {
                 Value::None => None,
-                Value::Int(o) => Some(Zone { offset: i32::try_from(*o).map_err(|_| unreadable())?, name: None }),
+                Value::Int(o) => {
+                    Some(Zone { offset: i32::try_from(*o).map_err(|_| unreadable())?, name: None })
+                }
                 _ => return Err(unreadable()),
             };
             let at = DateTime::from_local_micros(micros(at)?, zone).ok_or_else(out_of_range)?;
@@ -325,7 +332,9 @@ mod tests {
 
     #[test]
     fn what_is_not_a_value_is_refused() {
-        for bytes in [&b""[..], b"x", b"i\0", b"[\xff\xff\xff\x7f", b"NN", b"(\x01\0\0\0.", b"{N", b"u\x01\0\0\0\xff"] {
+        for bytes in
+            [&b""[..], b"x", b"i\0", b"[\xff\xff\xff\x7f", b"NN", b"(\x01\0\0\0.", b"{N", b"u\x01\0\0\0\xff"]
+        {
             assert!(read(bytes).is_err(), "{bytes:?}");
         }
         let deep = [b"[\x01\0\0\0".repeat(100_000), b"N".to_vec()].concat();

@@ -138,7 +138,8 @@ impl Process {
         let known = hello.body.iter().position(|b| *b == b'\n').and_then(|at| hello.body.get(at + 1..));
         if hello.kind != b'H' || known != Some(SAMPLE) {
             process.kill();
-            let text = format!("`{path}` encodes values in a way that is not known here: use another python3");
+            let text =
+                format!("`{path}` encodes values in a way that is not known here: use another python3");
             return Err(Error::new(ErrorKind::Config, text));
         }
         process.send(b'C', setup).map_err(ended)?;
@@ -222,9 +223,10 @@ pub(crate) fn thread(
     name: &str,
     work: impl FnOnce() + Send + 'static,
 ) -> Result<std::thread::JoinHandle<()>> {
-    std::thread::Builder::new().name(name.to_owned()).spawn(work).map_err(|e| {
-        Error::new(ErrorKind::Exhausted, format!("cannot start a thread: {e}")).caused_by(e)
-    })
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(work)
+        .map_err(|e| Error::new(ErrorKind::Exhausted, format!("cannot start a thread: {e}")).caused_by(e))
 }
 
 fn write_all(mut stdin: ChildStdin, frames: &Receiver<Vec<u8>>) {

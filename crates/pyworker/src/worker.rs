@@ -37,8 +37,7 @@ impl Worker {
         let jobs = jobs(&setup)?;
         let (requests, inbox) = sync_channel(REQUESTS_MAX);
         let slot = Arc::new(Mutex::new(Slot::default()));
-        let keeper =
-            Keeper { path: path.to_owned(), setup, jobs, limits, slot: slot.clone(), process: None };
+        let keeper = Keeper { path: path.to_owned(), setup, jobs, limits, slot: slot.clone(), process: None };
         let name = format!("purlin-python {label}/{lane}").replace('\0', "");
         let thread = thread(&name, move || keeper.serve(&inbox))?;
         Ok(Worker { requests: Some(requests), slot, thread: Some(thread) })

@@ -130,8 +130,7 @@ impl Transform for Combine {
         };
         let outputs = outputs(&aggregate, &input.shape);
         let computed = Computed { schema: extended, values: computed.into() };
-        let values: Vec<Compiled> =
-            computed.values.iter().flat_map(Value::parts).cloned().collect();
+        let values: Vec<Compiled> = computed.values.iter().flat_map(Value::parts).cloned().collect();
         let node = CombineNode { outputs, input: input.shape.clone(), aggregate, computed };
         Some(behind(Arc::new(node), &values.iter().collect::<Vec<_>>(), &input.shape))
     }

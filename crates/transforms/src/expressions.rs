@@ -208,20 +208,14 @@ pub(crate) fn compile(
         }
         Err(problems) => {
             let span = problems.first().map_or(expression.span, |p| at(p, snippet, expression.span));
-            let problems = match worker::instead(
-                language,
-                code,
-                input,
-                output_type.as_ref(),
-                (span, problems),
-                cx,
-            ) {
-                Ok(job) => {
-                    let field = job.outside.field("value");
-                    return Some(Compiled { origin: Origin::Worker(job, shown(expression)), field });
-                }
-                Err(problems) => problems,
-            };
+            let problems =
+                match worker::instead(language, code, input, output_type.as_ref(), (span, problems), cx) {
+                    Ok(job) => {
+                        let field = job.outside.field("value");
+                        return Some(Compiled { origin: Origin::Worker(job, shown(expression)), field });
+                    }
+                    Err(problems) => problems,
+                };
             for problem in problems {
                 cx.diagnostics.push(diagnostic(problem, snippet, expression.span));
             }

@@ -195,11 +195,8 @@ impl Operator for MapOperator {
     fn on_batch(&mut self, _: Port, batch: Batch, cx: &mut OpCx) -> Result<More> {
         let mut failures = Vec::new();
         let (all, batch) = visible(batch)?;
-        let columns: Vec<_> = self
-            .columns
-            .iter()
-            .map(|(_, c)| c.eval(&all, cx.now, &mut failures))
-            .collect::<Result<_>>()?;
+        let columns: Vec<_> =
+            self.columns.iter().map(|(_, c)| c.eval(&all, cx.now, &mut failures)).collect::<Result<_>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(batch.len()));
         let rows = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?;
         let good = self.errors.split(&batch, failures, cx)?;

@@ -70,7 +70,7 @@ pub(crate) fn instead(
     let text = format!("runs in a python3 worker: {} is not compiled", outside.construct());
     cx.diagnostics.push(
         Diagnostic::warning("python/worker", span, text)
-            .help("such code is slower and needs python3 wherever the pipeline runs"),
+            .label("slower, and needs python3 wherever the pipeline runs"),
     );
     Ok(Job { outside: Arc::new(outside), interpreter })
 }

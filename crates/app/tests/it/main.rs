@@ -6,6 +6,7 @@ mod bad_input;
 mod command_line;
 mod pipes;
 mod purchases;
+mod python_worker;
 mod reference;
 mod scratch;
 mod stream_equals_batch;

@@ -36,8 +36,14 @@ impl Scratch {
 
     /// Runs `purlin ARGS` in the folder.
     pub(crate) fn purlin(&self, args: &[&str]) -> Ran {
+        self.purlin_with(args, &[])
+    }
+
+    /// The same with further variables in its environment.
+    pub(crate) fn purlin_with(&self, args: &[&str], env: &[(&str, &str)]) -> Ran {
         let run = Command::new(env!("CARGO_BIN_EXE_purlin"))
             .args(args)
+            .envs(env.iter().copied())
             .current_dir(&self.0)
             .output()
             .expect("the binary starts");

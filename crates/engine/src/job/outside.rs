@@ -32,8 +32,7 @@ impl Task {
             self.pump(lane).await?;
             let timer = lane.core.next_timer();
             // Waiting for an answer is waiting for something outside, which must answer: no stall.
-            let waiting =
-                (flight.is_empty() && timer.is_none()).then(|| Waiting::new(&self.shared.waiting));
+            let waiting = (flight.is_empty() && timer.is_none()).then(|| Waiting::new(&self.shared.waiting));
             let (empty, room) = (flight.is_empty(), flight.has_room());
             let woken = tokio::select! { biased;
                 _ = self.stop.wait_for(|s| *s) => return Err(Halt::Stopped),

@@ -7,8 +7,8 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use purlin_api::sink::Sink;
 use purlin_api::source::{BoxFuture, Budget, Pull, Resume, Source, SourceStatus};
 use purlin_api::{
-    Answer, AsyncOperator, Batch, BuildCx, Distribution, EventTime, More, OpCx, Operator, Output, OutputRole, PlanNode, Port,
-    Result, Running, Shape, TimerId, Times, Windowing,
+    Answer, AsyncOperator, Batch, BuildCx, Distribution, EventTime, More, OpCx, Operator, Output, OutputRole,
+    PlanNode, Port, Result, Running, Shape, TimerId, Times, Windowing,
 };
 use purlin_engine::JobOptions;
 use purlin_engine::clock::SystemClock;
@@ -249,7 +249,7 @@ impl Operator for Repeating {
 /// Gives rows back after a while, each second bundle sooner than the one before it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Outside {
-    state: Arc<Mutex<Asked>>,
+    pub(crate) state: Arc<Mutex<Asked>>,
     /// The bundle with this row fails.
     pub(crate) fails_at: Option<i64>,
     /// The bundle with this row loses a row.
@@ -261,7 +261,7 @@ pub(crate) struct Outside {
 }
 
 #[derive(Debug, Default)]
-struct Asked {
+pub(crate) struct Asked {
     built: usize,
     flying: usize,
     most: usize,

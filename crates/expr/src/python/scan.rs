@@ -65,8 +65,11 @@ fn annotated(annotation: &Expr) -> Option<Ty> {
             "float" => Some(Ty::Float),
             "bool" => Some(Ty::Bool),
             "bytes" => Some(Ty::Bytes),
+            "datetime" => Some(Ty::DateTime),
+            "Timestamp" => Some(Ty::Timestamp),
             _ => None,
         },
+        Expr::Attribute(a) if a.attr.as_str() == "datetime" => Some(Ty::DateTime),
         Expr::Subscript(s) => {
             let Expr::Name(name) = &*s.value else { return None };
             match name.id.as_str() {
@@ -126,7 +129,11 @@ impl<'s> Found<'s> {
         } else if !cpython::is_module(name) {
             let top = name.split('.').next().unwrap_or(name);
             let message = format!("needs {top}, which is not part of Python's standard library");
-            self.problem(message, "write it with the standard library, or compute it before the pipeline", range);
+            self.problem(
+                message,
+                "write it with the standard library, or compute it before the pipeline",
+                range,
+            );
         }
     }
 }
