@@ -330,11 +330,17 @@ fn dates_and_times_as_fields() {
         let result = program.eval(&batch, &crate::RowContext::default());
         match result.errors.first() {
             Some(e) => e.message.clone(),
-            None => format!(
-                "{}: {}",
-                program.field_type().0,
-                arrow_cast::display::array_value_to_string(&result.values, 0).unwrap()
-            ),
+            None => {
+                let t = program.field_type().0;
+                // Instants are shown in microseconds: printing them needs a time zone database.
+                let shown = match &t {
+                    arrow_schema::DataType::Timestamp(_, Some(_)) => {
+                        arrow_cast::cast(&result.values, &arrow_schema::DataType::Int64).unwrap()
+                    }
+                    _ => result.values,
+                };
+                format!("{t}: {}", arrow_cast::display::array_value_to_string(&shown, 0).unwrap())
+            }
         }
     };
     let check = |body: &str, want: &str| assert_eq!(run(body, None), want, "{body}");
@@ -343,10 +349,7 @@ fn dates_and_times_as_fields() {
     check("(row.day - date(2024, 2, 1)).days", "Int64: 28");
     check("row.at + timedelta(hours=1)", "Timestamp(µs): 1970-01-01T01:00:01.500");
     check("row.at.replace(microsecond=0)", "Timestamp(µs): 1970-01-01T00:00:01");
-    check(
-        "row.at.replace(tzinfo=timezone(timedelta(hours=2)))",
-        "Timestamp(µs, \"UTC\"): 1969-12-31T22:00:01.500Z",
-    );
+    check("row.at.replace(tzinfo=timezone(timedelta(hours=2)))", "Timestamp(µs, \"UTC\"): -7198500000");
     check("row.at.date()", "Date32: 1970-01-01");
     check("datetime(2024, 1, 2, 3)", "Timestamp(µs): 2024-01-02T03:00:00");
     check("datetime.strptime('02/01/2024', '%d/%m/%Y')", "Timestamp(µs): 2024-01-02T00:00:00");
