@@ -25,12 +25,19 @@ impl Misfit {
     pub fn reason(self, precision: u8, scale: i8) -> String {
         match self {
             Misfit::NotDecimal => "it is not a decimal number".to_owned(),
-            Misfit::Decimals => format!("it has more than {scale} decimals"),
+            Misfit::Decimals => format!("it has more than {}", counted(scale.into(), "decimal")),
             Misfit::Size => {
-                format!("it has more than {} digits before the point", whole_digits(precision, scale))
+                format!(
+                    "it has more than {} before the point",
+                    counted(whole_digits(precision, scale), "digit")
+                )
             }
         }
     }
+}
+
+fn counted(n: i32, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
 fn whole_digits(precision: u8, scale: i8) -> i32 {

@@ -4,6 +4,7 @@ mod compatible;
 
 use crate::common::{all_columns, only_input};
 use crate::errors::{Errors, Failure, Policy};
+use arrow_schema::DataType;
 use jsonschema::Validator;
 use purlin_api::{
     Batch, BindCx, BuildCx, Distribution, Entry, InputShape, More, OpCx, Operator, Output, PlanNode, Port,
@@ -181,11 +182,25 @@ fn without_nulls(v: Value) -> Value {
     }
 }
 
+/// Decimals of many digits are text in a JSON value; the validator looks at them as the numbers they are about.
+fn with_numbers(mut row: Value, fields: &arrow_schema::Fields) -> Value {
+    for field in fields.iter().filter(|f| matches!(f.data_type(), DataType::Decimal128(..))) {
+        if let Some(value) = row.get_mut(field.name())
+            && let Some(number) =
+                value.as_str().and_then(|t| t.parse().ok()).and_then(serde_json::Number::from_f64)
+        {
+            *value = Value::Number(number);
+        }
+    }
+    row
+}
+
 impl Operator for Guard {
     fn on_batch(&mut self, _: Port, batch: Batch, cx: &mut OpCx) -> Result<More> {
         let mut failures = Vec::new();
         for row in 0..batch.len() {
-            let value = without_nulls(json::row_to_json(&batch.rows, row));
+            let value = json::row_to_json(&batch.rows, row);
+            let value = without_nulls(with_numbers(value, batch.rows.schema_ref().fields()));
             if let Err(e) = self.validator.validate(&value) {
                 let place = match e.instance_path().as_str() {
                     "" => String::new(),

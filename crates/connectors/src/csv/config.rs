@@ -61,6 +61,8 @@ purlin_spec::config! {
         pub nrows: Option<Spanned<i64>>,
         /// The character around fields that hold delimiters or line ends; `"` unless given.
         pub quotechar: Option<Spanned<String>>,
+        /// A character that takes the meaning of the one behind it: a delimiter, a quote, a line end.
+        pub escapechar: Option<Spanned<String>>,
         /// `3`: quotes have no meaning.
         pub quoting: Option<i64>,
         /// Whether spaces after a delimiter are dropped.

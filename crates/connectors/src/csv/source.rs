@@ -113,6 +113,7 @@ impl ReadFromCsv {
         };
         let delimiter = byte("delimiter", if self.delimiter.is_some() { &self.delimiter } else { &self.sep });
         let comment = byte("comment", &self.comment);
+        let escape = byte("escapechar", &self.escapechar);
         let quote = byte("quotechar", &self.quotechar);
         let (point, thousands) = (byte("decimal", &self.decimal), byte("thousands", &self.thousands));
         let skip = self.skip_lines(d)?;
@@ -148,6 +149,7 @@ impl ReadFromCsv {
             delimiter: delimiter?.unwrap_or(b','),
             quote: if self.quoting == Some(3) { None } else { Some(quote?.unwrap_or(b'"')) },
             comment: comment?,
+            escape: escape?,
             header: header != Header::None,
             before_header: if let Header::Row(n) = header { n } else { 0 },
             rows_max,

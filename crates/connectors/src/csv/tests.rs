@@ -130,6 +130,11 @@ fn options() {
         "schema: {a: {type: number}, b: {type: [string, number]}}",
         &[r#"{"a":1.0,"b":"x"}"#, r#"{"a":2.5,"b":"3"}"#],
     );
+    check(
+        "a,b\n1,x\\,y\n2,\"q\\\"r\"\n3,two\\\nlines\n",
+        "escapechar: '\\'",
+        &[r#"{"a":1,"b":"x,y"}"#, r#"{"a":2,"b":"q\"r"}"#, r#"{"a":3,"b":"two\nlines"}"#],
+    );
     check("a\n1\n", "filename_column: from", &[r#"{"a":1,"from":"{}/a.csv"}"#]);
     check(
         "b,a,extra\n1,2024-01-01T00:00:00Z,3\n",

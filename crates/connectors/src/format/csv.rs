@@ -21,6 +21,8 @@ pub(crate) struct Layout {
     pub(crate) quote: Option<u8>,
     /// Starts a comment.
     pub(crate) comment: Option<u8>,
+    /// Takes the meaning of the character behind it.
+    pub(crate) escape: Option<u8>,
     /// Whether the first row names the columns.
     pub(crate) header: bool,
     /// Names that replace those of the header.
@@ -74,6 +76,7 @@ impl Default for Layout {
             delimiter: b',',
             quote: Some(b'"'),
             comment: None,
+            escape: None,
             header: true,
             names: None,
             skip: SkipLines::None,
@@ -92,8 +95,8 @@ impl Default for Layout {
 impl Layout {
     /// How files are divided into records.
     pub(crate) fn framing(&self) -> Framing {
-        let Layout { delimiter, quote, comment, skip_space, .. } = *self;
-        Framing::Csv { delimiter, quote, comment, skip_space }
+        let Layout { delimiter, quote, comment, skip_space, escape, .. } = *self;
+        Framing::Csv { delimiter, quote, comment, skip_space, escape }
     }
 
     /// True for a record that holds nothing: blank, or only a comment.

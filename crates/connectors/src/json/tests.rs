@@ -78,6 +78,47 @@ fn values_are_kept() {
     );
 }
 
+/// All types that a schema has a word for, nested ones too.
+#[test]
+fn types_by_schema() {
+    let schema = ", schema: {d: {type: number, format: decimal, scale: 2}, day: {type: string, format: date}, \
+        at: {type: string, format: date-time-local}, m: {type: object, additionalProperties: {type: decimal, scale: 1}}, \
+        l: {type: array, items: {type: string, format: date}}, r: {type: object, properties: {x: {type: decimal, scale: 0}}}, \
+        u: {type: [number, string]}, b: bytes}";
+    check(
+        "{\"d\": 12.50, \"day\": \"2024-02-29\", \"at\": \"2024-01-01T10:00\", \"m\": {\"k\": \"0.5\", \"j\": null}, \
+         \"l\": [\"2024-01-01\", null], \"r\": {\"x\": 7.0}, \"u\": 1.50, \"b\": \"é\"}\n{\"d\": \" 1e1 \", \"m\": {}, \"u\": \"x\"}\n",
+        schema,
+        &[
+            r#"{"d":12.5,"day":"2024-02-29","at":"2024-01-01T10:00:00","m":{"k":0.5,"j":null},"l":["2024-01-01",null],"r":{"x":7},"u":1.5,"b":"é"}"#,
+            r#"{"d":10.0,"day":null,"at":null,"m":{},"l":null,"r":null,"u":"x","b":null}"#,
+        ],
+    );
+    for (line, want) in [
+        ("{\"d\": 0.001}", "cannot read 0.001 as decimal(38, 2) in field `d`: it has more than 2 decimals"),
+        (
+            "{\"d\": \"NaN\"}",
+            "cannot read \"NaN\" as decimal(38, 2) in field `d`: it is not a decimal number",
+        ),
+        ("{\"d\": [1]}", "cannot read [1] as decimal(38, 2) in field `d`: it is not a decimal number"),
+        ("{\"d\": 1e37}", "in field `d`: it has more than 36 digits before the point"),
+        ("{\"day\": \"2024-02-30\"}", "cannot read \"2024-02-30\" as date in field `day`"),
+        (
+            "{\"at\": \"2024-01-01T00:00:00Z\"}",
+            "cannot read \"2024-01-01T00:00:00Z\" as datetime in field `at`",
+        ),
+        ("{\"m\": {\"k\": 0.55}}", "in field `m.k`: it has more than 1 decimal"),
+        ("{\"m\": {\"k\": 1, \"k\": 2}}", "a map has a key twice in field `m`"),
+        ("{\"m\": [1]}", "cannot read a list as map in field `m`"),
+        ("{\"l\": [\"soon\"]}", "cannot read \"soon\" as date in field `l[]`"),
+        ("{\"r\": {\"x\": 0.5}}", "in field `r.x`: it has more than 0 decimals"),
+    ] {
+        refused(&format!("{line}\n"), schema, want);
+    }
+    refused("{}", ", convert_dates: true", "would guess dates");
+    refused("{}", ", nrows: 3", "has no field `nrows`");
+}
+
 #[test]
 fn arrays_of_objects() {
     let text = " [\n {\"a\": 1},\n {\"a\":\n 2}]\n";

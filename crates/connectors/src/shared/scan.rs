@@ -20,6 +20,8 @@ pub(crate) enum Framing {
         comment: Option<u8>,
         /// Spaces may stand before a field's quote.
         skip_space: bool,
+        /// Takes the meaning of the byte behind it.
+        escape: Option<u8>,
     },
     /// A record is an element of a JSON array, or one of several values that follow each other.
     JsonArray,
@@ -78,7 +80,17 @@ impl Scan {
     ) -> Found {
         match framing {
             Framing::Lines => self.line(data, eof),
-            Framing::Csv { delimiter, quote: Some(quote), comment, skip_space } => {
+            Framing::Csv { delimiter, quote, comment, escape: Some(escape), .. } => {
+                let begins = |at: usize| match at.checked_sub(1) {
+                    None => true,
+                    Some(i) => {
+                        let escaped = i.checked_sub(1).and_then(|i| data.get(i)) == Some(&escape);
+                        data.get(i) == Some(&delimiter) && !escaped
+                    }
+                };
+                self.escaped(data, eof, escape, (quote, comment), begins)
+            }
+            Framing::Csv { delimiter, quote: Some(quote), comment, skip_space, escape: None } => {
                 let begins = |at: usize| {
                     let before = data.get(..at).unwrap_or_default();
                     let spaces = before.iter().rev().take_while(|b| skip_space && **b == b' ').count();
@@ -89,7 +101,7 @@ impl Scan {
                 };
                 self.csv(data, eof, quote, comment, begins)
             }
-            Framing::Csv { quote: None, .. } => self.line(data, eof),
+            Framing::Csv { quote: None, escape: None, .. } => self.line(data, eof),
             Framing::JsonArray => self.json(data, eof, brackets),
         }
     }
@@ -184,6 +196,47 @@ impl Scan {
                 _ => self.in_comment = true,
             }
         }
+    }
+
+    /// CSV with an escape character, byte by byte: it hides line ends, quotes and comments behind it.
+    fn escaped(
+        &mut self,
+        data: &[u8],
+        eof: bool,
+        escape: u8,
+        (quote, comment): (Option<u8>, Option<u8>),
+        begins: impl Fn(usize) -> bool,
+    ) -> Found {
+        while let Some(&b) = data.get(self.at) {
+            let next = data.get(self.at + 1).copied();
+            let waits = next.is_none() && !eof;
+            if b == b'\n' && self.quote.is_none() {
+                return self.ended(data, self.at);
+            }
+            if b == b'\n' {
+                self.newlines += 1;
+            } else if self.in_comment {
+                // All of it is passed over.
+            } else if b == escape {
+                if waits {
+                    return Found::More { skip: 0 };
+                }
+                self.newlines += u64::from(next == Some(b'\n'));
+                self.at += 1;
+            } else if Some(b) == quote && self.quote.is_some() {
+                match next {
+                    None if waits => return Found::More { skip: 0 },
+                    Some(n) if n == b => self.at += 1,
+                    _ => self.quote = None,
+                }
+            } else if Some(b) == quote && begins(self.at) {
+                self.quote = Some((self.at, self.newlines));
+            } else if Some(b) == comment && self.quote.is_none() {
+                self.in_comment = true;
+            }
+            self.at += 1;
+        }
+        self.unended(data, eof, self.quote.is_some() || self.in_comment)
     }
 
     fn json(&mut self, data: &[u8], eof: bool, brackets: &mut Brackets) -> Found {

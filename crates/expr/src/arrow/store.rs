@@ -72,7 +72,10 @@ pub(crate) fn conform(machine: &mut Machine<'_>, value: Value, field: &Field) ->
         (DataType::Timestamp(_, None), Value::DateTime(d)) => match &d.zone {
             // Kept as microseconds on the local clock.
             None => Ok(Value::Timestamp(d.local_micros())),
-            Some(_) => Err(Misfit::Type),
+            Some(_) => {
+                let shown = d.iso(" ");
+                Err(value_error(format!("dt has a timezone ({shown}), where one without is wanted: declare output_type {{type: string, format: date-time}}")).into())
+            }
         },
         (DataType::Timestamp(_, Some(_)), v @ Value::Timestamp(_)) => Ok(v),
         (DataType::Timestamp(_, Some(_)), Value::DateTime(d)) => match d.utc_micros() {

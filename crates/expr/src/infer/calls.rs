@@ -41,6 +41,12 @@ impl Infer<'_> {
                     args.keywords.iter().map(|(name, e)| name.clone().map(|name| (name, self.expr(e))));
                 fields.collect::<Option<Vec<_>>>().map_or(Ty::Any, Ty::Row)
             }
+            "datetime"
+                if given.len() < 8
+                    && args.keywords.iter().all(|(n, _)| n.as_deref().is_some_and(|n| n != "tzinfo")) =>
+            {
+                Ty::LocalDateTime
+            }
             "datetime" => Ty::DateTime,
             "date" => Ty::Date,
             "time" => Ty::Time,

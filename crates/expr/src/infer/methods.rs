@@ -11,6 +11,7 @@ impl Infer<'_> {
     pub(super) fn method_call(&mut self, object: &Expr, name: &Arc<str>, args: &Arguments, at: &Expr) -> Ty {
         let ty = self.expr(object);
         let given = self.all(&args.positional);
+        let spread = args.positional.iter().any(|e| matches!(e.kind, ExprKind::Starred(_)));
         args.keywords.iter().for_each(|(_, e)| drop(self.expr(e)));
         self.grow(object, &ty, name, &given);
         match (ty.present(), &**name) {
@@ -19,7 +20,16 @@ impl Infer<'_> {
                 Ty::Dict(Box::new(Ty::Str), Box::new(value))
             }
             (Ty::Row(_), _) => self.attribute(&ty, name, at),
+            (Ty::Class("datetime"), "strptime") if has_no_zone(args.positional.get(1)) => Ty::LocalDateTime,
             (Ty::Class(class), _) => class_method(class, name, &given),
+            // Without a word on the zone it stays as it is.
+            (Ty::LocalDateTime, "replace")
+                if spread
+                    || given.len() > 7
+                    || args.keywords.iter().any(|(n, _)| n.as_deref().is_none_or(|n| n == "tzinfo")) =>
+            {
+                Ty::DateTime
+            }
             (Ty::Any | Ty::Never | Ty::None | Ty::Iter(_) | Ty::Exception, _) => Ty::Any,
             (known, _) => {
                 if let Some(class) = known.class() {
@@ -85,6 +95,14 @@ fn class_method(class: &'static str, name: &str, given: &[Ty]) -> Ty {
             }
             _ => Ty::Any,
         },
+    }
+}
+
+/// True for a format of `strptime` that reads no zone.
+fn has_no_zone(format: Option<&Expr>) -> bool {
+    match format.map(|e| &e.kind) {
+        Some(ExprKind::Const(Const::Str(s))) => !s.contains("%z") && !s.contains("%Z"),
+        _ => false,
     }
 }
 
@@ -168,7 +186,7 @@ fn method_type(object: &Ty, name: &str, given: &[Ty]) -> Ty {
             "subn" => Ty::Tuple(vec![Ty::Str, Ty::Int]),
             _ => Ty::Any,
         },
-        Ty::DateTime | Ty::Date | Ty::Time | Ty::Delta | Ty::Timestamp | Ty::Duration => {
+        Ty::DateTime | Ty::LocalDateTime | Ty::Date | Ty::Time | Ty::Delta | Ty::Timestamp | Ty::Duration => {
             time_method(object, name)
         }
         _ => Ty::Any,

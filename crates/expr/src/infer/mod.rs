@@ -389,14 +389,17 @@ impl Infer<'_> {
                     Ty::Any
                 }
             },
-            (Ty::Date | Ty::DateTime, "year" | "month" | "day") => Ty::Int,
-            (Ty::Time | Ty::DateTime, "hour" | "minute" | "second" | "microsecond") => Ty::Int,
+            (Ty::Date | Ty::DateTime | Ty::LocalDateTime, "year" | "month" | "day") => Ty::Int,
+            (Ty::Time | Ty::DateTime | Ty::LocalDateTime, "hour" | "minute" | "second" | "microsecond") => {
+                Ty::Int
+            }
             (Ty::DateTime, "tzinfo") => Ty::Zone.optional(),
+            (Ty::LocalDateTime, "tzinfo") => Ty::None,
             (Ty::Delta, "days" | "seconds" | "microseconds") => Ty::Int,
             (Ty::Timestamp | Ty::Duration, "micros") => Ty::Int,
             (Ty::Class(_) | Ty::Function(_) | Ty::Builtin(_), "__name__") => Ty::Str,
             (Ty::Class("timezone"), "utc") => Ty::Zone,
-            (Ty::Class("datetime"), "min" | "max") => Ty::DateTime,
+            (Ty::Class("datetime"), "min" | "max") => Ty::LocalDateTime,
             (Ty::Class("date"), "min" | "max") => Ty::Date,
             (Ty::Match, "string") => Ty::Str,
             (_, "__class__") => Ty::Class("object"),
@@ -491,7 +494,15 @@ fn element(len: usize, index: i64) -> Option<usize> {
 fn always_true(ty: &Ty) -> bool {
     matches!(
         ty,
-        Ty::Row(_) | Ty::Match | Ty::Pattern | Ty::Timestamp | Ty::Date | Ty::DateTime | Ty::Time | Ty::Zone
+        Ty::Row(_)
+            | Ty::Match
+            | Ty::Pattern
+            | Ty::Timestamp
+            | Ty::Date
+            | Ty::DateTime
+            | Ty::LocalDateTime
+            | Ty::Time
+            | Ty::Zone
     )
 }
 
@@ -565,9 +576,10 @@ fn binary_type(op: Binary, a: &Ty, b: &Ty) -> Ty {
             Ty::Set(Box::new((**a).clone().join((**b).clone())))
         }
         (Binary::Or, a @ Ty::Dict(..), b @ Ty::Dict(..)) => a.clone().join(b.clone()),
-        (Binary::Sub, Ty::DateTime, Ty::DateTime) | (Binary::Sub, Ty::Date, Ty::Date) => Ty::Delta,
-        (Binary::Add | Binary::Sub, t @ (Ty::DateTime | Ty::Date), Ty::Delta) => t.clone(),
-        (Binary::Add, Ty::Delta, t @ (Ty::DateTime | Ty::Date)) => t.clone(),
+        (Binary::Sub, Ty::DateTime | Ty::LocalDateTime, Ty::DateTime | Ty::LocalDateTime)
+        | (Binary::Sub, Ty::Date, Ty::Date) => Ty::Delta,
+        (Binary::Add | Binary::Sub, t @ (Ty::DateTime | Ty::LocalDateTime | Ty::Date), Ty::Delta)
+        | (Binary::Add, Ty::Delta, t @ (Ty::DateTime | Ty::LocalDateTime | Ty::Date)) => t.clone(),
         (Binary::Add | Binary::Sub | Binary::Mod, Ty::Delta, Ty::Delta) => Ty::Delta,
         (Binary::Div, Ty::Delta, Ty::Delta) => Ty::Float,
         (Binary::FloorDiv, Ty::Delta, Ty::Delta) => Ty::Int,

@@ -338,3 +338,70 @@ fn numbers_of_a_dict_keep_their_types() {
     let set = "def f(row):\n  d = {'x': row.x}\n  d['n'] = row.i\n  return d";
     assert_eq!(run(Code::Callable(set), &rows)[0], r#"{"x": 0.5, "n": 3}"#);
 }
+
+/// The type that a callable gives for rows with a date, a datetime without a zone and an instant.
+#[test]
+fn dates_and_times_as_fields() {
+    use arrow_array::{Array as _, ArrayRef, Date32Array, RecordBatch, TimestampMicrosecondArray};
+    use std::sync::Arc;
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("day", Arc::new(Date32Array::from(vec![19_782]))),
+        ("at", Arc::new(TimestampMicrosecondArray::from(vec![1_500_000]))),
+    ];
+    let fields: Vec<arrow_schema::Field> =
+        columns.iter().map(|(n, c)| arrow_schema::Field::new(*n, c.data_type().clone(), false)).collect();
+    let schema = Arc::new(arrow_schema::Schema::new(fields));
+    let batch = RecordBatch::try_new(schema, columns.into_iter().map(|(_, c)| c).collect()).unwrap();
+    let run = |body: &str, output: Option<serde_json::Value>| {
+        let code =
+            format!("from datetime import datetime, date, timedelta, timezone\ndef f(row):\n  return {body}");
+        let program = crate::compile(
+            crate::Language::Python,
+            crate::Code::Callable(&code),
+            &batch.schema(),
+            output.as_ref(),
+            &crate::Options::default(),
+        );
+        let program = program.unwrap_or_else(|p| panic!("{body}: {}", p[0]));
+        let result = program.eval(&batch, &crate::RowContext::default());
+        match result.errors.first() {
+            Some(e) => e.message.clone(),
+            None => {
+                let t = program.field_type().0;
+                // Instants are shown in microseconds: printing them needs a time zone database.
+                let shown = match &t {
+                    arrow_schema::DataType::Timestamp(_, Some(_)) => {
+                        arrow_cast::cast(&result.values, &arrow_schema::DataType::Int64).unwrap()
+                    }
+                    _ => result.values,
+                };
+                format!("{t}: {}", arrow_cast::display::array_value_to_string(&shown, 0).unwrap())
+            }
+        }
+    };
+    let check = |body: &str, want: &str| assert_eq!(run(body, None), want, "{body}");
+    check("row.day + timedelta(days=1)", "Date32: 2024-03-01");
+    check("date.fromisoformat('2024-01-31') - timedelta(1)", "Date32: 2024-01-30");
+    check("(row.day - date(2024, 2, 1)).days", "Int64: 28");
+    check("row.at + timedelta(hours=1)", "Timestamp(µs): 1970-01-01T01:00:01.500");
+    check("row.at.replace(microsecond=0)", "Timestamp(µs): 1970-01-01T00:00:01");
+    check("row.at.replace(tzinfo=timezone(timedelta(hours=2)))", "Timestamp(µs, \"UTC\"): -7198500000");
+    check("row.at.date()", "Date32: 1970-01-01");
+    check("datetime(2024, 1, 2, 3)", "Timestamp(µs): 2024-01-02T03:00:00");
+    check("datetime.strptime('02/01/2024', '%d/%m/%Y')", "Timestamp(µs): 2024-01-02T00:00:00");
+    check(
+        "datetime(2024, 1, 2, tzinfo=timezone.utc).astimezone(timezone(timedelta(hours=2))).isoformat()",
+        "Utf8: 2024-01-02T02:00:00+02:00",
+    );
+    let naive = serde_json::json!({"type": "string", "format": "date-time-local"});
+    let aware = serde_json::json!({"type": "string", "format": "date-time"});
+    assert_eq!(
+        run("datetime.fromisoformat('2024-01-02T03:04')", Some(naive.clone())),
+        "Timestamp(µs): 2024-01-02T03:04:00"
+    );
+    assert!(run("datetime.fromisoformat('2024-01-02T03:04')", None).contains("dt has no timezone info"));
+    assert!(run("row.at", Some(aware)).contains("dt has no timezone info"));
+    assert!(
+        run("datetime.fromisoformat('2024-01-02T03:04+01:00')", Some(naive)).contains("dt has a timezone")
+    );
+}

@@ -9,6 +9,7 @@ use arrow_array::types::{Decimal128Type, Float64Type, Int64Type, TimestampMicros
 use arrow_array::{Array, ArrayRef};
 use arrow_schema::{DataType, TimeUnit};
 use purlin_api::decimal::{divide_half_even, power_of_ten, text as decimal_text};
+use purlin_api::json::timestamp_text;
 use purlin_api::{Error, EventTime, Result};
 use serde_json::Value;
 
@@ -55,7 +56,17 @@ pub(super) fn times(
             let a = values.as_boolean();
             each(values, failures, |row| seconds(i64::from(a.value(row))))
         }
-        DataType::Timestamp(TimeUnit::Microsecond, _) => {
+        DataType::Timestamp(TimeUnit::Microsecond, None) => {
+            let a = values.as_primitive::<TimestampMicrosecondType>();
+            guard(Box::new(move |row| {
+                let shown = timestamp_text(a.value(row)).trim_end_matches('Z').replace('T', " ");
+                Err((
+                    "ValueError",
+                    format!("dt has no timezone info ({shown}): give it one, such as timezone.utc"),
+                ))
+            }))
+        }
+        DataType::Timestamp(TimeUnit::Microsecond, Some(_)) => {
             let a = values.as_primitive::<TimestampMicrosecondType>();
             each(values, failures, |row| in_range(a.value(row)))
         }

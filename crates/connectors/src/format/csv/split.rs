@@ -46,6 +46,10 @@ impl Fields {
         self.parts.clear();
         self.scratch.clear();
         let bytes = record.as_bytes();
+        if let Some(escape) = layout.escape.filter(|e| memchr::memchr(*e, bytes).is_some()) {
+            self.escaped(record, layout, escape);
+            return;
+        }
         let special = match (layout.quote, layout.comment) {
             (Some(q), Some(c)) => memchr::memchr2(q, c, bytes).is_some(),
             (Some(b), None) | (None, Some(b)) => memchr::memchr(b, bytes).is_some(),
@@ -91,6 +95,42 @@ impl Fields {
                 return;
             }
             at = end + 1;
+        }
+    }
+
+    /// The slowest path: what stands behind an escape character belongs to the field, whatever it is.
+    fn escaped(&mut self, record: &str, layout: &Layout, escape: u8) {
+        let bytes = record.as_bytes();
+        let mut at = 0;
+        loop {
+            while layout.skip_space && bytes.get(at) == Some(&b' ') {
+                at += 1;
+            }
+            let start = self.scratch.len();
+            let mut quoted = layout.quote.is_some() && bytes.get(at) == layout.quote.as_ref();
+            at += usize::from(quoted);
+            while let Some(&b) = bytes.get(at) {
+                let is_quote = Some(b) == layout.quote;
+                if b == escape {
+                    at += 1;
+                } else if quoted && is_quote && bytes.get(at + 1) != Some(&b) {
+                    quoted = false;
+                    at += 1;
+                    continue;
+                } else if quoted && is_quote {
+                    at += 1;
+                } else if !quoted && (b == layout.delimiter || Some(b) == layout.comment) {
+                    break;
+                }
+                let Some(c) = record.get(at..).and_then(|rest| rest.chars().next()) else { break };
+                self.scratch.push(c);
+                at += c.len_utf8();
+            }
+            self.parts.push(Part { start, end: self.scratch.len(), unquoted: true });
+            if bytes.get(at) != Some(&layout.delimiter) {
+                return;
+            }
+            at += 1;
         }
     }
 
@@ -155,6 +195,11 @@ mod tests {
         check(r##""a#b",c # d"##, &comment, &["a#b", "c "]);
         let spaces = Layout { skip_space: true, ..Layout::default() };
         check(r#"a,  b, "c d""#, &spaces, &["a", "b", "c d"]);
+        let escaped = Layout { escape: Some(b'\\'), ..Layout::default() };
+        check(r"1,x\,y", &escaped, &["1", "x,y"]);
+        check(r#"2,"q\"r",é\é"#, &escaped, &["2", "q\"r", "éé"]);
+        check("a\\\nb,\"c\"\"d\\\\\",\\", &escaped, &["a\nb", "c\"d\\", ""]);
+        check("plain,\"a,b\"", &escaped, &["plain", "a,b"]);
         let raw = Layout { quote: None, ..Layout::default() };
         check(r#""a,b""#, &raw, &["\"a", "b\""]);
     }

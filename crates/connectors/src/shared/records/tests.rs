@@ -4,9 +4,10 @@ use super::*;
 use proptest::prelude::*;
 use std::io::Cursor;
 
-const CSV: Framing = Framing::Csv { delimiter: b',', quote: Some(b'"'), comment: None, skip_space: false };
+const CSV: Framing =
+    Framing::Csv { delimiter: b',', quote: Some(b'"'), comment: None, skip_space: false, escape: None };
 const COMMENTED: Framing =
-    Framing::Csv { delimiter: b',', quote: Some(b'"'), comment: Some(b'#'), skip_space: false };
+    Framing::Csv { delimiter: b',', quote: Some(b'"'), comment: Some(b'#'), skip_space: false, escape: None };
 
 type Seen = (String, u64, Option<Fault>);
 
