@@ -31,6 +31,8 @@ purlin_spec::config! {
         pub validate: bool = true,
         /// Without effect: files are not divided.
         pub min_bundle_size: Option<i64>,
+        /// Without effect: there is one reader.
+        pub use_fastavro: Option<bool>,
         /// Where files and rows go that cannot be read. `element` has `file` and `row` (null for a whole file).
         pub error_handling: Option<ErrorHandling>,
     }
@@ -55,6 +57,8 @@ purlin_spec::config! {
         pub num_shards: Option<Spanned<i64>>,
         /// What the names of the files end with, such as `.avro`.
         pub file_name_suffix: Option<String>,
+        /// Without effect: there is one writer.
+        pub use_fastavro: Option<bool>,
         /// Without effect: local files have no type.
         pub mime_type: Option<String>,
     }

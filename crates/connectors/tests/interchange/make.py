@@ -84,6 +84,8 @@ def pyarrow_files():
         pq.write_table(small, f"pyarrow_{codec}.parquet", compression=codec, data_page_version="2.0", row_group_size=4,
                        use_deprecated_int96_timestamps=codec == "none")
         expect(f"pyarrow_{codec}.parquet", want)
+    # A codec that is not read.
+    pq.write_table(small, "brotli.parquet", compression="brotli")
     # One value that does not fit.
     pq.write_table(pa.table({"u": pa.array([1, 2**64 - 1, 3], pa.uint64())}), "u64.parquet")
 

@@ -5,8 +5,8 @@ use std::io::{Cursor, Read, Write};
 
 /// A block, decompressed, has at most this many bytes: columns of text hold 2 GiB.
 pub(super) const BLOCK_BYTES_MAX: usize = 1 << 30;
-/// The level that the encoder of xz is given; higher ones take many times as long.
-const XZ_LEVEL: u32 = 6;
+/// The level that the encoder of xz is given: higher ones make room for blocks many times as large as ours.
+const XZ_LEVEL: u32 = 1;
 
 /// A codec, by its name in files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,6 +9,7 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
+use parquet::basic::Compression;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
 use purlin_api::transform::Probe;
@@ -185,7 +186,16 @@ impl Rows {
         self.next_group += 1;
         let (mut bytes, mut leaves) = (0i64, 0);
         for (i, column) in group.columns().iter().enumerate().filter(|(i, _)| self.mask.leaf_included(*i)) {
-            pages::check(&mut self.file, self.bytes, column).map_err(|e| {
+            let known = match column.compression() {
+                Compression::BROTLI(_) => {
+                    Err("its pages are compressed with brotli, which is not read here".to_owned())
+                }
+                Compression::LZO => {
+                    Err("its pages are compressed with lzo, which is not read here".to_owned())
+                }
+                _ => Ok(()),
+            };
+            known.and_then(|()| pages::check(&mut self.file, self.bytes, column)).map_err(|e| {
                 let name = group.schema_descr().columns().get(i).map(|c| c.path().string());
                 self.damaged(number, format!("column `{}`: {e}", name.unwrap_or_default()))
             })?;
