@@ -242,9 +242,9 @@ impl MatchOperator {
         }
         for file in &files {
             let metadata = std::fs::metadata(&file.path).map_err(|e| Error::io("open", &file.path, e))?;
-            let changed = metadata.modified().ok().and_then(|t| match t.duration_since(UNIX_EPOCH) {
-                Ok(since) => Some(since.as_secs_f64()),
-                Err(e) => Some(-e.duration().as_secs_f64()),
+            let changed = metadata.modified().ok().map(|t| match t.duration_since(UNIX_EPOCH) {
+                Ok(since) => since.as_secs_f64(),
+                Err(e) => -e.duration().as_secs_f64(),
             });
             found.parents.push(row as u32);
             found.paths.push(file.path.clone());
