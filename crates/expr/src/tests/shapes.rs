@@ -191,7 +191,7 @@ fn constructs_outside_the_subset_are_named() {
         ("class A:\n  pass\n", "a class"),
         ("def f(row):\n  with x: pass\n", "`with`"),
         ("def f(row):\n  yield 1\n", "`yield`"),
-        ("import numpy\ndef f(row):\n  return 1\n", "`numpy`"),
+        ("import numpy\ndef f(row):\n  return numpy.pi\n", "`numpy`"),
         ("import re\ndef f(row):\n  return re.nosuch('a')\n", "`re.nosuch`"),
         ("@dec\ndef f(row):\n  return 1\n", "a decorator"),
         ("def f(row):\n  return row.a.nosuch()\n", "`nosuch`"),
@@ -315,4 +315,15 @@ fn numbers_of_a_dict_keep_their_types() {
     assert_eq!(run(Code::Expression("{'n': i, 'x': x}"), &rows)[0], r#"{"n": 3, "x": 0.5}"#);
     let set = "def f(row):\n  d = {'x': row.x}\n  d['n'] = row.i\n  return d";
     assert_eq!(run(Code::Callable(set), &rows)[0], r#"{"x": 0.5, "n": 3}"#);
+}
+
+#[test]
+fn imports_that_are_not_used_are_not_missed() {
+    let rows = json!([{"i": 3}]);
+    let script =
+        "import numpy as np\nfrom mine import tool\ndef f(row):\n  import pandas.api\n  return row.i";
+    assert_eq!(run(Code::Callable(script), &rows)[0], "3");
+    for used in ["import numpy as np\nlambda r: np.mean(r.i)", "from mine import *\nlambda r: r.i"] {
+        assert!(run(Code::Callable(used), &rows)[0].contains("is not part of the Python"), "{used}");
+    }
 }
