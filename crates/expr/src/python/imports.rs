@@ -128,7 +128,8 @@ impl Lower<'_> {
         for alias in &import.names {
             let full = alias.name.as_str();
             let Some(known) = MODULES.iter().find(|m| **m == full) else {
-                if !ANNOTATIONS.contains(&full) {
+                // What is imported and never used is not missed.
+                if !ANNOTATIONS.contains(&full) && self.read.contains(names::bound_name(alias)) {
                     self.unknown_module(full, alias.range());
                 }
                 continue;
@@ -149,7 +150,10 @@ impl Lower<'_> {
         }
         let Some(known) = MODULES.iter().find(|m| **m == module).filter(|_| import.level == 0) else {
             let shown = if module.is_empty() { ".".to_owned() } else { module };
-            self.unknown_module(&shown, import.range());
+            let used = |a: &ast::Alias| a.name.as_str() == "*" || self.read.contains(names::bound_name(a));
+            if import.names.iter().any(used) {
+                self.unknown_module(&shown, import.range());
+            }
             return;
         };
         for alias in &import.names {

@@ -137,6 +137,8 @@ struct Lower<'a> {
     imports: HashMap<String, Const>,
     /// Module-level names that more than one statement may bind.
     bound_twice: HashSet<String>,
+    /// Names that the module reads somewhere.
+    read: HashSet<String>,
     problems: Vec<Problem>,
     depth: usize,
     loops: usize,
@@ -151,6 +153,7 @@ impl<'a> Lower<'a> {
             scopes: Vec::new(),
             imports: HashMap::new(),
             bound_twice: HashSet::new(),
+            read: HashSet::new(),
             problems: Vec::new(),
             depth: 0,
             loops: 0,
@@ -262,6 +265,7 @@ impl<'a> Lower<'a> {
     fn bind_module_names(&mut self, suite: &[ast::Stmt]) {
         let assigned = names::assigned(suite);
         self.bound_twice = names::bound_twice(suite);
+        self.read = names::read(suite);
         if let Some(scope) = self.scopes.last_mut() {
             for name in assigned {
                 scope.local(&name);

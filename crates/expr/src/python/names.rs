@@ -16,6 +16,26 @@ pub(crate) fn assigned(body: &[Stmt]) -> Vec<String> {
     names
 }
 
+/// The names that `body`, functions inside too, reads.
+pub(super) fn read(body: &[Stmt]) -> HashSet<String> {
+    let mut found = Read(HashSet::new());
+    body.iter().for_each(|s| found.visit_stmt(s));
+    found.0
+}
+
+struct Read(HashSet<String>);
+
+impl<'a> Visitor<'a> for Read {
+    fn visit_expr(&mut self, expr: &'a Expr) {
+        if let Expr::Name(name) = expr
+            && name.ctx == ExprContext::Load
+        {
+            self.0.insert(name.id.to_string());
+        }
+        walk_expr(self, expr);
+    }
+}
+
 /// The names that `body` declares `global` or `nonlocal`.
 pub(super) fn declared_outer(body: &[Stmt]) -> Vec<String> {
     let mut found = Assigned { names: Vec::new(), outer: Vec::new() };

@@ -191,7 +191,7 @@ fn constructs_outside_the_subset_are_named() {
         ("class A:\n  pass\n", "a class"),
         ("def f(row):\n  with x: pass\n", "`with`"),
         ("def f(row):\n  yield 1\n", "`yield`"),
-        ("import numpy\ndef f(row):\n  return 1\n", "`numpy`"),
+        ("import numpy\ndef f(row):\n  return numpy.pi\n", "`numpy`"),
         ("import re\ndef f(row):\n  return re.nosuch('a')\n", "`re.nosuch`"),
         ("@dec\ndef f(row):\n  return 1\n", "a decorator"),
         ("def f(row):\n  return row.a.nosuch()\n", "`nosuch`"),
@@ -404,4 +404,15 @@ fn dates_and_times_as_fields() {
     assert!(
         run("datetime.fromisoformat('2024-01-02T03:04+01:00')", Some(naive)).contains("dt has a timezone")
     );
+}
+
+#[test]
+fn imports_that_are_not_used_are_not_missed() {
+    let rows = json!([{"i": 3}]);
+    let script =
+        "import numpy as np\nfrom mine import tool\ndef f(row):\n  import pandas.api\n  return row.i";
+    assert_eq!(run(Code::Callable(script), &rows)[0], "3");
+    for used in ["import numpy as np\nlambda r: np.mean(r.i)", "from mine import *\nlambda r: r.i"] {
+        assert!(run(Code::Callable(used), &rows)[0].contains("is not part of the Python"), "{used}");
+    }
 }
