@@ -2,7 +2,8 @@
 //!
 //! A transform joins the stage it reads from when all its inputs come from there and its rows may stay in
 //! the lane they are in. Else it starts a stage: at a shuffle by key, where lanes come together, where
-//! several stages meet, and before a sink when there are lanes to overlap writing with.
+//! several stages meet, and before a sink when there are lanes to overlap writing with. A reader whose work is
+//! divided has several lanes from the start, and so has what follows it up to the next such place.
 //!
 //! A transform that starts a stage only reads stages made before, and one that joins a stage only reads that
 //! stage: so stages are numbered in topological order.
@@ -90,7 +91,7 @@ fn wants(node: &GraphNode) -> Wants {
     wants
 }
 
-/// Puts the nodes of a graph into stages; keyed ones get `lanes` lanes.
+/// Puts the nodes of a graph into stages; keyed ones and divided readers get up to `lanes` lanes.
 pub fn fuse(graph: &Graph, lanes: usize) -> Stages {
     let lanes = lanes.max(1);
     let mut stages: Vec<Stage> = Vec::new();
@@ -116,6 +117,7 @@ pub fn fuse(graph: &Graph, lanes: usize) -> Stages {
                 let lanes = match wants {
                     Wants::Keyed => lanes,
                     Wants::Single | Wants::Sink => 1,
+                    Wants::Any if node.is_source() => node.node.lanes_max().clamp(1, lanes),
                     Wants::Any => from.iter().map(lanes_of).max().unwrap_or(1),
                 };
                 stages.push(Stage { id: stages.len(), nodes: Vec::new(), lanes });

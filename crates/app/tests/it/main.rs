@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod command_line;
+mod lanes;
 mod purchases;
 mod reference;
 mod scratch;

@@ -57,7 +57,8 @@ pub(crate) fn files(cx: &mut BindCx<'_>, pattern: &Spanned<String>) -> Option<Ar
             return refuse(cx, "file/cannot-read", pattern.span, format!("`{}`: {e}", f.path));
         }
     }
-    if let Err(e) = cx.probe.head(&first.path, 1) {
+    // A byte that is looked at in a pipe is gone; one tells no size.
+    if let Err(e) = cx.probe.head(&first.path, usize::from(first.bytes > 0)) {
         return refuse(cx, "file/cannot-read", pattern.span, e.message().to_owned());
     }
     Some(found.into())
