@@ -40,8 +40,8 @@ pub use sink::Sink;
 pub use source::{Budget, Pull, Resume, Source, SourceStatus};
 pub use time::{EventTime, Micros};
 pub use transform::{
-    BindCx, BuildCx, Distribution, FileInfo, InputShape, Output, OutputRole, PlanNode, Probe, Running,
-    Transform,
+    BindCx, BuildCx, Distribution, Division, FileInfo, InputShape, LaneShared, Output, OutputRole, PlanNode,
+    Probe, Running, Transform,
 };
 pub use trigger::Trigger;
 pub use window::{AccumulationMode, Window, WindowFn, Windowing};

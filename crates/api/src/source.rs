@@ -51,7 +51,7 @@ pub struct Pull {
     pub watermark: EventTime,
     /// What comes next.
     pub status: SourceStatus,
-    /// Where one could go on from, after these rows.
+    /// Where this instance could go on from, after these rows.
     pub resume: Resume,
     /// Units read (rows, lines, messages), good and bad.
     pub read: u64,
@@ -88,6 +88,14 @@ impl Pull {
 /// no more than the budget in memory, and never give rows behind its own watermark unless they are
 /// late at the origin. Units that cannot be decoded are routed to the error output if the author
 /// asked for one, else `next` fails. `read = rows + dead + skipped` must hold over all pulls.
+///
+/// **Lanes.** A divided source ([`PlanNode::divide`](crate::PlanNode::divide)) has an instance in each lane,
+/// and they take pieces of the work from one queue ([`BuildCx::shared`](crate::BuildCx::shared)). Each
+/// instance keeps the contract by itself: its own ledger, its own watermark (the runner goes by the least),
+/// its own end (when the queue is empty). [`Pull::resume`] speaks of the pieces of that instance only: which it
+/// has finished, and where it stands in the one it holds. The positions of all instances at one barrier
+/// together say what is left: what nobody mentions was not begun. So no lane waits for another, a lane may
+/// take a new piece between the barriers of two others, and a restored job may have other lanes.
 pub trait Source: Send {
     /// The next rows.
     fn next(&mut self, budget: Budget) -> BoxFuture<'_, Result<Pull>>;
@@ -98,8 +106,8 @@ pub trait Source: Send {
         Box::pin(async { Ok(()) })
     }
 
-    /// How much has been read, and how much there is, in units of its own (bytes, for files). `None` if that
-    /// is not known.
+    /// How much has been read, and how much there is, in units of its own (bytes, for files), by all
+    /// instances that share the work. `None` if that is not known.
     fn progress(&self) -> Option<(u64, u64)> {
         None
     }

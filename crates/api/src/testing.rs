@@ -131,7 +131,7 @@ pub struct Driver {
 impl Driver {
     /// An instance of a bound transform, alone in its lane.
     pub fn new(node: &dyn PlanNode) -> Result<Self> {
-        let cx = BuildCx { label: "T".to_owned(), lane: 0, lanes: 1, rows_max: 1024 };
+        let cx = BuildCx::one_lane("T", 1024);
         match node.build(&cx)? {
             Running::Operator(operator) => Ok(Driver::of(operator)),
             Running::Source(_) | Running::Sink(_) | Running::Async(_) => {

@@ -8,8 +8,9 @@ use crate::sink::Sink;
 use crate::source::Source;
 use bytes::Bytes;
 use purlin_spec::{Diagnostics, Span};
+use std::any::Any;
 use std::fmt::Debug;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// A transform as its author configured it: what a catalogue entry decodes a config into.
 pub trait Transform: Debug + Send + Sync {
@@ -148,6 +149,20 @@ pub trait PlanNode: Debug + Send + Sync {
         None
     }
 
+    /// For readers: the same node with its work cut into pieces that several lanes take one after the other, or
+    /// `None` if one lane is to read it all, because it cannot be divided or because that would not pay.
+    ///
+    /// What is given must not depend on how it is divided, but for the order of rows.
+    fn divide(&self, how: Division) -> Option<Arc<dyn PlanNode>> {
+        let _ = how;
+        None
+    }
+
+    /// For readers: in how many lanes it can run at most.
+    fn lanes_max(&self) -> usize {
+        1
+    }
+
     /// For aggregations: a partial step to run before rows are shuffled, and the step that completes it.
     fn lift(&self) -> Option<Lifted> {
         None
@@ -183,6 +198,36 @@ pub struct Lifted {
     pub complete: Arc<dyn PlanNode>,
 }
 
+/// How the work of a reader is divided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Division {
+    /// The lanes there are.
+    pub lanes: usize,
+    /// How many bytes a piece has, about; nothing is too small to be divided then. `None`: as many as pay.
+    pub piece_bytes: Option<u64>,
+}
+
+/// Something that the lanes of one transform have in common while a job runs, such as a queue of work.
+#[derive(Clone, Default)]
+pub struct LaneShared(Arc<OnceLock<Arc<dyn Any + Send + Sync>>>);
+
+impl LaneShared {
+    /// What the lanes share; the first lane that asks makes it.
+    ///
+    /// # Errors
+    /// If lanes ask for different types.
+    pub fn get_or_make<T: Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Result<Arc<T>> {
+        let shared = self.0.get_or_init(|| Arc::new(make())).clone();
+        shared.downcast().map_err(|_| Error::internal("lanes of one transform share different things"))
+    }
+}
+
+impl Debug for LaneShared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.0.get().is_some() { "LaneShared(made)" } else { "LaneShared" })
+    }
+}
+
 /// Which instance is being built.
 #[derive(Clone, Debug)]
 pub struct BuildCx {
@@ -194,6 +239,15 @@ pub struct BuildCx {
     pub lanes: usize,
     /// Rows a batch should have at most.
     pub rows_max: usize,
+    /// What the lanes of this transform share; one for each transform of a running job.
+    pub shared: LaneShared,
+}
+
+impl BuildCx {
+    /// For the only lane of a transform.
+    pub fn one_lane(label: &str, rows_max: usize) -> Self {
+        BuildCx { label: label.to_owned(), lane: 0, lanes: 1, rows_max, shared: LaneShared::default() }
+    }
 }
 
 /// A running instance of a transform.

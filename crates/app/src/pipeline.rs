@@ -21,8 +21,10 @@ pub struct PipelineOptions {
     pub variables: Map<String, Value>,
     /// Whether Beam's quirks are copied.
     pub beam_compat: bool,
-    /// Lanes of keyed stages.
+    /// Lanes of keyed stages and divided readers.
     pub lanes: usize,
+    /// Divides readers into pieces of this many bytes, however small they are.
+    pub piece_bytes: Option<u64>,
     /// Whether the plan is rewritten.
     pub rewrite: bool,
 }
@@ -76,8 +78,12 @@ impl Pipeline {
     /// Plans it: fixes shapes, checks, rewrites, cuts into stages. Adds to the diagnostics.
     pub fn plan(&mut self, options: &PipelineOptions) -> Option<Plan> {
         let spec = self.spec.as_ref()?;
-        let plan_options =
-            PlanOptions { beam_compat: options.beam_compat, lanes: options.lanes, rewrite: options.rewrite };
+        let plan_options = PlanOptions {
+            beam_compat: options.beam_compat,
+            lanes: options.lanes,
+            piece_bytes: options.piece_bytes,
+            rewrite: options.rewrite,
+        };
         let probe: &dyn Probe = &MachineProbe::default();
         let plan = purlin_plan::plan(spec, &self.catalog, probe, &plan_options, &mut self.diagnostics);
         self.diagnostics.sort();

@@ -116,6 +116,8 @@ impl From<purlin_api::Error> for Failure {
 
 /// How a test is run: lanes and rows of a batch.
 pub(crate) const WAYS: [(usize, usize); 2] = [(1, 1024), (3, 1)];
+/// How small the pieces are that readers are divided into in the second way.
+const PIECE_BYTES: u64 = 256;
 
 /// Plans a cut-down pipeline for a test.
 pub(crate) fn plan_for(
@@ -124,8 +126,12 @@ pub(crate) fn plan_for(
     lanes: usize,
 ) -> Result<purlin_plan::Plan, Failure> {
     let mut d = Diagnostics::default();
-    let plan_options =
-        purlin_plan::PlanOptions { beam_compat: options.beam_compat, lanes, rewrite: lanes > 1 };
+    let plan_options = purlin_plan::PlanOptions {
+        beam_compat: options.beam_compat,
+        lanes,
+        piece_bytes: Some(PIECE_BYTES),
+        rewrite: lanes > 1,
+    };
     let plan =
         purlin_plan::plan(spec, &catalog(), &crate::probe::MachineProbe::default(), &plan_options, &mut d);
     d.sort();

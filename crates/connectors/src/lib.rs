@@ -11,9 +11,9 @@
 pub mod avro;
 pub mod csv;
 pub mod json;
+pub mod match_all;
 #[cfg(feature = "parquet")]
 pub mod parquet;
-pub mod match_all;
 pub mod text;
 
 mod format;

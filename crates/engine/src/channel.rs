@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
-/// The bounds of one queue. A queue takes a message as long as it is below both.
+/// The bounds of one queue; queues of an inbox that has many get less. A queue takes a message as long as it is below both.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
     /// Rows.
@@ -14,6 +14,26 @@ pub struct Bounds {
     pub bytes_max: usize,
     /// Messages, so that control messages are bounded too.
     pub messages_max: usize,
+}
+
+/// What an inbox may hold for each of its queues, however many there are: some batches.
+const QUEUE_MIN: Bounds = Bounds { rows_max: 16 * 1024, bytes_max: 1 << 20, messages_max: 64 };
+/// Up to so many queues each has the whole bounds; beyond, they share what these many have.
+const QUEUES_WHOLE: usize = 4;
+
+impl Bounds {
+    /// The bounds of each of so many queues of one inbox: with many lanes, memory must not grow with their
+    /// square.
+    fn shared_by(self, queues: usize) -> Bounds {
+        let share = |whole: usize, least: usize| {
+            (whole.saturating_mul(QUEUES_WHOLE) / queues.max(QUEUES_WHOLE)).max(least.min(whole))
+        };
+        Bounds {
+            rows_max: share(self.rows_max, QUEUE_MIN.rows_max),
+            bytes_max: share(self.bytes_max, QUEUE_MIN.bytes_max),
+            messages_max: share(self.messages_max, QUEUE_MIN.messages_max),
+        }
+    }
 }
 
 impl Default for Bounds {
@@ -58,7 +78,7 @@ impl Inbox {
                 next: 0,
                 closed: false,
             }),
-            bounds,
+            bounds: bounds.shared_by(slots),
             filled: Notify::new(),
             drained: (0..slots).map(|_| Notify::new()).collect(),
         })
@@ -161,6 +181,21 @@ mod tests {
 
     fn runtime() -> tokio::runtime::Runtime {
         tokio::runtime::Builder::new_current_thread().build().unwrap()
+    }
+
+    #[test]
+    fn many_queues_share_the_bounds() {
+        let whole = Bounds::default();
+        let of = |queues| {
+            let b = whole.shared_by(queues);
+            (b.rows_max, b.bytes_max, b.messages_max)
+        };
+        assert_eq!(of(1), (64 * 1024, 32 << 20, 1024));
+        assert_eq!(of(4), of(1));
+        assert_eq!(of(8), (32 * 1024, 16 << 20, 512));
+        assert_eq!(of(1000), (16 * 1024, 1 << 20, 64));
+        let small = Bounds { rows_max: 1, bytes_max: 1, messages_max: 1 }.shared_by(100);
+        assert_eq!((small.rows_max, small.bytes_max, small.messages_max), (1, 1, 1));
     }
 
     #[test]

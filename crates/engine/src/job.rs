@@ -280,8 +280,9 @@ impl Task {
                 };
                 let pull = pulled.map_err(|e| e.in_place(lane.core.label(node)))?;
                 if let (Some((done, total)), Some(stats)) = (source.progress(), lane.core.stats(node)) {
-                    stats.read_done.store(done, Ordering::Relaxed);
-                    stats.read_total.store(total, Ordering::Relaxed);
+                    // Each lane tells of all that share the work, and not in order.
+                    stats.read_done.fetch_max(done, Ordering::Relaxed);
+                    stats.read_total.fetch_max(total, Ordering::Relaxed);
                 }
                 let status = lane.take_pull(node, pull)?;
                 self.pump(lane).await?;

@@ -92,17 +92,23 @@ impl StepRun {
         idle: bool,
         done: bool,
     ) -> Result<()> {
-        let at = self.node_at.get(&node).and_then(|(lanes, at)| Some((*lanes.first()?, *at)));
-        let (lane, at) = at.ok_or_else(|| Error::internal("no such source"))?;
-        let parts = self.lanes.get_mut(lane).ok_or_else(|| Error::internal("no such lane"))?;
-        let rows: u64 = batches.iter().map(|(_, b)| b.len() as u64).sum();
-        if let Some(stats) = parts.core.stats(at) {
-            stats.rows_in.fetch_add(rows, std::sync::atomic::Ordering::Relaxed);
-            stats.passed.fetch_add(rows, std::sync::atomic::Ordering::Relaxed);
+        let (lanes, at) =
+            self.node_at.get(&node).cloned().ok_or_else(|| Error::internal("no such source"))?;
+        // Rows are given in the first lane; time, and the end, come in all.
+        let mut batches = Some(batches);
+        for lane in lanes {
+            let parts = self.lanes.get_mut(lane).ok_or_else(|| Error::internal("no such lane"))?;
+            let batches = batches.take().unwrap_or_default();
+            let rows: u64 = batches.iter().map(|(_, b)| b.len() as u64).sum();
+            if let Some(stats) = parts.core.stats(at) {
+                stats.rows_in.fetch_add(rows, std::sync::atomic::Ordering::Relaxed);
+                stats.passed.fetch_add(rows, std::sync::atomic::Ordering::Relaxed);
+            }
+            parts.core.deliver_pull(at, batches, watermark, idle, done)?;
+            self.work(lane)?;
+            self.settle()?;
         }
-        parts.core.deliver_pull(at, batches, watermark, idle, done)?;
-        self.work(lane)?;
-        self.settle()
+        Ok(())
     }
 
     /// Watches an output: [`StepRun::take_tap`] then answers what it gives.

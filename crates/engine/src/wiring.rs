@@ -5,7 +5,7 @@ use crate::core::{Cell, Core, Kind, Route};
 use crate::exchange::Spreader;
 use crate::stats::NodeStats;
 use arrow_schema::DataType;
-use purlin_api::{AsyncOperator, BuildCx, Error, OutPort, Port, Result, Running, Sink, Source};
+use purlin_api::{AsyncOperator, BuildCx, Error, LaneShared, OutPort, Port, Result, Running, Sink, Source};
 use purlin_plan::{Exchange, NodeId, Plan};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -69,11 +69,13 @@ pub(crate) fn wire(plan: &Plan, rows_max: usize) -> Result<Wiring> {
         .iter()
         .map(|n| Arc::new(NodeStats::new(&n.label, &n.type_name, n.inputs.len(), n.node.outputs().len())))
         .collect();
+    let shares: Vec<LaneShared> = plan.graph.nodes.iter().map(|_| LaneShared::default()).collect();
     let inlet_slots = number_inlets(plan, &edges);
     let mut lanes = Vec::new();
     for stage in &plan.stages.stages {
         for lane in 0..stage.lanes {
-            lanes.push(build_lane(plan, stage.id, lane, &stage_of, &edges, &inlet_slots, &stats, rows_max)?);
+            let cx = (&*stats, &*shares, rows_max);
+            lanes.push(build_lane(plan, stage.id, lane, &stage_of, &edges, &inlet_slots, cx)?);
         }
     }
     Ok(Wiring { lanes, stats })
@@ -149,7 +151,6 @@ fn number_inlets(plan: &Plan, edges: &[RemoteEdge]) -> InletSlots {
     slots
 }
 
-#[allow(clippy::too_many_arguments)] // one call, in the loop above
 fn build_lane(
     plan: &Plan,
     stage_id: usize,
@@ -157,8 +158,7 @@ fn build_lane(
     stage_of: &[usize],
     edges: &[RemoteEdge],
     inlet_slots: &InletSlots,
-    stats: &[Arc<NodeStats>],
-    rows_max: usize,
+    (stats, shares, rows_max): (&[Arc<NodeStats>], &[LaneShared], usize),
 ) -> Result<LaneParts> {
     let unknown = || Error::internal("an edge names an unknown node");
     let stage = plan.stages.stages.get(stage_id).ok_or_else(unknown)?;
@@ -219,7 +219,8 @@ fn build_lane(
     let mut outside = None;
     for (at, ((n, ports), routes)) in stage.nodes.iter().zip(ports).zip(routes).enumerate() {
         let node = plan.graph.nodes.get(*n).ok_or_else(unknown)?;
-        let cx = BuildCx { label: node.label.clone(), lane, lanes: stage.lanes, rows_max };
+        let shared = shares.get(*n).ok_or_else(unknown)?.clone();
+        let cx = BuildCx { label: node.label.clone(), lane, lanes: stage.lanes, rows_max, shared };
         let kind = match node.node.build(&cx).map_err(|e| e.in_place(&node.label))? {
             Running::Operator(op) => Kind::Operator(op),
             Running::Source(source) => {

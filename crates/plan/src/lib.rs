@@ -26,7 +26,7 @@ pub use draw::{to_dot, to_json, to_svg, to_svg_staged};
 pub use graph::{Graph, GraphInput, GraphNode, NodeId};
 pub use stages::{Exchange, Stage, StageEdge, Stages};
 
-use purlin_api::{Catalog, Probe};
+use purlin_api::{Catalog, Division, Probe};
 use purlin_spec::Diagnostics;
 use purlin_spec::model::Spec;
 
@@ -35,15 +35,17 @@ use purlin_spec::model::Spec;
 pub struct PlanOptions {
     /// Whether Beam's quirks are copied.
     pub beam_compat: bool,
-    /// How many lanes keyed stages get; 0 counts as 1.
+    /// How many lanes there are for keyed stages and for readers that can be divided; 0 counts as 1.
     pub lanes: usize,
+    /// Divides readers into pieces of about this many bytes, however small they are. `None`: where it pays.
+    pub piece_bytes: Option<u64>,
     /// Whether to rewrite the graph (leave out unread columns, aggregate before shuffles).
     pub rewrite: bool,
 }
 
 impl Default for PlanOptions {
     fn default() -> Self {
-        PlanOptions { beam_compat: false, lanes: 1, rewrite: true }
+        PlanOptions { beam_compat: false, lanes: 1, piece_bytes: None, rewrite: true }
     }
 }
 
@@ -68,6 +70,7 @@ pub fn plan(
     if options.rewrite {
         rewrite::rewrite(&mut graph);
     }
+    rewrite::divide(&mut graph, Division { lanes: options.lanes, piece_bytes: options.piece_bytes });
     let stages = stages::fuse(&graph, options.lanes);
     Some(Plan { graph, stages })
 }

@@ -1,7 +1,10 @@
 //! Rewrites: the same results for less work. One file each.
 
+mod divide;
 mod lift;
 mod prune;
+
+pub(crate) use divide::divide;
 
 use crate::graph::Graph;
 

@@ -4,6 +4,7 @@
 //! the lane they are in. Else it starts a stage: at a shuffle by key, where lanes come together, where
 //! several stages meet, before a sink when there are lanes to overlap writing with, and at a transform that
 //! asks something outside: what is in flight there must not overtake, nor hold up, what runs before it.
+//! A reader whose work is divided has several lanes from the start, and so has what follows it up to the next such place.
 //!
 //! A transform that starts a stage only reads stages made before, and one that joins a stage only reads that
 //! stage: so stages are numbered in topological order.
@@ -93,7 +94,7 @@ fn wants(node: &GraphNode) -> Wants {
     if node.node.is_async() && matches!(wants, Wants::Any) { Wants::Apart } else { wants }
 }
 
-/// Puts the nodes of a graph into stages; keyed ones get `lanes` lanes.
+/// Puts the nodes of a graph into stages; keyed ones and divided readers get up to `lanes` lanes.
 pub fn fuse(graph: &Graph, lanes: usize) -> Stages {
     let lanes = lanes.max(1);
     let mut stages: Vec<Stage> = Vec::new();
@@ -121,6 +122,7 @@ pub fn fuse(graph: &Graph, lanes: usize) -> Stages {
                 let lanes = match wants {
                     Wants::Keyed | Wants::Apart => lanes,
                     Wants::Single | Wants::Sink => 1,
+                    Wants::Any if node.is_source() => node.node.lanes_max().clamp(1, lanes),
                     Wants::Any => from.iter().map(lanes_of).max().unwrap_or(1),
                 };
                 stages.push(Stage { id: stages.len(), nodes: Vec::new(), lanes });

@@ -5,8 +5,8 @@ use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef};
 use bytes::Bytes;
 use purlin_api::transform::Lifted;
 use purlin_api::{
-    BindCx, BuildCx, Catalog, Distribution, Entry, Error, FileInfo, InputShape, Output, OutputRole, PlanNode,
-    Probe, Result, Running, Shape, Transform, WindowFn, Windowing,
+    BindCx, BuildCx, Catalog, Distribution, Division, Entry, Error, FileInfo, InputShape, Output, OutputRole,
+    PlanNode, Probe, Result, Running, Shape, Transform, WindowFn, Windowing,
 };
 use purlin_spec::config::Spanned;
 use purlin_spec::model::{Input, Leaf, Ref, Spec, TestElements};
@@ -202,6 +202,7 @@ impl Transform for Fake {
             "Create" | "Read" => {
                 node.outputs.push(main("out", &first));
                 node.prunable = true;
+                node.pieces = self.config["pieces"].as_u64().unwrap_or(0) as usize;
             }
             "WriteToJson" => {}
             "AssertEqual" | "Sort" => {
@@ -333,6 +334,9 @@ pub(crate) struct FakeNode {
     needs: Option<Vec<Vec<bool>>>,
     prunable: bool,
     lift: Option<(Arc<FakeNode>, Arc<FakeNode>)>,
+    /// Into how many pieces it can be divided, and whether it is.
+    pub(crate) pieces: usize,
+    pub(crate) divided: bool,
 }
 
 /// A node with outputs of one column, for graphs made by hand.
@@ -379,6 +383,15 @@ impl PlanNode for FakeNode {
             .collect();
         let explain = format!("reads {}", read.join(", "));
         self.prunable.then(|| Arc::new(FakeNode { explain, ..self.clone() }) as _)
+    }
+
+    fn divide(&self, _: Division) -> Option<Arc<dyn PlanNode>> {
+        let explain = format!("{} in {} pieces", self.explain, self.pieces);
+        (self.pieces > 1).then(|| Arc::new(FakeNode { divided: true, explain, ..self.clone() }) as _)
+    }
+
+    fn lanes_max(&self) -> usize {
+        if self.divided { self.pieces } else { 1 }
     }
 
     fn lift(&self) -> Option<Lifted> {

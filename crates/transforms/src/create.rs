@@ -205,7 +205,7 @@ mod tests {
     fn rows_come_in_pieces_and_then_end() {
         let plan =
             testing::bind(&create(vec![Value::Int(3), Value::Float(0.5), Value::Null]), &[], false).unwrap();
-        let cx = BuildCx { label: "T".to_owned(), lane: 0, lanes: 1, rows_max: 10 };
+        let cx = BuildCx::one_lane("T", 10);
         let Running::Source(mut source) = plan.build(&cx).unwrap() else { panic!("not a source") };
         let first = pull(source.as_mut(), 2);
         assert_eq!((first.read, first.status, first.watermark), (2, SourceStatus::Ready, EventTime::MIN));

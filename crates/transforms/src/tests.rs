@@ -36,7 +36,7 @@ fn chain(text: &str, beam_compat: bool) -> Result<Vec<String>, String> {
             None => (inputs, batches),
         };
         let node = testing::bind(transform.as_ref(), &inputs, beam_compat)?;
-        let cx = BuildCx { label: "T".to_owned(), lane: 0, lanes: 1, rows_max: 1024 };
+        let cx = BuildCx::one_lane("T", 1024);
         let given = match node.build(&cx).unwrap() {
             Running::Source(mut source) => {
                 let mut future = source.next(Budget { rows_max: 1 << 20, bytes_max: 1 << 30 });

@@ -97,9 +97,12 @@ pub struct LoadArgs {
     /// Copy Beam's quirks instead of fixing them.
     #[arg(long = "beam-compat", alias = "beam_compat")]
     pub beam_compat: bool,
-    /// Lanes of keyed stages (default: one a core).
+    /// Lanes of stages that can have several (default: one a core).
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub lanes: Option<u16>,
+    /// Divide readers into pieces of this many bytes, however small they are: for tests.
+    #[arg(long = "piece-bytes", value_name = "N", hide = true, value_parser = clap::value_parser!(u64).range(1..))]
+    pub piece_bytes: Option<u64>,
 }
 
 /// `purlin run`.
@@ -303,7 +306,13 @@ impl LoadArgs {
             variables.insert(name.to_owned(), Value::String(value.to_owned()));
         }
         let lanes = self.lanes.map_or_else(cores, usize::from);
-        Ok(PipelineOptions { variables, beam_compat: self.beam_compat, lanes, rewrite: true })
+        Ok(PipelineOptions {
+            variables,
+            beam_compat: self.beam_compat,
+            lanes,
+            piece_bytes: self.piece_bytes,
+            rewrite: true,
+        })
     }
 }
 

@@ -23,7 +23,7 @@ fn fuzz(name: &str, seeds: &[Vec<u8>], dictionary: &[&str], inputs: u64, each: i
 fn options() -> PipelineOptions {
     let variables = serde_json::json!({"IN": "in", "OUT": "out", "n": 3});
     let serde_json::Value::Object(variables) = variables else { unreachable!() };
-    PipelineOptions { variables, beam_compat: false, lanes: 1, rewrite: true }
+    PipelineOptions { variables, beam_compat: false, lanes: 1, piece_bytes: None, rewrite: true }
 }
 
 #[test]

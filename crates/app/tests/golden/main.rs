@@ -49,7 +49,7 @@ struct Mode {
 
 const MODES: &[Mode] = &[
     Mode { name: "default", flags: &[], compat: false },
-    Mode { name: "lanes3_rows1", flags: &["--lanes=3", "--batch-rows=1"], compat: false },
+    Mode { name: "lanes3_rows1", flags: &["--lanes=3", "--batch-rows=1", "--piece-bytes=16"], compat: false },
     Mode { name: "compat", flags: &["--beam-compat"], compat: true },
 ];
 

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod command_line;
+mod lanes;
 mod pipes;
 mod purchases;
 mod python_worker;

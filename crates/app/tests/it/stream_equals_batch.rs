@@ -31,7 +31,8 @@ const WINDOWINGS: &[&str] = &[
 ];
 
 fn plan(windowing: &str, lanes: usize, rewrite: bool) -> Plan {
-    let options = PipelineOptions { variables: serde_json::Map::new(), beam_compat: false, lanes, rewrite };
+    let variables = serde_json::Map::new();
+    let options = PipelineOptions { variables, beam_compat: false, lanes, piece_bytes: None, rewrite };
     let mut p = Pipeline::from_text("p.yaml", &PIPELINE.replace("WINDOWING", windowing), &options);
     let plan = p.plan(&options);
     plan.unwrap_or_else(|| panic!("{}", p.diagnostics.render(&p.sources)))

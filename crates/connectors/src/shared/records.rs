@@ -3,7 +3,8 @@
 use super::compression::{self, Compression};
 use super::scan::{Brackets, Found, Framing, Scan};
 use purlin_api::{Error, ErrorKind, Result};
-use std::io::Read;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 
 /// How much is read at once, in bytes.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -12,13 +13,17 @@ const HEAD_BYTES_MAX: usize = 64 << 10;
 /// How often per file reading goes on behind a quote that is never closed. Each time costs up to the
 /// longest record's length; after these the rest belongs to the last such record.
 const OPEN_QUOTES_MAX: u32 = 8;
+/// How much is read at once behind the end of a range, where at most one line is of interest, in bytes.
+const TAIL_BYTES: usize = 64 << 10;
+/// A buffer that a long record has made larger than this is not used for another file, in bytes.
+const SPARE_BYTES_MAX: usize = 4 << 20;
 
 /// One record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Record<'a> {
     /// Its bytes without the line end; only the beginning if it is too long.
     pub(crate) bytes: &'a [u8],
-    /// The line it begins on, from 1.
+    /// The line it begins on, from 1; in a range, counted from the first line of the range.
     pub(crate) line: u64,
     /// What is wrong with its frame.
     pub(crate) fault: Option<Fault>,
@@ -40,7 +45,12 @@ pub(crate) enum Fault {
     OpenArray,
 }
 
-/// Reads records one after the other.
+/// Reads records one after the other: of a whole file, or of a range of bytes of one.
+///
+/// Ranges are for files of lines. A line belongs to the range that its first byte lies in. So a range begins
+/// behind the first line end at or after the byte before it, and reads the line that crosses its end to the
+/// end of that line: however a file is cut, every line is read once. Lines are counted from the range's
+/// first one.
 ///
 /// It holds one chunk beside the record at hand, which is never longer than `record_bytes_max`.
 pub(crate) struct Records {
@@ -61,11 +71,15 @@ pub(crate) struct Records {
     line: u64,
     /// How many bytes came before `start`.
     offset: u64,
+    /// No record begins at or behind this offset.
+    limit: u64,
     /// Set while the rest of a record that was too long is passed over.
     discarding: bool,
     head: Vec<u8>,
     open_quotes: u32,
     began: bool,
+    /// Set until the first line of a range is found.
+    joining: bool,
     told_open_array: bool,
 }
 
@@ -98,12 +112,77 @@ impl Records {
             brackets: Brackets::default(),
             line: 1,
             offset: 0,
+            limit: u64::MAX,
             discarding: false,
             head: Vec::new(),
             open_quotes: 0,
             began: false,
+            joining: false,
             told_open_array: false,
         }
+    }
+
+    /// Opens the lines of a file that is not compressed that begin at the bytes from `start` to before `end`
+    /// (`None`: the file's last). Positions are those of the file.
+    pub(crate) fn open_range(
+        path: &str,
+        record_bytes_max: usize,
+        start: u64,
+        end: Option<u64>,
+    ) -> Result<Self> {
+        let file = File::open(path).map_err(|e| Error::io("open", path, e))?;
+        Records::range(file, path, record_bytes_max, start, end)
+    }
+
+    /// The lines of a range of anything that can be sought in.
+    fn range(
+        mut input: impl Read + Seek + Send + 'static,
+        path: &str,
+        record_bytes_max: usize,
+        start: u64,
+        end: Option<u64>,
+    ) -> Result<Self> {
+        let at = |e| Error::io("read", path, e);
+        if start > 0 {
+            let mut mark = Vec::new();
+            input.by_ref().take(2).read_to_end(&mut mark).map_err(at)?;
+            check_encoding(&mark, path)?;
+            input.seek(SeekFrom::Start(start - 1)).map_err(at)?;
+        }
+        let mut records = Records::new(Box::new(input), path, Framing::Lines, record_bytes_max);
+        records.limit = end.unwrap_or(u64::MAX);
+        if start > 0 {
+            records.offset = start - 1;
+            records.began = true;
+            // The rest of a line that belongs to the range before; it is looked for when reading begins.
+            records.joining = true;
+        }
+        Ok(records)
+    }
+
+    /// Goes on in an opened range at a position that [`Records::position`] gave.
+    pub(crate) fn resume_range(
+        path: &str,
+        record_bytes_max: usize,
+        (offset, line): (u64, u64),
+        end: Option<u64>,
+    ) -> Result<Self> {
+        let mut file = File::open(path).map_err(|e| Error::io("open", path, e))?;
+        file.seek(SeekFrom::Start(offset)).map_err(|e| Error::io("read", path, e))?;
+        let records = Records::new(Box::new(file), path, Framing::Lines, record_bytes_max);
+        let limit = end.unwrap_or(u64::MAX);
+        Ok(Records { offset, line, limit, began: offset > 0, ..records })
+    }
+
+    /// Reads into a buffer that [`Records::into_buffer`] gave.
+    pub(crate) fn with_buffer(mut self, buffer: Vec<u8>) -> Self {
+        self.buf = buffer;
+        self
+    }
+
+    /// The buffer, for the next file.
+    pub(crate) fn into_buffer(self) -> Vec<u8> {
+        if self.buf.len() > SPARE_BYTES_MAX { Vec::new() } else { self.buf }
     }
 
     /// Reads in pieces of this many bytes.
@@ -144,11 +223,16 @@ impl Records {
         Ok(())
     }
 
-    /// The next record; `None` at the end of the file.
+    /// The next record; `None` at the end of the file or range.
     pub(crate) fn next(&mut self) -> Result<Option<Record<'_>>> {
         loop {
             if !self.began {
                 self.begin()?;
+            } else if self.offset >= self.limit && !self.discarding {
+                return Ok(None);
+            } else if self.joining {
+                self.join()?;
+                continue;
             }
             let data = self.buf.get(self.start..self.end).unwrap_or_default();
             match self.scan.find(self.framing, data, self.eof, &mut self.brackets) {
@@ -178,7 +262,8 @@ impl Records {
                         let seen = self.scan.at.saturating_sub(1);
                         self.consume(seen);
                         self.scan.forget(seen);
-                    } else if self.end - self.start > self.record_bytes_max {
+                    } else if self.end - self.start > self.record_bytes_max.saturating_add(1) {
+                        // One byte more may be the `\r` of its line end.
                         return Ok(Some(self.too_long()));
                     }
                     self.fill()?;
@@ -264,12 +349,31 @@ impl Records {
         }
         self.began = true;
         match self.buf.get(self.start..self.end).unwrap_or_default() {
-            [0xef, 0xbb, 0xbf, ..] => self.consume(3),
-            [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => {
-                let what = format!("`{}` is UTF-16 text; convert it to UTF-8", self.path);
-                return Err(Error::new(ErrorKind::Data, what));
+            [0xef, 0xbb, 0xbf, ..] => {
+                self.consume(3);
+                // However short the range is, the first line is the first range's.
+                self.limit = self.limit.max(self.offset + 1);
             }
-            _ => {}
+            start => check_encoding(start, &self.path)?,
+        }
+        Ok(())
+    }
+
+    /// Passes over a piece of the line that belongs to the range before.
+    fn join(&mut self) -> Result<()> {
+        let data = self.buf.get(self.start..self.end).unwrap_or_default();
+        match memchr::memchr(b'\n', data) {
+            Some(i) => {
+                self.consume(i + 1);
+                self.joining = false;
+            }
+            None => {
+                let n = data.len();
+                self.consume(n);
+                self.fill()?;
+                // At the end of the file the search for a record finds that there is none.
+                self.joining = !self.eof;
+            }
         }
         Ok(())
     }
@@ -287,8 +391,10 @@ impl Records {
             let longest = self.record_bytes_max.saturating_add(self.chunk_bytes);
             self.buf.resize(wanted.max(self.end.saturating_mul(2).min(longest)), 0);
         }
+        let before_limit = self.limit.saturating_sub(self.offset + (self.end - self.start) as u64);
         let to = self.buf.get_mut(self.end..).unwrap_or_default();
-        let room = to.len().min(self.chunk_bytes);
+        let room = usize::try_from(before_limit).unwrap_or(usize::MAX).max(TAIL_BYTES);
+        let room = room.min(to.len()).min(self.chunk_bytes);
         let to = to.get_mut(..room).unwrap_or_default();
         loop {
             match self.input.read(to) {
@@ -300,6 +406,14 @@ impl Records {
             return Ok(());
         }
     }
+}
+
+/// Refuses what the first bytes of a file show to be UTF-16.
+fn check_encoding(start: &[u8], path: &str) -> Result<()> {
+    if !matches!(start, [0xff, 0xfe, ..] | [0xfe, 0xff, ..]) {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Data, format!("`{path}` is UTF-16 text; convert it to UTF-8")))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! types cannot hold.
 
 mod source;
+mod waiting;
 
 pub(crate) use source::TablesSource;
 

@@ -1,7 +1,9 @@
 //! Help for tests: a folder, readers and writers configured in YAML, rows as JSON text.
 
 use super::probe::LocalProbe;
-use super::read::FilesSource;
+use super::read::pieces::{Piece, undivided};
+use super::read::work::Work;
+use super::read::{FilesSource, ReadNode};
 use purlin_api::json::row_to_json;
 use purlin_api::testing::describe;
 use purlin_api::transform::BuildCx;
@@ -144,7 +146,7 @@ pub(crate) struct Read {
 }
 
 pub(crate) fn cx() -> BuildCx {
-    BuildCx { label: "T".to_owned(), lane: 0, lanes: 1, rows_max: 1000 }
+    BuildCx::one_lane("T", 1000)
 }
 
 pub(crate) fn source(node: &dyn PlanNode) -> Box<dyn Source> {
@@ -180,11 +182,21 @@ pub(crate) fn drain(source: &mut dyn Source, rows_max: usize) -> Result<Read> {
     }
 }
 
+/// A reader of all files of a node in one lane.
+fn one_lane(node: &ReadNode, position: Option<&[u8]>) -> FilesSource {
+    let pieces: Arc<[Piece]> = undivided(&node.files).into();
+    let work = match position {
+        None => Work::new(node.files.clone(), pieces),
+        Some(at) => Work::restore(node.files.clone(), pieces, [at]).unwrap(),
+    };
+    FilesSource::new(node.clone(), Arc::new(work)).unwrap()
+}
+
 /// Reads some rows, then goes on in a new source from the position that the first one gave: the rows of
 /// both must be those of one that never stopped.
-pub(crate) fn check_resume(node: super::read::ReadNode, whole: &[String]) {
+pub(crate) fn check_resume(node: ReadNode, whole: &[String]) {
     for stop_after in 0..whole.len() {
-        let mut first = FilesSource::new(node.clone(), 0, 1).unwrap();
+        let mut first = one_lane(&node, None);
         let (mut rows, mut position) = (Vec::new(), None);
         while rows.len() < stop_after {
             let pull = now(first.next(Budget { rows_max: 1, bytes_max: 1 << 20 })).unwrap();
@@ -199,10 +211,7 @@ pub(crate) fn check_resume(node: super::read::ReadNode, whole: &[String]) {
                 break;
             }
         }
-        let mut second = FilesSource::new(node.clone(), 0, 1).unwrap();
-        if let Some(at) = position {
-            second.seek(&at).unwrap();
-        }
+        let mut second = one_lane(&node, position.as_deref());
         rows.extend(drain(&mut second, 3).unwrap().rows);
         assert_eq!(rows, whole, "stopped after {stop_after}");
     }

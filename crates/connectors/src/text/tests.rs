@@ -1,7 +1,7 @@
 //! Reading and writing text.
 
 use super::{sink, source};
-use crate::shared::testing::{Folder, check_resume, source as start};
+use crate::shared::testing::{Folder, check_resume};
 use purlin_api::testing::{batch, shape_of};
 use purlin_api::{FileInfo, Running};
 
@@ -104,22 +104,24 @@ fn lanes_and_splits_read_every_file_once() {
         folder.put(&format!("f{i}"), format!("{i}\n").as_bytes());
     }
     let node = folder.bind(&source::entry(), "{path: '{}/f*'}", None, false).unwrap();
-    let mut rows = Vec::new();
+    let node = node.divide(purlin_api::Division { lanes: 3, piece_bytes: Some(4) }).unwrap();
+    let cx = crate::shared::testing::cx();
+    let mut sources = Vec::new();
     for lane in 0..3 {
-        let cx = purlin_api::BuildCx { lane, lanes: 3, ..crate::shared::testing::cx() };
+        let cx = purlin_api::BuildCx { lane, lanes: 3, ..cx.clone() };
         let Running::Source(mut s) = node.build(&cx).unwrap() else { panic!() };
-        let mut other = s.split().unwrap();
-        rows.extend(crate::shared::testing::drain(s.as_mut(), 5).unwrap().rows);
-        rows.extend(crate::shared::testing::drain(other.as_mut(), 5).unwrap().rows);
+        sources.push(s.split().unwrap());
+        sources.push(s);
     }
+    let mut rows = Vec::new();
+    for s in &mut sources {
+        rows.extend(crate::shared::testing::drain(s.as_mut(), 5).unwrap().rows);
+    }
+    assert!(sources.iter_mut().all(|s| s.split().is_none()), "nothing is left to give away");
+    assert_eq!(rows.len(), 11);
     rows.sort();
     rows.dedup();
     assert_eq!(rows.len(), 11);
-    assert!(
-        start(folder.bind(&source::entry(), "{path: '{}/f1'}", None, false).unwrap().as_ref())
-            .split()
-            .is_none()
-    );
 }
 
 #[test]

@@ -81,6 +81,7 @@ pub(crate) struct Fake {
 #[derive(Clone, Debug)]
 enum What {
     Source(Range<i64>, usize),
+    Divided(Range<i64>, usize),
     Operator(OnBatch),
     Keyed,
     Delayed,
@@ -99,6 +100,10 @@ impl Fake {
     }
     pub(crate) fn source(numbers: Range<i64>, batch: usize) -> Self {
         Fake::new(What::Source(numbers, batch))
+    }
+    /// Gives the numbers in as many lanes as there are, which take them from one queue.
+    pub(crate) fn divided(numbers: Range<i64>, batch: usize) -> Self {
+        Fake::new(What::Divided(numbers, batch))
     }
     pub(crate) fn operator(f: OnBatch) -> Self {
         Fake::new(What::Operator(f))
@@ -140,10 +145,15 @@ impl PlanNode for Fake {
     fn is_async(&self) -> bool {
         matches!(self.what, What::Outside(_))
     }
-    fn build(&self, _: &BuildCx) -> Result<Running> {
+    fn lanes_max(&self) -> usize {
+        if matches!(self.what, What::Divided(..)) { usize::MAX } else { 1 }
+    }
+    fn build(&self, cx: &BuildCx) -> Result<Running> {
+        let source = |numbers, batch: &usize| Running::Source(Box::new(Numbers { numbers, batch: *batch }));
         Ok(match &self.what {
-            What::Source(numbers, batch) => {
-                Running::Source(Box::new(Numbers { numbers: numbers.clone(), batch: *batch }))
+            What::Source(numbers, batch) => source(Arc::new(Mutex::new(numbers.clone())), batch),
+            What::Divided(numbers, batch) => {
+                source(cx.shared.get_or_make(|| Mutex::new(numbers.clone()))?, batch)
             }
             What::Operator(f) => Running::Operator(Box::new(Calls(*f))),
             What::Keyed => Running::Operator(Box::new(Calls(|batch, cx| {
@@ -165,13 +175,13 @@ impl PlanNode for Fake {
 }
 
 struct Numbers {
-    numbers: Range<i64>,
+    numbers: Arc<Mutex<Range<i64>>>,
     batch: usize,
 }
 
 impl Source for Numbers {
     fn next(&mut self, _: Budget) -> BoxFuture<'_, Result<Pull>> {
-        let next: Vec<i64> = self.numbers.by_ref().take(self.batch).collect();
+        let next: Vec<i64> = self.numbers.lock().unwrap().by_ref().take(self.batch).collect();
         Box::pin(async move {
             if next.is_empty() {
                 return Ok(Pull::done());

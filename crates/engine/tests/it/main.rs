@@ -281,3 +281,96 @@ fn a_job_on_one_thread_gives_what_a_job_on_four_gives() {
         assert_eq!(numbers(&seen).len(), 4000);
     }
 }
+
+#[test]
+fn a_divided_source_is_read_once_and_its_figures_are_those_of_all_lanes() {
+    for (step_by_step, lanes) in [(true, 1), (true, 3), (false, 3)] {
+        let seen = Seen::default();
+        let p = plan(
+            lanes,
+            vec![
+                ("In", Fake::divided(0..1000, 7), vec![]),
+                ("Key", Fake::keyed(), vec![0]),
+                ("Out", Fake::sink(&seen), vec![1]),
+            ],
+        );
+        assert_eq!(p.stages.stages[0].lanes, lanes);
+        let stats = if step_by_step {
+            let mut run = StepRun::new(&p, 7).unwrap();
+            run.run_to_end().unwrap();
+            run.stats().to_vec()
+        } else {
+            let outcome = Job::new(&p, job_options()).unwrap().run();
+            outcome.result.unwrap();
+            outcome.stats
+        };
+        assert_eq!(numbers(&seen), (0..1000).collect::<Vec<_>>());
+        assert!(seen.finished() && seen.watermark() == EventTime::MAX);
+        assert_eq!((stats[0].rows_in(), stats[0].rows_out(), stats[1].rows_in()), (1000, 1000, 1000));
+    }
+}
+
+#[test]
+fn what_runs_with_a_divided_source_runs_in_each_of_its_lanes() {
+    let seen = Seen::default();
+    let p = plan(
+        3,
+        vec![
+            ("In", Fake::divided(0..100, 5), vec![]),
+            ("Many", Fake::repeating(2), vec![0]),
+            ("Out", Fake::sink(&seen), vec![1]),
+        ],
+    );
+    assert_eq!(p.stages.stages[0].nodes, [0, 1]);
+    Job::new(&p, job_options()).unwrap().run().result.unwrap();
+    assert_eq!(numbers(&seen).len(), 200);
+}
+
+#[test]
+fn time_and_barriers_of_a_divided_source_come_in_all_its_lanes() {
+    let seen = Seen::default();
+    let nodes = vec![
+        ("In", Fake::divided(0..0, 1), vec![]),
+        ("Key", Fake::keyed(), vec![0]),
+        ("Out", Fake::sink(&seen), vec![1]),
+    ];
+    let p = plan(3, nodes);
+    let mut run = StepRun::new(&p, 10).unwrap();
+    for n in 0..10 {
+        run.inject(0, vec![(0, rows(&[n]))]).unwrap();
+        run.barrier().unwrap();
+        run.watermark(0, t(n)).unwrap();
+        assert_eq!(seen.watermark(), t(n));
+    }
+    run.idle(0).unwrap();
+    run.end(0).unwrap();
+    run.finish().unwrap();
+    assert_eq!(numbers(&seen), (0..10).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_failure_in_one_lane_of_a_divided_source_stops_the_others() {
+    let seen = Seen::default();
+    let p = plan(
+        3,
+        vec![
+            ("Endless", Fake::divided(0..i64::MAX, 10), vec![]),
+            (
+                "Fails",
+                Fake::operator(|batch, cx| {
+                    if Fake::numbers(&batch).contains(&5000) {
+                        return Err(purlin_api::Error::data("row 5000"));
+                    }
+                    cx.fates.passed += batch.len() as u64;
+                    cx.emit(0, batch);
+                    Ok(More::No)
+                }),
+                vec![0],
+            ),
+            ("Out", Fake::sink(&seen), vec![1]),
+        ],
+    );
+    let outcome = Job::new(&p, job_options()).unwrap().run();
+    assert_eq!(outcome.result.unwrap_err().message(), "row 5000");
+    assert!(seen.aborted() && !outcome.stopped);
+}

@@ -58,6 +58,38 @@ fn a_partial_step_stays_with_the_rows() {
 }
 
 #[test]
+fn a_divided_reader_has_lanes_from_the_start() {
+    let read = |pieces: usize| {
+        let config = json!({"fields": {"a": "int", "b": "str"}, "pieces": pieces});
+        Pipeline::new().add("Read", "In", &[], &config)
+    };
+    let p = |pieces| {
+        let p = read(pieces).add("Map", "M", &["In"], &NONE);
+        let p = p.add("Combine", "C", &["M"], &json!({"group_by": ["b"], "lift": true}));
+        p.add("WriteToJson", "Out", &["C"], &NONE).add("WriteToJson", "All", &["M"], &NONE)
+    };
+    assert_eq!(shown(&p(9).plan(1).stages), [(1, vec![0, 1, 2, 3, 4, 5])], "one lane divides nothing");
+    let plan = p(9).plan(4);
+    assert_eq!(shown(&plan.stages), [(4, vec![0, 1, 2]), (4, vec![3]), (1, vec![4]), (1, vec![5])]);
+    let exchanges: Vec<&Exchange> = plan.stages.edges.iter().map(|e| &e.exchange).collect();
+    assert_eq!(exchanges, [&Exchange::Shuffle(vec![0]), &Exchange::Gather, &Exchange::Gather]);
+    assert!(plan.graph.nodes[0].node.explain().ends_with(" in 9 pieces"));
+    // No more lanes than pieces; and where lanes do not fit, rows are spread anew.
+    let plan = p(2).plan(4);
+    assert_eq!(plan.stages.stages[0].lanes, 2);
+    let p = read(2).add("Read", "B", &[], &json!({"fields": {"a": "int", "b": "str"}, "pieces": 3}));
+    let plan = p.add("Map", "M", &["In", "B"], &NONE).add("Sort", "S", &["M"], &NONE).plan(8);
+    assert_eq!(shown(&plan.stages), [(2, vec![0]), (3, vec![1]), (3, vec![2]), (1, vec![3])]);
+    let exchanges: Vec<&Exchange> = plan.stages.edges.iter().map(|e| &e.exchange).collect();
+    assert_eq!(exchanges, [&Exchange::Spread, &Exchange::Forward, &Exchange::Gather]);
+    assert!(
+        crate::explain::staged(&plan).starts_with("stage 0  2 lanes"),
+        "{}",
+        crate::explain::staged(&plan)
+    );
+}
+
+#[test]
 fn where_stages_meet_a_new_one_begins() {
     let p = read("A").add("Read", "B", &[], &json!({"fields": {"a": "int", "b": "str"}}));
     let plan = p.add("Map", "M", &["A", "B"], &NONE).plan(1);
@@ -82,18 +114,19 @@ fn fan_out_and_in_inside_a_stage_stays_inside() {
     assert_eq!(shown(&plan.stages), [(1, vec![0, 1, 2, 3])]);
 }
 
-/// A node of a random graph: which earlier outputs each input reads, how it is spread, its outputs.
-type Draft = (Vec<(Vec<(prop::sample::Index, u8)>, u8)>, usize);
+/// A node of a random graph: which earlier outputs each input reads, how it is spread, its outputs; for a
+/// source its pieces.
+type Draft = (Vec<(Vec<(prop::sample::Index, u8)>, u8)>, usize, usize);
 
 fn drafts() -> impl Strategy<Value = Vec<Draft>> {
     let from = prop::collection::vec((any::<prop::sample::Index>(), 0u8..3), 1..3);
     let input = (from, 0u8..4);
-    prop::collection::vec((prop::collection::vec(input, 0..3), 0usize..3), 1..24)
+    prop::collection::vec((prop::collection::vec(input, 0..3), 0usize..3, 0usize..5), 1..24)
 }
 
 fn graph(drafts: &[Draft]) -> Graph {
     let mut graph = Graph::default();
-    for (inputs, outputs) in drafts {
+    for (inputs, outputs, pieces) in drafts {
         let id = graph.nodes.len();
         let readable: Vec<(usize, usize)> =
             graph.nodes.iter().flat_map(|n| (0..n.node.outputs().len()).map(move |p| (n.id, p))).collect();
@@ -105,7 +138,10 @@ fn graph(drafts: &[Draft]) -> Graph {
         });
         // A source that nothing can read would say nothing.
         let outputs = if inputs.is_empty() { (*outputs).max(1) } else { *outputs };
-        let node = Arc::new(fake_node(outputs, distribution.collect()));
+        let divided = inputs.is_empty() && *pieces > 1;
+        let mut node = fake_node(outputs, distribution.collect());
+        (node.pieces, node.divided) = (*pieces, divided);
+        let node = Arc::new(node);
         let inputs = inputs
             .iter()
             .map(|(from, _)| {
@@ -140,7 +176,7 @@ proptest! {
         let mut stage_of = BTreeMap::new();
         for (i, stage) in stages.stages.iter().enumerate() {
             prop_assert_eq!(stage.id, i);
-            prop_assert!(stage.lanes == 1 || stage.lanes == lanes);
+            prop_assert!((1..=lanes).contains(&stage.lanes));
             prop_assert!(stage.nodes.is_sorted());
             for node in &stage.nodes {
                 prop_assert!(stage_of.insert(*node, stage).is_none(), "node {} is in two stages", node);
@@ -164,7 +200,7 @@ proptest! {
                 match e.exchange {
                     Exchange::Forward => prop_assert_eq!(from.lanes, to.lanes),
                     Exchange::Gather => prop_assert!(from.lanes > 1 && to.lanes == 1),
-                    Exchange::Spread => prop_assert!(from.lanes == 1 && to.lanes > 1),
+                    Exchange::Spread => prop_assert!(from.lanes != to.lanes && to.lanes > 1),
                     Exchange::Shuffle(_) => prop_assert!(keyed && to.lanes > 1),
                 }
                 prop_assert!(!keyed || to.lanes == 1 || matches!(e.exchange, Exchange::Shuffle(_)));
@@ -175,7 +211,8 @@ proptest! {
         for node in &graph.nodes {
             let stage = stage_of[&node.id];
             let single = (0..node.inputs.len()).any(|p| node.node.distribution(p) == Distribution::Single);
-            prop_assert!(stage.lanes == 1 || !(single || node.is_sink() || node.is_source()));
+            prop_assert!(stage.lanes == 1 || !(single || node.is_sink()));
+            prop_assert!(!node.is_source() || stage.lanes == node.node.lanes_max().clamp(1, lanes));
             // Fused inputs come from the stage and from nowhere else.
             let inside = node.inputs.iter().flat_map(|i| &i.from).filter(|f| stage.nodes.contains(&f.0)).count();
             let all: usize = node.inputs.iter().map(|i| i.from.len()).sum();

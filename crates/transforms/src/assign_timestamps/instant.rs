@@ -58,13 +58,13 @@ pub(super) fn times(
         }
         DataType::Timestamp(TimeUnit::Microsecond, None) => {
             let a = values.as_primitive::<TimestampMicrosecondType>();
-            guard(Box::new(move |row| {
+            each(values, failures, |row| {
                 let shown = timestamp_text(a.value(row)).trim_end_matches('Z').replace('T', " ");
                 Err((
                     "ValueError",
                     format!("dt has no timezone info ({shown}): give it one, such as timezone.utc"),
                 ))
-            }))
+            })
         }
         DataType::Timestamp(TimeUnit::Microsecond, Some(_)) => {
             let a = values.as_primitive::<TimestampMicrosecondType>();

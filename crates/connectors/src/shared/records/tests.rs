@@ -155,4 +155,63 @@ proptest! {
             prop_assert!(limited.windows(2).all(|w| w[0].1 <= w[1].1));
         }
     }
+
+    #[test]
+    fn however_a_file_is_cut_every_line_is_read_once(
+        mark in any::<bool>(), text in "[ab\r\n]{0,50}", chunk in 1usize..9, max in 1usize..30,
+        cuts in prop::collection::btree_set(1u64..53, 0..8),
+    ) {
+        let text = format!("{}{text}", if mark { "\u{feff}" } else { "" });
+        // Of a record that is too long the beginning is kept, up to a border of the buffer.
+        let told = |(text, line, fault): Seen| (if fault.is_some() { String::new() } else { text }, line, fault);
+        let whole: Vec<Seen> = all(text.as_bytes(), Framing::Lines, max, chunk).into_iter().map(told).collect();
+        let (mut seen, mut lines) = (Vec::new(), 0);
+        let starts: Vec<u64> = std::iter::once(0).chain(cuts).filter(|c| *c < text.len() as u64).collect();
+        for (i, start) in starts.iter().enumerate() {
+            let input = Cursor::new(text.as_bytes().to_vec());
+            let end = starts.get(i + 1).copied();
+            let mut range = Records::range(input, "f", max, *start, end).unwrap().in_chunks(chunk);
+            while let Some(r) = range.next().unwrap() {
+                let text = String::from_utf8_lossy(r.bytes).into_owned();
+                seen.push(told((text, r.line + lines, r.fault)));
+            }
+            lines += range.position().1 - 1;
+        }
+        prop_assert_eq!(seen, whole);
+    }
+}
+
+#[test]
+fn a_range_reads_hardly_more_than_itself() {
+    /// Counts what is read.
+    struct Counted(Cursor<Vec<u8>>, std::sync::Arc<std::sync::atomic::AtomicUsize>);
+    impl Read for Counted {
+        fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+            let n = self.0.read(buf)?;
+            self.1.fetch_add(n, std::sync::atomic::Ordering::SeqCst);
+            Ok(n)
+        }
+    }
+    impl Seek for Counted {
+        fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
+            self.0.seek(to)
+        }
+    }
+    let text = "0123456\n".repeat(1 << 20).into_bytes();
+    let count = std::sync::Arc::default();
+    let input = Counted(Cursor::new(text), std::sync::Arc::clone(&count));
+    let mut range = Records::range(input, "f", 100, 2 << 20, Some(4 << 20)).unwrap();
+    let mut lines = 0;
+    while range.next().unwrap().is_some() {
+        lines += 1;
+    }
+    assert_eq!(lines, (2 << 20) / 8);
+    let read = count.load(std::sync::atomic::Ordering::SeqCst);
+    assert!(((2 << 20)..=(2 << 20) + TAIL_BYTES + 3).contains(&read), "{read}");
+}
+
+#[test]
+fn a_range_of_utf16_is_refused() {
+    let e = Records::range(Cursor::new(b"\xff\xfea\0\n\0b\0".to_vec()), "f", 10, 4, None).err().unwrap();
+    assert!(e.message().contains("UTF-16"), "{e}");
 }

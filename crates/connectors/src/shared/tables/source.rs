@@ -1,7 +1,8 @@
 //! The running reader of files of columns.
 
+use super::waiting::Waiting;
 use super::{Chunk, TableNode, TableReader};
-use crate::shared::read::{OnBad, Waiting};
+use crate::shared::read::OnBad;
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray, StructArray};
 use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef};
 use bytes::Bytes;

@@ -1,0 +1,306 @@
+//! A running file reader: one lane's.
+
+use super::errors::{ErrorRows, bad_record, fault_text};
+use super::pieces::Part;
+use super::work::{OpenAt, Position, Remainder, Todo, Work};
+use super::{Decoder, Fate, OnBad, ReadNode, RowError, Stop};
+use crate::shared::records::Records;
+use crate::shared::scan::Framing;
+use bytes::Bytes;
+use purlin_api::shape::physical;
+use purlin_api::source::BoxFuture;
+use purlin_api::{Batch, Budget, Error, EventTime, Pull, Result, Resume, Source, SourceStatus};
+use std::sync::Arc;
+
+/// About how many bytes one pull decodes: some milliseconds of work.
+const PULL_BYTES: u64 = 2 << 20;
+/// Opening a file counts as reading this many bytes.
+const OPEN_COST_BYTES: u64 = 64 << 10;
+
+/// A lane's instance of a file reader. It reads a piece, then takes the next from the queue.
+pub(crate) struct FilesSource {
+    node: ReadNode,
+    work: Arc<Work>,
+    held: Option<Held>,
+    /// What it has finished; the piece at hand is put in when the position is asked for.
+    position: Position,
+    decoder: Box<dyn Decoder>,
+    errors: Option<ErrorRows>,
+    /// The buffer of the file before.
+    spare: Vec<u8>,
+    /// Records so far, and the bad ones among them.
+    read: u64,
+    dead: u64,
+    ended: bool,
+}
+
+/// The piece at hand.
+struct Held {
+    todo: Todo,
+    /// The next file, by index.
+    next: usize,
+    open: Option<Opened>,
+}
+
+/// The file at hand, or the part of it.
+struct Opened {
+    path: String,
+    records: Records,
+    /// How many lines of the file come before the first that is read here; `None` until somebody asks.
+    lines_before: Option<u64>,
+    /// Where it begins.
+    start: u64,
+    /// How much of it there is, and how much of that has been told as progress, in bytes.
+    bytes: u64,
+    told: u64,
+}
+
+impl FilesSource {
+    /// A reader that takes its work from a queue.
+    pub(crate) fn new(node: ReadNode, work: Arc<Work>) -> Result<Self> {
+        let schema = match node.outputs.first() {
+            Some(out) => physical(&out.shape.schema),
+            None => return Err(Error::internal("a reader has no output")),
+        };
+        work.begin_lane();
+        Ok(FilesSource {
+            decoder: node.format.decoder(&schema, &node.needed),
+            errors: matches!(node.on_bad, OnBad::Output { .. }).then(ErrorRows::default),
+            position: work.first_position(),
+            node,
+            work,
+            held: None,
+            spare: Vec::new(),
+            read: 0,
+            dead: 0,
+            ended: false,
+        })
+    }
+
+    fn pull(&mut self, budget: Budget) -> Result<Pull> {
+        let rows_max = budget.rows_max.max(1);
+        let bytes_max = PULL_BYTES.min((budget.bytes_max as u64).max(1));
+        let mut pull = Pull { status: SourceStatus::Ready, watermark: EventTime::MIN, ..Pull::done() };
+        let mut bytes = 0;
+        while self.decoder.rows() + self.errors.as_ref().map_or(0, ErrorRows::len) < rows_max
+            && bytes < bytes_max
+        {
+            if self.held.as_ref().is_none_or(|h| h.open.is_none()) {
+                if !self.open_next()? {
+                    pull.status = SourceStatus::Done;
+                    pull.watermark = EventTime::MAX;
+                    break;
+                }
+                bytes += OPEN_COST_BYTES;
+            }
+            bytes += self.step(&mut pull)?;
+        }
+        if self.decoder.rows() > 0 {
+            pull.batches.push((0, Batch::untimed(self.decoder.finish()?)));
+        }
+        if let Some(errors) = self.errors.as_mut().filter(|e| e.len() > 0) {
+            pull.batches.push((1, Batch::untimed(errors.finish()?)));
+        }
+        self.read += pull.read;
+        self.dead += pull.dead;
+        self.tell_progress();
+        if pull.status == SourceStatus::Done && !std::mem::replace(&mut self.ended, true) {
+            self.check_threshold()?;
+        }
+        pull.resume = self.resume()?;
+        Ok(pull)
+    }
+
+    /// Opens the next file of the piece at hand, or of the next piece. False if there is none.
+    fn open_next(&mut self) -> Result<bool> {
+        loop {
+            let Some(held) = &mut self.held else {
+                let Some(todo) = self.work.take() else { return Ok(false) };
+                let next = todo.left.as_ref().map_or(todo.piece.files.start, |left| left.next);
+                self.held = Some(Held { todo, next, open: None });
+                continue;
+            };
+            let resumed = held.todo.left.take().and_then(|left| left.open);
+            if let Some(at) = resumed {
+                let bytes = held.todo.piece.bytes;
+                let part = held.todo.piece.part;
+                let opened = self.open(at.path.clone(), part, bytes, Some(&at))?;
+                self.put(opened);
+                return Ok(true);
+            }
+            if held.next < held.todo.piece.files.end {
+                let (next, part) = (held.next, held.todo.piece.part);
+                held.next += 1;
+                let file = self.work.file(next).ok_or_else(|| Error::internal("a piece of no file"))?;
+                let bytes = if part.is_some() { held.todo.piece.bytes } else { file.bytes };
+                let path = file.path.clone();
+                let opened = self.open(path, part, bytes, None)?;
+                self.put(opened);
+                return Ok(true);
+            }
+            self.position.finish(held.todo.index);
+            self.held = None;
+        }
+    }
+
+    fn put(&mut self, opened: Opened) {
+        if let Some(held) = &mut self.held {
+            held.open = Some(opened);
+        }
+    }
+
+    /// Opens a file, or a part of one, at its beginning or where its reading was left.
+    fn open(&mut self, path: String, part: Option<Part>, bytes: u64, at: Option<&OpenAt>) -> Result<Opened> {
+        let max = self.node.record_bytes_max;
+        let start = part.map_or(0, |p| p.start);
+        // Before a part's start its first line is still to be found, as if nothing had been read.
+        let at = at.filter(|at| at.offset > 0 && at.offset >= start);
+        let buffer = std::mem::take(&mut self.spare);
+        let records = match (part, at) {
+            (None, _) => Records::open(&path, self.node.format.framing(), max),
+            (Some(p), None) => Records::open_range(&path, max, p.start, p.end),
+            (Some(p), Some(at)) => Records::resume_range(&path, max, (at.offset, at.line), p.end),
+        };
+        let mut records = records?.with_buffer(buffer);
+        self.decoder.open(&path)?;
+        if let (None, Some(at)) = (part, at) {
+            self.skip_to(&mut records, at)?;
+        }
+        let lines_before = if part.is_some_and(|p| p.number > 0) { None } else { Some(0) };
+        Ok(Opened { path, records, lines_before, start, bytes, told: 0 })
+    }
+
+    /// Moves on in a file that is read from its beginning, because what stands before the data (a header, a
+    /// bracket) tells how to read the rest.
+    fn skip_to(&mut self, records: &mut Records, at: &OpenAt) -> Result<()> {
+        while let Some(record) = records.next()? {
+            if self.decoder.at_data() {
+                break;
+            }
+            match self.decoder.record(&record) {
+                Ok(_) => {}
+                Err(Stop::File(e)) => return Err(e),
+                Err(Stop::Row(e)) => return Err(bad_record(&at.path, record.line, &e)),
+            }
+            if self.decoder.at_data() && !matches!(self.node.format.framing(), Framing::JsonArray) {
+                break;
+            }
+        }
+        records.skip_to(at.offset, at.line)
+    }
+
+    /// Takes the next record of the open file; returns how many bytes it had.
+    fn step(&mut self, pull: &mut Pull) -> Result<u64> {
+        let FilesSource { node, work, held, decoder, errors, .. } = self;
+        let Some(Held { todo, open: Some(open), .. }) = held else { return Ok(0) };
+        let (before, _) = open.records.position();
+        let Some(record) = open.records.next()? else {
+            self.close();
+            return Ok(0);
+        };
+        let fate = match record.fault {
+            Some(fault) => Err(Stop::Row(fault_text(fault, node.record_bytes_max))),
+            None => decoder.record(&record),
+        };
+        match fate {
+            Ok(Fate::Header) => {}
+            Ok(Fate::Row) => pull.read += 1,
+            Ok(Fate::Skipped) => {
+                pull.read += 1;
+                pull.skipped += 1;
+            }
+            Err(Stop::File(e)) => return Err(e),
+            Err(Stop::Row(e)) => {
+                pull.read += 1;
+                pull.dead += 1;
+                if errors.is_none() && node.on_bad == OnBad::Skip {
+                    return Ok(open.records.position().0.saturating_sub(before));
+                }
+                let lines_before = match (open.lines_before, todo.piece.part) {
+                    (Some(n), _) => n,
+                    (None, Some(part)) => *open.lines_before.insert(work.lines_before(todo.index, part)?),
+                    (None, None) => 0,
+                };
+                let e = RowError { line: e.line.map(|l| l + lines_before), ..e };
+                let line = record.line + lines_before;
+                match errors {
+                    Some(errors) => errors.push(&open.path, line, record.bytes, &e)?,
+                    None => return Err(bad_record(&open.path, line, &e)),
+                }
+            }
+        }
+        let (after, _) = open.records.position();
+        Ok(after.saturating_sub(before))
+    }
+
+    /// The open file, or part, is read to its end.
+    fn close(&mut self) {
+        let Some(held) = &mut self.held else { return };
+        let Some(open) = held.open.take() else { return };
+        self.work.progressed(open.bytes.saturating_sub(open.told));
+        if held.todo.piece.part.is_some() {
+            let (_, line) = open.records.position();
+            self.work.tell_line_ends(held.todo.index, line.saturating_sub(1));
+        }
+        self.spare = open.records.into_buffer();
+    }
+
+    fn tell_progress(&mut self) {
+        let Some(open) = self.held.as_mut().and_then(|h| h.open.as_mut()) else { return };
+        // Inside a compressed file the offset counts what came out of it: near enough for a bar.
+        let (offset, _) = open.records.position();
+        let done = offset.saturating_sub(open.start).min(open.bytes);
+        self.work.progressed(done.saturating_sub(open.told));
+        open.told = open.told.max(done);
+    }
+
+    /// The lane that ends last judges the records of all.
+    fn check_threshold(&self) -> Result<()> {
+        let Some(tally) = self.work.end_lane(self.read, self.dead) else { return Ok(()) };
+        let OnBad::Output { threshold: Some(threshold) } = self.node.on_bad else { return Ok(()) };
+        let fraction = tally.dead as f64 / tally.read.max(1) as f64;
+        if fraction <= threshold {
+            return Ok(());
+        }
+        Err(Error::data(format!(
+            "{} of {} records could not be read, more than the threshold of {threshold} that `error_handling` sets",
+            tally.dead, tally.read
+        )))
+    }
+
+    fn resume(&mut self) -> Result<Resume> {
+        self.position.held = match &self.held {
+            None => None,
+            Some(Held { open: Some(open), .. }) if !open.records.at_border() => return Ok(Resume::Barrier),
+            Some(Held { todo, next, open }) => {
+                let open = open.as_ref().map(|open| {
+                    let (offset, line) = open.records.position();
+                    OpenAt { path: open.path.clone(), offset, line }
+                });
+                Some(Remainder { piece: todo.index, next: *next, open })
+            }
+        };
+        let bytes = serde_json::to_vec(&self.position)
+            .map_err(|e| Error::internal(format!("a file reader's position cannot be kept: {e}")))?;
+        Ok(Resume::Seek(Bytes::from(bytes)))
+    }
+}
+
+impl Source for FilesSource {
+    fn next(&mut self, budget: Budget) -> BoxFuture<'_, Result<Pull>> {
+        Box::pin(std::future::ready(self.pull(budget)))
+    }
+
+    fn progress(&self) -> Option<(u64, u64)> {
+        Some(self.work.progress())
+    }
+
+    fn split(&mut self) -> Option<Box<dyn Source>> {
+        // Another reader at the same queue; the piece at hand is never divided.
+        if self.work.is_empty() {
+            return None;
+        }
+        let other = FilesSource::new(self.node.clone(), self.work.clone()).ok()?;
+        Some(Box::new(other))
+    }
+}

@@ -1,0 +1,241 @@
+//! Readers in several lanes: however files are divided and whoever reads what, all is read once, under the
+//! line it stands on; also when reading stops and goes on in other lanes.
+
+use super::pieces::{Piece, divided};
+use super::work::Work;
+use super::*;
+use crate::shared::bind::outputs;
+use crate::shared::scan::Framing;
+use crate::shared::testing::{Folder, cx, now};
+use arrow_schema::{DataType, Field, Schema};
+use proptest::prelude::*;
+use purlin_api::json::row_to_json;
+use purlin_api::{Budget, Resume, Source, SourceStatus};
+
+fn node(folder: &Folder, on_bad: OnBad) -> ReadNode {
+    let schema = Arc::new(Schema::new(vec![Field::new("line", DataType::Utf8, false)]));
+    let mut outputs = outputs(schema, None);
+    if matches!(on_bad, OnBad::Output { .. }) {
+        let shape = outputs[0].shape.with_schema(error_schema());
+        let role = purlin_api::OutputRole::Error;
+        outputs.push(Output { tag: "bad".to_owned(), shape, role });
+    }
+    ReadNode {
+        format: Arc::new(crate::format::text::Text),
+        files: crate::shared::path::find(&format!("{}/*", folder.path())).unwrap().into(),
+        outputs,
+        needed: vec![true],
+        on_bad,
+        record_bytes_max: 12,
+    }
+}
+
+/// What was read, in any order.
+#[derive(Debug, Default, PartialEq)]
+struct Seen {
+    rows: Vec<String>,
+    errors: Vec<String>,
+    failure: Option<String>,
+}
+
+impl Seen {
+    fn sorted(mut self) -> Self {
+        self.rows.sort();
+        self.errors.sort();
+        self
+    }
+}
+
+/// The lanes of a reader.
+struct Lanes {
+    sources: Vec<FilesSource>,
+    positions: Vec<Option<Vec<u8>>>,
+    open: Vec<usize>,
+}
+
+impl Lanes {
+    fn start(node: &ReadNode, work: Work, lanes: usize) -> Self {
+        let work = Arc::new(work);
+        let sources: Vec<_> =
+            (0..lanes).map(|_| FilesSource::new(node.clone(), work.clone()).unwrap()).collect();
+        Lanes { sources, positions: vec![None; lanes], open: (0..lanes).collect() }
+    }
+
+    /// Lets a lane read one row, or to a place where it could go on from. False once all have ended.
+    fn step(&mut self, turn: usize, seen: &mut Seen) -> bool {
+        let Some(lane) = self.open.get(turn % self.open.len().max(1)).copied() else { return false };
+        loop {
+            let pull = match now(self.sources[lane].next(Budget { rows_max: 1, bytes_max: 1 << 20 })) {
+                Ok(pull) => pull,
+                Err(e) => {
+                    seen.failure = Some(e.to_string());
+                    self.open.clear();
+                    return false;
+                }
+            };
+            let main: usize = pull.batches.iter().filter(|(p, _)| *p == 0).map(|(_, b)| b.len()).sum();
+            assert_eq!(pull.read, main as u64 + pull.dead + pull.skipped);
+            for (port, b) in &pull.batches {
+                let rows = (0..b.len()).map(|i| row_to_json(&b.rows, i).to_string());
+                if *port == 0 { seen.rows.extend(rows) } else { seen.errors.extend(rows) }
+            }
+            if pull.status == SourceStatus::Done {
+                self.open.retain(|l| *l != lane);
+            }
+            if let Resume::Seek(at) = pull.resume {
+                self.positions[lane] = Some(at.to_vec());
+                return true;
+            }
+        }
+    }
+
+    fn finish(&mut self, turns: &[usize], seen: &mut Seen) {
+        let mut turns = turns.iter().copied().cycle();
+        while self.step(turns.next().unwrap_or(0), seen) {}
+        if seen.failure.is_none() {
+            let (done, total) = self.sources[0].progress().unwrap();
+            assert_eq!(done, total, "progress ends at the end");
+        }
+    }
+}
+
+/// Lines of text with all that may stand at a border: empty ones, `\r\n`, some that are too long or no text.
+fn texts() -> impl Strategy<Value = Vec<Vec<u8>>> {
+    let line = prop_oneof![
+        Just(&b""[..]),
+        Just(&b"a"[..]),
+        Just(&b"bc\r"[..]),
+        Just(&b"\xff"[..]),
+        Just(&b"longer than twelve"[..]),
+        Just(&b"twelve bytes"[..])
+    ];
+    let text = (any::<bool>(), prop::collection::vec(line, 0..12), any::<bool>());
+    let text = text.prop_map(|(mark, lines, ended)| {
+        let mut text = if mark { b"\xef\xbb\xbf".to_vec() } else { Vec::new() };
+        text.extend(lines.join(&b'\n'));
+        if ended && !lines.is_empty() {
+            text.push(b'\n');
+        }
+        text
+    });
+    prop::collection::vec(text, 1..4)
+}
+
+fn cut(node: &ReadNode, lanes: usize, piece_bytes: u64) -> Arc<[Piece]> {
+    let how = Division { lanes, piece_bytes: Some(piece_bytes) };
+    divided(&node.files, Framing::Lines, how).unwrap_or_else(|| pieces::undivided(&node.files)).into()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn lanes_read_what_one_reads(
+        texts in texts(), lanes in 1usize..4, piece_bytes in 1u64..40, turns in prop::collection::vec(0usize..3, 1..9),
+        stop_after in 0usize..20, lanes_then in 1usize..4,
+    ) {
+        let folder = Folder::new(&[]);
+        for (i, text) in texts.iter().enumerate() {
+            folder.put(&format!("{i}.txt"), text);
+        }
+        let node = node(&folder, OnBad::Output { threshold: None });
+        let all = pieces::undivided(&node.files).into();
+        let mut whole = Seen::default();
+        Lanes::start(&node, Work::new(node.files.clone(), all), 1).finish(&[0], &mut whole);
+        let whole = whole.sorted();
+
+        let pieces = cut(&node, lanes, piece_bytes);
+        let mut seen = Seen::default();
+        let work = || Work::new(node.files.clone(), pieces.clone());
+        Lanes::start(&node, work(), lanes).finish(&turns, &mut seen);
+        prop_assert_eq!(&seen.sorted(), &whole);
+
+        // Stopped somewhere, and twice: what was finished before the first stop stays finished.
+        let mut seen = Seen::default();
+        let mut work = work();
+        for lanes in [lanes, lanes_then] {
+            let mut running = Lanes::start(&node, work, lanes);
+            // A lane has a position once it has begun.
+            for turn in (0..lanes).chain(turns.iter().copied().cycle().take(stop_after)) {
+                running.step(turn, &mut seen);
+            }
+            let positions: Vec<&[u8]> = running.positions.iter().flatten().map(Vec::as_slice).collect();
+            work = Work::restore(node.files.clone(), pieces.clone(), positions).unwrap();
+        }
+        Lanes::start(&node, work, lanes_then).finish(&turns, &mut seen);
+        prop_assert_eq!(&seen.sorted(), &whole);
+    }
+
+    #[test]
+    fn a_failure_names_a_bad_line(
+        texts in texts(), piece_bytes in 1u64..40, turns in prop::collection::vec(0usize..3, 1..9),
+    ) {
+        let folder = Folder::new(&[]);
+        for (i, text) in texts.iter().enumerate() {
+            folder.put(&format!("{i}.txt"), text);
+        }
+        let bad = texts.iter().enumerate().flat_map(|(i, text)| {
+            let bad = |l: &[u8]| l.contains(&0xff) || l.starts_with(b"longer") || l.ends_with(b"longer than twelve");
+            let lines: Vec<usize> =
+                text.split(|b| *b == b'\n').enumerate().filter(|(_, l)| bad(l)).map(|(n, _)| n + 1).collect();
+            lines.into_iter().map(move |n| format!("{i}.txt:{n}:"))
+        });
+        let bad: Vec<String> = bad.collect();
+        let node = node(&folder, OnBad::Fail);
+        let mut seen = Seen::default();
+        Lanes::start(&node, Work::new(node.files.clone(), cut(&node, 3, piece_bytes)), 3).finish(&turns, &mut seen);
+        match seen.failure {
+            None => prop_assert_eq!(bad, Vec::<String>::new()),
+            Some(e) => prop_assert!(bad.iter().any(|b| e.contains(b)), "{} not in {:?}", e, bad),
+        }
+    }
+}
+
+#[test]
+fn a_threshold_counts_over_all_lanes() {
+    let folder = Folder::new(&[("a.txt", b"\xff\ngood\ngood\n\xff\n")]);
+    for (threshold, fails) in [(0.5, false), (0.4, true)] {
+        let node = node(&folder, OnBad::Output { threshold: Some(threshold) });
+        let work = Work::new(node.files.clone(), cut(&node, 3, 2));
+        let mut seen = Seen::default();
+        Lanes::start(&node, work, 3).finish(&[0, 1, 2], &mut seen);
+        assert_eq!(seen.failure.is_some(), fails, "{:?}", seen.failure);
+        assert!(seen.failure.is_none_or(|e| e.contains("2 of 4 records could not be read")));
+    }
+}
+
+#[test]
+fn a_divided_node_tells_its_pieces_and_its_lanes_share_them() {
+    let folder = Folder::new(&[("a.txt", b"1\n2\n3\n4\n")]);
+    let whole = node(&folder, OnBad::Fail);
+    assert!(whole.divide(Division { lanes: 8, piece_bytes: None }).is_none(), "too small");
+    let divided = whole.divide(Division { lanes: 8, piece_bytes: Some(2) }).unwrap();
+    assert_eq!((whole.lanes_max(), divided.lanes_max()), (1, 4));
+    assert!(divided.explain().ends_with("a.txt; in 4 pieces"), "{}", divided.explain());
+    let mut cx = cx();
+    cx.lanes = 2;
+    let mut rows = Vec::new();
+    for lane in 0..2 {
+        let Running::Source(mut source) = divided.build(&BuildCx { lane, ..cx.clone() }).unwrap() else {
+            panic!("not a source")
+        };
+        rows.extend(crate::shared::testing::drain(source.as_mut(), 10).unwrap().rows);
+    }
+    assert_eq!(rows.len(), 4);
+}
+
+#[test]
+fn positions_of_other_files_are_refused() {
+    let folder = Folder::new(&[("a.txt", b"1\n2\n3\n")]);
+    let node = node(&folder, OnBad::Fail);
+    let mut lanes = Lanes::start(&node, Work::new(node.files.clone(), cut(&node, 1, 2)), 1);
+    lanes.step(0, &mut Seen::default());
+    let position = lanes.positions[0].clone().unwrap();
+    let restore = |files: Arc<[FileInfo]>, pieces| Work::restore(files, pieces, [position.as_slice()]);
+    assert!(restore(node.files.clone(), cut(&node, 1, 2)).is_ok());
+    let e = restore(node.files.clone(), cut(&node, 1, 3)).unwrap_err();
+    assert!(e.message().contains("divided otherwise"), "{e}");
+    let other = Arc::from([FileInfo { path: "b.txt".to_owned(), bytes: 6 }]);
+    let e = restore(other, cut(&node, 1, 2)).unwrap_err();
+    assert!(e.message().contains("no longer there"), "{e}");
+}
