@@ -55,14 +55,19 @@ impl<T: Clone + Eq + Hash> Dict<T> {
     /// From one value a row; `rows` must not be empty unless the batch is.
     pub fn from_rows(rows: impl IntoIterator<Item = T>, empty: T) -> Self {
         let mut index = std::collections::HashMap::<T, u32>::new();
-        let mut values = Vec::new();
+        let mut values: Vec<T> = Vec::new();
+        // Neighbours mostly have the same value: look there first.
+        let mut last = 0;
         let keys: Vec<u32> = rows
             .into_iter()
             .map(|v| {
-                *index.entry(v).or_insert_with_key(|v| {
-                    values.push(v.clone());
-                    (values.len() - 1) as u32
-                })
+                if values.get(last as usize) != Some(&v) {
+                    last = *index.entry(v).or_insert_with_key(|v| {
+                        values.push(v.clone());
+                        (values.len() - 1) as u32
+                    });
+                }
+                last
             })
             .collect();
         if values.is_empty() { Dict::one(empty) } else { Dict::new(values, keys) }

@@ -25,24 +25,37 @@ pub(super) fn is_plain(bytes: &[u8]) -> bool {
     greatest.into_iter().fold(0, u8::max) < 0x60
 }
 
-/// What follows `before`, if the line begins with it.
-#[inline]
-pub(super) fn after<'a>(line: &'a [u8], before: &[u8]) -> Option<&'a [u8]> {
-    let (head, rest) = line.split_at_checked(before.len())?;
-    same(head, before).then_some(rest)
+/// Bytes that lines are compared with, mostly by two words that overlap or meet.
+#[derive(Debug)]
+pub(super) struct Known {
+    bytes: Vec<u8>,
+    /// The first eight bytes and the last eight, if there are so many.
+    ends: Option<[u64; 2]>,
 }
 
-/// Equality of two pieces of one length: their first and last words, which overlap or meet.
-#[inline]
-fn same(a: &[u8], b: &[u8]) -> bool {
-    if let (Some(a1), Some(b1), Some(a2), Some(b2)) =
-        (a.first_chunk::<8>(), b.first_chunk::<8>(), a.last_chunk::<8>(), b.last_chunk::<8>())
-    {
-        let differ = |a: &[u8; 8], b: &[u8; 8]| u64::from_ne_bytes(*a) ^ u64::from_ne_bytes(*b);
-        let ends_differ = differ(a1, b1) | differ(a2, b2);
-        return ends_differ == 0 && (a.len() <= 16 || a == b);
+impl Known {
+    pub(super) fn new(bytes: &[u8]) -> Self {
+        Known { bytes: bytes.to_vec(), ends: ends(bytes) }
     }
-    a.iter().zip(b).all(|(a, b)| a == b)
+
+    /// What follows these bytes in a line that begins with them.
+    #[inline]
+    pub(super) fn after<'a>(&self, line: &'a [u8]) -> Option<&'a [u8]> {
+        let (head, rest) = line.split_at_checked(self.bytes.len())?;
+        let is_same = match (self.ends, ends(head)) {
+            (Some([first, last]), Some([a, b])) => {
+                (first ^ a) | (last ^ b) == 0 && (head.len() <= 16 || head == self.bytes)
+            }
+            _ => head.iter().zip(&self.bytes).all(|(a, b)| a == b),
+        };
+        is_same.then_some(rest)
+    }
+}
+
+#[inline]
+fn ends(bytes: &[u8]) -> Option<[u64; 2]> {
+    let (first, last) = (bytes.first_chunk::<8>()?, bytes.last_chunk::<8>()?);
+    Some([u64::from_ne_bytes(*first), u64::from_ne_bytes(*last)])
 }
 
 /// Where the first quote or backslash stands.
@@ -91,12 +104,12 @@ mod tests {
         #[test]
         fn only_what_is_equal_comes_before(line in bytes(), cut in 0..80_usize, at in 0..80_usize, byte in any::<u8>()) {
             let cut = cut.min(line.len());
-            prop_assert_eq!(after(&line, &line[..cut]), Some(&line[cut..]));
+            prop_assert_eq!(Known::new(&line[..cut]).after(&line), Some(&line[cut..]));
             let mut other = line[..cut].to_vec();
             if let Some(b) = other.get_mut(at) {
                 *b = byte;
             }
-            prop_assert_eq!(after(&line, &other), line.strip_prefix(other.as_slice()));
+            prop_assert_eq!(Known::new(&other).after(&line), line.strip_prefix(other.as_slice()));
         }
     }
 }

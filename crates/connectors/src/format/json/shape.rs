@@ -5,7 +5,7 @@
 //! values in between; any other line is left to the parser. So this reader must accept less than the
 //! parser and give the same for what it accepts; it never judges a line.
 
-use super::bytes::{after, text_end};
+use super::bytes::{Known, text_end};
 use crate::format::columns::{Column, FieldIndex};
 use arrow_schema::Fields;
 
@@ -20,7 +20,7 @@ const POWERS_OF_TEN: [f64; DIGITS_MAX + 1] =
 pub(super) struct Shape {
     parts: Vec<Part>,
     /// The bytes after the last value.
-    end: Vec<u8>,
+    end: Known,
     /// Columns that are read and that such lines have no key for.
     missing: Vec<usize>,
 }
@@ -29,7 +29,7 @@ pub(super) struct Shape {
 #[derive(Debug)]
 struct Part {
     /// From the end of the value before; with the opening quote of a text.
-    before: Vec<u8>,
+    before: Known,
     is_text: bool,
     /// `None`: nobody reads it.
     column: Option<usize>,
@@ -78,7 +78,7 @@ impl Shape {
                 return None;
             }
             parts.push(Part {
-                before: line.get(from..start)?.to_vec(),
+                before: Known::new(line.get(from..start)?),
                 is_text,
                 column: column.filter(is_read),
             });
@@ -92,7 +92,7 @@ impl Shape {
         past(line, from, b'}')?;
         let missing = (0..columns.len()).filter(is_read);
         let missing = missing.filter(|c| !parts.iter().any(|p| p.column == Some(*c))).collect();
-        Some(Shape { parts, end: line.get(from..)?.to_vec(), missing })
+        Some(Shape { parts, end: Known::new(line.get(from..)?), missing })
     }
 
     /// Appends the row of a line, which must be UTF-8 without control characters; to columns that nobody
@@ -107,7 +107,7 @@ impl Shape {
     fn values(&self, line: &[u8], columns: &mut [Column]) -> Option<()> {
         let mut rest = line;
         for part in &self.parts {
-            rest = after(rest, &part.before)?;
+            rest = part.before.after(rest)?;
             let column = part.column.and_then(|c| columns.get_mut(c));
             let used = if part.is_text {
                 let (text, used) = text_at(rest, 0)?;
@@ -133,7 +133,7 @@ impl Shape {
             };
             rest = rest.get(used..)?;
         }
-        if !after(rest, &self.end)?.is_empty() {
+        if !self.end.after(rest)?.is_empty() {
             return None;
         }
         for missing in &self.missing {
@@ -210,17 +210,8 @@ fn number_at(line: &[u8], start: usize) -> Option<Number> {
     let negative = line.get(start) == Some(&b'-');
     let mut at = start + usize::from(negative);
     let first = at;
-    let mut digits = 0u64;
-    let digit = |at: usize, digits: &mut u64| match line.get(at) {
-        Some(b @ b'0'..=b'9') => {
-            *digits = digits.wrapping_mul(10).wrapping_add(u64::from(b - b'0'));
-            true
-        }
-        _ => false,
-    };
-    while digit(at, &mut digits) {
-        at += 1;
-    }
+    let mut digits = 0;
+    at = digits_at(line, at, &mut digits);
     let whole = at - first;
     // No number begins with a zero and another digit, and minus zero is for the parser.
     if whole == 0 || (whole > 1 && line.get(first) == Some(&b'0')) {
@@ -229,11 +220,9 @@ fn number_at(line: &[u8], start: usize) -> Option<Number> {
     let has_point = line.get(at) == Some(&b'.');
     let mut decimals = 0;
     if has_point {
-        at += 1;
-        while digit(at, &mut digits) {
-            at += 1;
-            decimals += 1;
-        }
+        let point = at;
+        at = digits_at(line, at + 1, &mut digits);
+        decimals = at - point - 1;
         if decimals == 0 {
             return None;
         }
@@ -243,4 +232,19 @@ fn number_at(line: &[u8], start: usize) -> Option<Number> {
         return None;
     }
     Some(Number { negative, digits, decimals, has_point, end: at })
+}
+
+/// Appends the digits from `at` on to a number, which wraps around if they are too many; where they end.
+#[inline]
+fn digits_at(line: &[u8], at: usize, number: &mut u64) -> usize {
+    let mut count = 0;
+    for b in line.get(at..).unwrap_or_default() {
+        let digit = b.wrapping_sub(b'0');
+        if digit > 9 {
+            break;
+        }
+        *number = number.wrapping_mul(10).wrapping_add(u64::from(digit));
+        count += 1;
+    }
+    at + count
 }
