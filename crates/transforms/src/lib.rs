@@ -23,6 +23,7 @@ mod map_to_fields;
 mod partition;
 mod python;
 mod reshuffle;
+mod sql;
 mod strip_error_metadata;
 #[cfg(test)]
 mod testing;
@@ -46,6 +47,7 @@ pub fn catalog() -> Vec<Entry> {
         explode::entry(),
         combine::entry(),
         join::entry(),
+        sql::entry(),
         flatten::entry(),
         partition::entry(),
         window_into::entry(),

@@ -7,5 +7,7 @@ mod command_line;
 mod purchases;
 mod reference;
 mod scratch;
+#[cfg(feature = "sql")]
+mod sql;
 mod stream_equals_batch;
 mod timed;
