@@ -22,6 +22,14 @@ impl Probe for MachineProbe {
         self.files.head(path, bytes_max)
     }
 
+    fn is_stream(&self, path: &str) -> bool {
+        self.files.is_stream(path)
+    }
+
+    fn tail(&self, path: &str, bytes_max: usize) -> Result<Bytes> {
+        self.files.tail(path, bytes_max)
+    }
+
     fn text(&self, path: &str) -> Result<String> {
         self.files.text(path)
     }

@@ -35,7 +35,7 @@ purlin_spec::config! {
     pub struct AssignTimestamps {
         /// The field or expression that gives the time; as in `MapToFields`.
         pub timestamp: Expression,
-        /// The language of the expression: `generic` (the default) or `python`.
+        /// The language of the expression: `generic` (the default), `python` or `sql`.
         pub language: Option<Spanned<String>>,
         /// Where rows go that have no usable time.
         pub error_handling: Option<ErrorHandling>,

@@ -1,20 +1,23 @@
 //! `Combine`: rows grouped and aggregated.
 
 mod config;
+mod finish;
 mod functions;
 mod node;
+#[cfg(feature = "sql")]
+mod sql;
 mod value;
 
 use crate::common::{find, known_field, names, only_input};
-use crate::expressions::{Compiled, compile, language};
+use crate::expressions::{Compiled, Language, compile, language};
 use crate::worker::behind;
 use arrow_schema::Schema;
 use config::Aggregates;
+use finish::Finish;
 use node::{CombineNode, Computed};
 use purlin_api::{
     BindCx, Entry, InputShape, Output, OutputRole, PlanNode, Shape, Transform, Trigger, Windowing,
 };
-use purlin_expr::Language;
 use purlin_grouping::accumulate::AggregateFn;
 use purlin_grouping::aggregate::{Aggregate, Aggregation};
 use purlin_spec::config::{OneOrMany, Spanned};
@@ -78,7 +81,8 @@ purlin_spec::config! {
         /// with `type` and `config`) and `value`.
         /// `value` is a field or a Python expression; the default is the field that has the output's name.
         pub combine: Aggregates,
-        /// The language of the expressions. `generic` and `python` mean the same here.
+        /// The language of the expressions. `generic` and `python` mean the same here; in `sql` an aggregate is
+        /// SQL, such as `SUM(a) / COUNT(*)`, or `fn(value)`.
         pub language: Option<Spanned<String>>,
     }
 }
@@ -103,43 +107,64 @@ pub(crate) fn entry() -> Entry {
 impl Transform for Combine {
     fn bind(&self, inputs: &[InputShape], cx: &mut BindCx<'_>) -> Option<Arc<dyn PlanNode>> {
         let input = only_input(inputs, cx)?;
-        language(self.language.as_ref(), cx)?;
+        let language = language(self.language.as_ref(), cx)?;
         let keys = self.keys(&input.shape.schema, cx);
-        let parts = self.parts(&input.shape.schema, cx);
-        let (keys, parts) = (keys?, parts?);
-        let mut fields: Vec<_> = input.shape.schema.fields().iter().cloned().collect();
-        let row_columns = fields.len();
-        let (mut aggregations, mut computed) = (Vec::new(), Vec::new());
-        for part in parts {
-            let column = part.value.as_column().unwrap_or_else(|| {
-                fields.push(Arc::new(part.value.field(&format!("__value{}", computed.len()))));
-                computed.push(part.value.clone());
-                fields.len() - 1
-            });
-            aggregations.push(Aggregation { name: part.name, function: part.function, column: Some(column) });
+        #[cfg(feature = "sql")]
+        if language == Language::Sql {
+            return sql::bind(self, keys?, input, cx);
         }
-        let extended = Arc::new(Schema::new(fields));
-        let windowing = input.shape.windowing.clone();
-        let aggregate = match Aggregate::new(extended.clone(), keys, aggregations, windowing) {
-            // `is_last` is what Beam says it is: a window without lateness does not tell that its pane is last.
-            Ok(a) => a.with_row_columns(row_columns).with_beam_last(true),
-            Err(e) => {
-                cx.diagnostics.push(Diagnostic::error("combine/key", cx.span, e.message()));
-                return None;
-            }
-        };
-        let outputs = outputs(&aggregate, &input.shape);
-        let computed = Computed { schema: extended, values: computed.into() };
-        let values: Vec<Compiled> = computed.values.iter().flat_map(Value::parts).cloned().collect();
-        let node = CombineNode { outputs, input: input.shape.clone(), aggregate, computed };
-        Some(behind(Arc::new(node), &values.iter().collect::<Vec<_>>(), &input.shape))
+        let _ = language;
+        let parts = self.parts(&input.shape.schema, cx);
+        aggregated(&input.shape, keys?, parts?, None, cx)
     }
+}
+
+/// The node of an aggregation; `finish` is computed of its results.
+fn aggregated(
+    input: &Shape,
+    keys: Vec<usize>,
+    parts: Vec<Part>,
+    finish: Option<Finish>,
+    cx: &mut BindCx<'_>,
+) -> Option<Arc<dyn PlanNode>> {
+    let mut fields: Vec<_> = input.schema.fields().iter().cloned().collect();
+    let row_columns = fields.len();
+    let (mut aggregations, mut computed) = (Vec::new(), Vec::new());
+    for part in parts {
+        let column = part.value.map(|value| {
+            value.as_column().unwrap_or_else(|| {
+                fields.push(Arc::new(value.field(&format!("__value{}", computed.len()))));
+                computed.push(value);
+                fields.len() - 1
+            })
+        });
+        aggregations.push(Aggregation { name: part.name, function: part.function, column });
+    }
+    let extended = Arc::new(Schema::new(fields));
+    let aggregate = match Aggregate::new(extended.clone(), keys, aggregations, input.windowing.clone()) {
+        // `is_last` is what Beam says it is: a window without lateness does not tell that its pane is last.
+        Ok(a) => a.with_row_columns(row_columns).with_beam_last(true),
+        Err(e) => {
+            cx.diagnostics.push(Diagnostic::error("combine/key", cx.span, e.message()));
+            return None;
+        }
+    };
+    let mut outputs = outputs(&aggregate, input);
+    let finish = finish.map(|f| f.over(aggregate.output()));
+    if let (Some(finish), Some(main)) = (&finish, outputs.first_mut()) {
+        main.shape = main.shape.with_schema(finish.schema().clone());
+    }
+    let computed = Computed { schema: extended, values: computed.into() };
+    let values: Vec<Compiled> = computed.values.iter().flat_map(Value::parts).cloned().collect();
+    let node = CombineNode { outputs, input: input.clone(), aggregate, computed, finish };
+    Some(behind(Arc::new(node), &values.iter().collect::<Vec<_>>(), input))
 }
 
 /// One aggregate, checked.
 struct Part {
     name: String,
-    value: Value,
+    /// What is aggregated; nothing where rows are counted.
+    value: Option<Value>,
     function: AggregateFn,
 }
 
@@ -177,19 +202,28 @@ impl Combine {
             .0
             .iter()
             .map(|(name, a)| {
-                if self.group_by.0.iter().any(|k| k.value == name.value) {
-                    let text = format!("`{}` is a field of `group_by` and an aggregate", name.value);
-                    cx.diagnostics.push(Diagnostic::error("combine/name-twice", name.span, text).help(
-                        format!("give it another name: `total_{0}: {{value: {0}, fn: …}}`", name.value),
-                    ));
-                    return None;
-                }
+                self.free(name, cx)?;
                 let value = value(name, a.value.as_ref(), schema, cx)?;
                 let (value, function) = functions::resolve(&name.value, a, value, schema, cx)?;
-                Some(Part { name: name.value.clone(), value, function })
+                Some(Part { name: name.value.clone(), value: Some(value), function })
             })
             .collect();
         parts.into_iter().collect()
+    }
+}
+
+impl Combine {
+    /// Checks that an output is not called like a key.
+    fn free(&self, name: &Spanned<String>, cx: &mut BindCx<'_>) -> Option<()> {
+        if self.group_by.0.iter().all(|k| k.value != name.value) {
+            return Some(());
+        }
+        let text = format!("`{}` is a field of `group_by` and an aggregate", name.value);
+        cx.diagnostics.push(
+            Diagnostic::error("combine/name-twice", name.span, text)
+                .help(format!("give it another name: `total_{0}: {{value: {0}, fn: …}}`", name.value)),
+        );
+        None
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::common::find;
 use crate::errors::Failure;
+use crate::sql;
 use crate::worker::{self, Job};
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Field, Schema};
@@ -9,12 +10,23 @@ use purlin_api::shape::nullable_type;
 use purlin_api::unite::fit;
 use purlin_api::{BindCx, Error, EventTime, Result};
 use purlin_expr::outside::Outside;
-use purlin_expr::{Evaluated, Language, Options, Problem, Program, RowContext};
+use purlin_expr::{Evaluated, Options, Problem, Program, RowContext};
 use purlin_spec::config::Spanned;
 use purlin_spec::types::{Code, Expression, Snippet};
 use purlin_spec::{Diagnostic, Position, Span};
 use std::ops::Range;
 use std::sync::Arc;
+
+/// The languages that are run here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Language {
+    /// A field, a literal, one comparison.
+    Generic,
+    /// Python.
+    Python,
+    /// SQL.
+    Sql,
+}
 
 /// The language that a transform's expressions are in; a diagnostic for one that is not run here.
 pub(crate) fn language(given: Option<&Spanned<String>>, cx: &mut BindCx<'_>) -> Option<Language> {
@@ -22,10 +34,11 @@ pub(crate) fn language(given: Option<&Spanned<String>>, cx: &mut BindCx<'_>) -> 
     match given.value.as_str() {
         "generic" => Some(Language::Generic),
         "python" => Some(Language::Python),
+        "sql" | "calcite" => sql::built_in(given.span, cx).then_some(Language::Sql),
         other => {
             cx.diagnostics.push(
                 Diagnostic::error("language/unsupported", given.span, format!("language `{other}` is not supported yet"))
-                    .label("supported: generic, python")
+                    .label("supported: generic, python, sql")
                     .help("write the expression in `language: python`, whose fields and operators are much the same"),
             );
             None
@@ -49,12 +62,19 @@ enum Origin {
     Program(Arc<Program>, String),
     /// A worker's job, and its text.
     Worker(Job, String),
+    /// SQL.
+    Sql(Arc<sql::Column>),
 }
 
 impl Compiled {
     /// A field of the input as it is.
     pub(crate) fn column(at: usize, field: &Field) -> Self {
         Compiled { origin: Origin::Column(at), field: field.clone() }
+    }
+
+    /// An expression in SQL.
+    pub(crate) fn sql(column: sql::Column) -> Self {
+        Compiled { field: column.field(), origin: Origin::Sql(Arc::new(column)) }
     }
 
     /// The field of its values.
@@ -112,7 +132,7 @@ impl Compiled {
     pub(crate) fn as_column(&self) -> Option<usize> {
         match self.origin {
             Origin::Column(at) => Some(at),
-            Origin::Program(..) | Origin::Worker(..) => None,
+            Origin::Program(..) | Origin::Worker(..) | Origin::Sql(_) => None,
         }
     }
 
@@ -122,6 +142,7 @@ impl Compiled {
             Origin::Column(at) => vec![*at],
             Origin::Program(program, _) => program.columns(),
             Origin::Worker(job, _) => job.outside.columns(),
+            Origin::Sql(column) => column.columns(),
         }
     }
 
@@ -131,6 +152,7 @@ impl Compiled {
             Origin::Column(at) => input.fields().get(*at).map_or_else(String::new, |f| f.name().clone()),
             Origin::Program(program, text) => format!("{text} [{}]", program.describe()),
             Origin::Worker(job, text) => format!("{text} [python3 worker: {}]", job.outside.construct()),
+            Origin::Sql(column) => column.text().to_owned(),
         }
     }
 
@@ -152,6 +174,7 @@ impl Compiled {
             Origin::Worker(job, _) => {
                 self.taken(job.outside.values(job.results(rows)?, &context(now)), failures)
             }
+            Origin::Sql(column) => column.eval(rows, now, failures),
         }
     }
 
@@ -179,6 +202,11 @@ pub(crate) fn compile(
     {
         return Some(Compiled::column(at, input.field(at)));
     }
+    let language = match language {
+        Language::Generic => purlin_expr::Language::Generic,
+        Language::Python => purlin_expr::Language::Python,
+        Language::Sql => return sql::compile(expression, input, cx),
+    };
     let text;
     let (code, snippet) = match &expression.code {
         Code::Expression(s) => (purlin_expr::Code::Expression(&s.text), Some(s)),
@@ -254,7 +282,7 @@ fn diagnostic(problem: Problem, snippet: Option<&Snippet>, whole: Span) -> Diagn
 
 /// Where in the file a stretch of a one-line snippet stands; else all of the snippet. Quotes and escapes
 /// show in that the span is wider than the text: only plain quotes can be told from escapes.
-fn place(snippet: &Snippet, range: Range<usize>) -> Span {
+pub(crate) fn place(snippet: &Snippet, range: Range<usize>) -> Span {
     let span = snippet.span;
     let chars = snippet.text.chars().count() as u32;
     let width = span.end.column.saturating_sub(span.start.column);

@@ -2,7 +2,7 @@
 
 use crate::common::{need, only_input, read_columns};
 use crate::errors::{Errors, Policy};
-use crate::expressions::{Compiled, compile, language};
+use crate::expressions::{Compiled, Language, compile, language};
 use crate::worker::{behind, visible};
 use arrow_array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, cast::AsArray, new_null_array};
 use arrow_schema::SchemaRef;
@@ -20,7 +20,7 @@ purlin_spec::config! {
     /// Keeps the rows for which an expression is true.
     ///
     /// True is what Python takes for true: not `0`, `""`, `[]`, null or `False`. Expressions are written as
-    /// in `MapToFields`.
+    /// in `MapToFields`. In `language: sql` a condition is a boolean, and null keeps no row.
     ///
     /// ```yaml
     /// - type: Filter
@@ -32,7 +32,7 @@ purlin_spec::config! {
     pub struct Filter {
         /// The expression, or a mapping with `expression`, `callable`, or `path` and `name`.
         pub keep: Expression,
-        /// The language of the expression: `generic` (the default) or `python`.
+        /// The language of the expression: `generic` (the default), `python` or `sql`.
         pub language: Option<Spanned<String>>,
         /// Where rows go for which the expression fails.
         pub error_handling: Option<ErrorHandling>,
@@ -60,6 +60,9 @@ impl Transform for Filter {
         let mut keep = compile(&self.keep, language, &input.shape.schema, cx);
         if let Some(keep) = &mut keep {
             keep.as_condition();
+        }
+        if language == Language::Sql {
+            keep = keep.filter(|k| crate::sql::is_condition(k, &self.keep, cx));
         }
         let policy = Policy::bind(self.error_handling.as_ref(), &input.shape, cx)?;
         let outputs = policy.outputs(input.shape.clone());
@@ -241,6 +244,16 @@ mod tests {
         assert!(e.contains(r#"{"a":0}"#), "{e}");
     }
 
+    #[cfg(feature = "sql")]
+    #[test]
+    fn sql_keeps_what_is_true() {
+        let rows = r#"[{"a": 5}, {"a": null}, {"a": 1}]"#;
+        let (_, driver) = testing::run(&filter("sql", "a > 2", None), &[rows], false).unwrap();
+        assert_eq!((driver.rows(0), driver.cx.fates.filtered), (vec![r#"{"a":5}"#.to_owned()], 2));
+        let e = testing::run(&filter("calcite", "a + 1", None), &[rows], false).unwrap_err();
+        assert!(e.contains("sql/condition"), "{e}");
+    }
+
     #[test]
     fn columns_that_only_the_condition_reads_are_not_copied() {
         let rows = r#"[{"a": 1, "b": 3, "c": "x"}, {"a": 4, "b": 5, "c": "y"}]"#;
@@ -259,7 +272,7 @@ mod tests {
 
     #[test]
     fn other_languages_are_refused_with_a_way_out() {
-        let e = testing::run(&filter("sql", "a > 0", None), &[r#"[{"a": 1}]"#], false).unwrap_err();
+        let e = testing::run(&filter("javascript", "a > 0", None), &[r#"[{"a": 1}]"#], false).unwrap_err();
         assert!(e.contains("language/unsupported") && e.contains("language: python"), "{e}");
     }
 }

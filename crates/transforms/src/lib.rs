@@ -24,6 +24,7 @@ mod partition;
 mod py_transform;
 mod python;
 mod reshuffle;
+mod sql;
 mod strip_error_metadata;
 #[cfg(test)]
 mod testing;
@@ -48,6 +49,7 @@ pub fn catalog() -> Vec<Entry> {
         explode::entry(),
         combine::entry(),
         join::entry(),
+        sql::entry(),
         flatten::entry(),
         partition::entry(),
         window_into::entry(),

@@ -40,6 +40,9 @@ purlin_spec::config! {
     ///     error_handling: {output: broken}
     /// ```
     ///
+    /// In `language: sql` (or `calcite`) it is any SQL expression over the columns of the row, such as
+    /// `COALESCE(UPPER(city), '?')`; see the guide on [SQL](../guide/sql.md).
+    ///
     /// Syntax errors, unknown names and impossible types are reported before any data is read. A row that
     /// raises (a division by zero, say) fails the run, or goes to the error output if there is one.
     /// `output_type` is a JSON schema type (`string integer number boolean`, or a schema) that every value
@@ -52,7 +55,7 @@ purlin_spec::config! {
         pub append: bool = false,
         /// Fields of the input to leave out. Only with `append`.
         pub drop: Option<OneOrMany<Spanned<String>>>,
-        /// The language of the expressions: `generic` (the default) or `python`.
+        /// The language of the expressions: `generic` (the default), `python` or `sql`.
         pub language: Option<Spanned<String>>,
         /// Packages that the functions need. Beam installs them; here they are not used.
         pub dependencies: Option<Node>,

@@ -43,7 +43,7 @@ purlin_spec::config! {
         pub outputs: Vec<Spanned<String>>,
         /// The output of rows whose name is none of `outputs`.
         pub unknown_output: Option<Spanned<String>>,
-        /// The language of the expression: `generic` (the default) or `python`.
+        /// The language of the expression: `generic` (the default), `python` or `sql`.
         pub language: Option<Spanned<String>>,
         /// Where rows go that fail or have no output.
         pub error_handling: Option<ErrorHandling>,

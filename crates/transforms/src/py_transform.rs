@@ -3,12 +3,12 @@
 mod node;
 
 use crate::common::only_input;
-use crate::expressions::{Compiled, compile};
+use crate::expressions::{Compiled, Language, compile};
 use crate::reshuffle::Pass;
 use arrow_schema::{DataType, Fields, Schema};
 use node::{Made, Rows};
 use purlin_api::{BindCx, Entry, InputShape, PlanNode, Transform};
-use purlin_expr::{Elementwise, Form, Language, Mapped, Problem};
+use purlin_expr::{Elementwise, Form, Mapped, Problem};
 use purlin_spec::config::Spanned;
 use purlin_spec::types::{Code, Expression, Snippet};
 use purlin_spec::vocabulary::{Inputs, TransformDef};

@@ -10,5 +10,7 @@ mod purchases;
 mod python_worker;
 mod reference;
 mod scratch;
+#[cfg(feature = "sql")]
+mod sql;
 mod stream_equals_batch;
 mod timed;

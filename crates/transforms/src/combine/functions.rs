@@ -2,10 +2,9 @@
 
 use super::config;
 use super::value::{Rank, Value};
-use crate::expressions::{Compiled, compile};
+use crate::expressions::{Compiled, Language, compile};
 use arrow_schema::Schema;
 use purlin_api::BindCx;
-use purlin_expr::Language;
 use purlin_grouping::accumulate::AggregateFn;
 use purlin_spec::config::check_keys;
 use purlin_spec::types::Expression;

@@ -1,5 +1,6 @@
 //! A bound `Combine`, and its two steps.
 
+use super::finish::Finish;
 use super::value::Value;
 use crate::common::{all_columns, need, read_columns};
 use crate::errors::{Errors, Policy};
@@ -65,6 +66,7 @@ pub(super) struct CombineNode {
     pub(super) input: Shape,
     pub(super) aggregate: Aggregate,
     pub(super) computed: Computed,
+    pub(super) finish: Option<Finish>,
 }
 
 impl CombineNode {
@@ -84,6 +86,7 @@ impl CombineNode {
             let call = format!("{}({what})", a.function.name());
             parts.push(if what == a.name { call } else { format!("{} = {call}", a.name) });
         }
+        parts.extend(self.finish.iter().flat_map(|f| f.describe(self.aggregate.output())));
         parts.join("; ")
     }
 }
@@ -127,14 +130,18 @@ impl PlanNode for CombineNode {
             partial: lift.partial,
             computed: self.computed.clone(),
         };
-        let complete =
-            CompleteNode { outputs: self.outputs.clone(), text: self.text(), aggregate: lift.complete };
+        let complete = CompleteNode {
+            outputs: self.outputs.clone(),
+            text: self.text(),
+            aggregate: lift.complete,
+            finish: self.finish.clone(),
+        };
         Some(Lifted { partial: Arc::new(partial), complete: Arc::new(complete) })
     }
 
     fn build(&self, cx: &BuildCx) -> Result<Running> {
-        let inner = self.aggregate.operator()?;
-        Ok(operator(Box::new(inner), &self.computed, cx))
+        let inner = Finish::after(self.finish.as_ref(), Box::new(self.aggregate.operator()?), cx);
+        Ok(operator(inner, &self.computed, cx))
     }
 }
 
@@ -185,6 +192,7 @@ struct CompleteNode {
     outputs: Vec<Output>,
     text: String,
     aggregate: Aggregate,
+    finish: Option<Finish>,
 }
 
 impl PlanNode for CompleteNode {
@@ -204,8 +212,8 @@ impl PlanNode for CompleteNode {
         vec![all_columns(inputs.first())]
     }
 
-    fn build(&self, _: &BuildCx) -> Result<Running> {
-        Ok(Running::Operator(Box::new(self.aggregate.operator()?)))
+    fn build(&self, cx: &BuildCx) -> Result<Running> {
+        Ok(Running::Operator(Finish::after(self.finish.as_ref(), Box::new(self.aggregate.operator()?), cx)))
     }
 }
 
