@@ -151,6 +151,36 @@ fn number_inlets(plan: &Plan, edges: &[RemoteEdge]) -> InletSlots {
     slots
 }
 
+/// Where the rows of a lane's nodes leave for other stages; adds that to the nodes' routes.
+fn outlets(
+    plan: &Plan,
+    stage_id: usize,
+    lane: usize,
+    edges: &[RemoteEdge],
+    inlet_slots: &InletSlots,
+    routes: &mut [Vec<Vec<Route>>],
+) -> Result<BTreeMap<usize, Outlet>> {
+    let unknown = || Error::internal("an edge names an unknown node");
+    let stage = plan.stages.stages.get(stage_id).ok_or_else(unknown)?;
+    let local = |n: NodeId| stage.nodes.iter().position(|m| *m == n);
+    let mut outlets = BTreeMap::new();
+    for (e, edge) in edges.iter().enumerate() {
+        let Some(at) = local(edge.from.0) else { continue };
+        let lanes = lanes_of(plan, edge.to_stage);
+        let slots = (0..lanes)
+            .map(|l| {
+                let of = inlet_slots.get(&(edge.to_stage, l));
+                of.and_then(|s| s.iter().position(|p| *p == (e, lane))).unwrap_or(usize::MAX)
+            })
+            .collect();
+        let spreader = Spreader::new(&edge.exchange, lane, lanes, &edge.types)?;
+        outlets.insert(e, Outlet { to_stage: edge.to_stage, spreader, slots });
+        let outs = routes.get_mut(at).and_then(|r| r.get_mut(edge.from.1)).ok_or_else(unknown)?;
+        outs.push(Route::Remote { edge: e });
+    }
+    Ok(outlets)
+}
+
 fn build_lane(
     plan: &Plan,
     stage_id: usize,
@@ -199,21 +229,7 @@ fn build_lane(
         node_ports.push(edge.to.1);
     }
 
-    let mut outlets = BTreeMap::new();
-    for (e, edge) in edges.iter().enumerate() {
-        let Some(at) = local(edge.from.0) else { continue };
-        let lanes = lanes_of(plan, edge.to_stage);
-        let slots = (0..lanes)
-            .map(|l| {
-                let of = inlet_slots.get(&(edge.to_stage, l));
-                of.and_then(|s| s.iter().position(|p| *p == (e, lane))).unwrap_or(usize::MAX)
-            })
-            .collect();
-        let spreader = Spreader::new(&edge.exchange, lane, lanes, &edge.types)?;
-        outlets.insert(e, Outlet { to_stage: edge.to_stage, spreader, slots });
-        let outs = routes.get_mut(at).and_then(|r| r.get_mut(edge.from.1)).ok_or_else(unknown)?;
-        outs.push(Route::Remote { edge: e });
-    }
+    let outlets = outlets(plan, stage_id, lane, edges, inlet_slots, &mut routes)?;
 
     let (mut cells, mut sources, mut sinks) = (Vec::new(), Vec::new(), BTreeMap::new());
     let mut outside = None;

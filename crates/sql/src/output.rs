@@ -1,13 +1,13 @@
 //! What leaves: values in the types that pipelines know.
 //!
-//! Integers have 64 bits, floats 64, instants are microseconds in UTC; decimals become floats, as no other part of
-//! a pipeline knows them.
+//! Integers have 64 bits, floats 64, instants are microseconds in UTC; decimals keep their digits, of which there may
+//! be 38.
 
 use crate::problem::Problem;
 use arrow_array::types::Float64Type;
 use arrow_array::{ArrayRef, cast::AsArray};
 use arrow_cast::{CastOptions, cast_with_options};
-use arrow_schema::{DataType, Field};
+use arrow_schema::{DECIMAL128_MAX_PRECISION, DataType, Field};
 use std::sync::Arc;
 
 /// The field that leaves for one that was computed.
@@ -40,10 +40,10 @@ fn settled(t: &DataType, depth: usize) -> Option<DataType> {
         DataType::Utf8 | DataType::Binary | DataType::Date32 => t.clone(),
         t if t.is_integer() => DataType::Int64,
         DataType::Float16 | DataType::Float32 => DataType::Float64,
-        DataType::Decimal32(..)
-        | DataType::Decimal64(..)
-        | DataType::Decimal128(..)
-        | DataType::Decimal256(..) => DataType::Float64,
+        DataType::Decimal32(p, s) | DataType::Decimal64(p, s) | DataType::Decimal128(p, s) => {
+            DataType::Decimal128(*p, *s)
+        }
+        DataType::Decimal256(p, s) => DataType::Decimal128((*p).min(DECIMAL128_MAX_PRECISION), *s),
         DataType::LargeUtf8 | DataType::Utf8View => DataType::Utf8,
         DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => DataType::Binary,
         DataType::Date64 => DataType::Date32,

@@ -212,7 +212,7 @@ fn columns_have_names_and_types() {
     );
     assert_eq!(
         schema("select cast(a as decimal(10, 2)) as d, cast(f as float) as g from PCOLLECTION"),
-        "d Float64, g Float64"
+        "d Decimal128(10, 2), g Float64"
     );
 }
 

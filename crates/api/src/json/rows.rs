@@ -43,7 +43,7 @@ impl<'a> Values<'a> {
             DataType::Int64 => array.as_primitive_opt::<Int64Type>().map(Values::Int),
             DataType::Float64 => array.as_primitive_opt::<Float64Type>().map(Values::Float),
             DataType::Utf8 if !is_any(field) => array.as_string_opt::<i32>().map(Values::Text),
-            DataType::Timestamp(TimeUnit::Microsecond, _) => {
+            DataType::Timestamp(TimeUnit::Microsecond, Some(_)) => {
                 array.as_primitive_opt::<TimestampMicrosecondType>().map(|a| Values::Time(a, None))
             }
             _ => None,

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use purlin_api::shape::physical;
 use purlin_api::source::BoxFuture;
 use purlin_api::{Batch, Budget, Error, EventTime, Pull, Result, Resume, Source, SourceStatus};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// About how many bytes one pull decodes: some milliseconds of work.
@@ -22,7 +23,9 @@ pub(crate) struct FilesSource {
     node: ReadNode,
     work: Arc<Work>,
     held: Option<Held>,
-    /// What it has finished; the piece at hand is put in when the position is asked for.
+    /// What others held before a restart, to be read first.
+    inherited: VecDeque<Todo>,
+    /// What it has finished; the rest is put in when the position is asked for.
     position: Position,
     decoder: Box<dyn Decoder>,
     errors: Option<ErrorRows>,
@@ -63,10 +66,12 @@ impl FilesSource {
             None => return Err(Error::internal("a reader has no output")),
         };
         work.begin_lane();
+        let (position, inherited) = work.begin();
         Ok(FilesSource {
             decoder: node.format.decoder(&schema, &node.needed),
             errors: matches!(node.on_bad, OnBad::Output { .. }).then(ErrorRows::default),
-            position: work.first_position(),
+            position,
+            inherited,
             node,
             work,
             held: None,
@@ -115,7 +120,9 @@ impl FilesSource {
     fn open_next(&mut self) -> Result<bool> {
         loop {
             let Some(held) = &mut self.held else {
-                let Some(todo) = self.work.take() else { return Ok(false) };
+                let Some(todo) = self.inherited.pop_front().or_else(|| self.work.take()) else {
+                    return Ok(false);
+                };
                 let next = todo.left.as_ref().map_or(todo.piece.files.start, |left| left.next);
                 self.held = Some(Held { todo, next, open: None });
                 continue;
@@ -269,6 +276,7 @@ impl FilesSource {
     }
 
     fn resume(&mut self) -> Result<Resume> {
+        self.position.inherited = self.inherited.iter().filter_map(|todo| todo.left.clone()).collect();
         self.position.held = match &self.held {
             None => None,
             Some(Held { open: Some(open), .. }) if !open.records.at_border() => return Ok(Resume::Barrier),

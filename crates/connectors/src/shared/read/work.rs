@@ -26,6 +26,8 @@ pub(super) struct Position {
     pub(super) finished: Vec<(usize, usize)>,
     /// What is left of the piece it holds.
     pub(super) held: Option<Remainder>,
+    /// What is left of pieces that lanes before it held, and that it has not taken up yet.
+    pub(super) inherited: Vec<Remainder>,
 }
 
 impl Position {
@@ -100,8 +102,10 @@ pub(crate) struct Work {
     bytes_done: AtomicU64,
     bytes_total: u64,
     tally: Mutex<Tally>,
-    /// Runs of pieces that were finished before a restart: the first lane's position tells of them.
+    /// Runs of pieces that were finished before a restart, and the pieces that were held then. The first lane
+    /// takes both: some lane's position must tell of them, and no other may.
     finished: Mutex<Vec<(usize, usize)>>,
+    inherited: Mutex<VecDeque<Todo>>,
 }
 
 impl Work {
@@ -117,6 +121,7 @@ impl Work {
             pieces,
             tally: Mutex::default(),
             finished: Mutex::default(),
+            inherited: Mutex::default(),
         }
     }
 
@@ -145,30 +150,28 @@ impl Work {
                 done += bytes.sum::<u64>();
             }
             finished.extend(position.finished);
-            let Some(left) = position.held else { continue };
-            if let Some(open) = left.open.as_ref().filter(|o| !files.iter().any(|f| f.path == o.path)) {
-                let what = format!("the file `{}`, which was being read, is no longer there", open.path);
-                return Err(Error::data(what));
+            for left in position.held.into_iter().chain(position.inherited) {
+                if let Some(open) = left.open.as_ref().filter(|o| !files.iter().any(|f| f.path == o.path)) {
+                    let what = format!("the file `{}`, which was being read, is no longer there", open.path);
+                    return Err(Error::data(what));
+                }
+                let piece = pieces.get(left.piece).ok_or_else(no_piece)?.clone();
+                begun.insert(left.piece);
+                done += left.bytes_done(&piece, &files);
+                held.push_back(Todo { index: left.piece, piece, left: Some(left) });
             }
-            let piece = pieces.get(left.piece).ok_or_else(no_piece)?.clone();
-            begun.insert(left.piece);
-            done += left.bytes_done(&piece, &files);
-            held.push_back(Todo { index: left.piece, piece, left: Some(left) });
         }
         let (finished, bytes_done) = (Mutex::new(finished), AtomicU64::new(done));
-        let work = Work { finished, bytes_done, ..Work::new(files, pieces) };
-        let mut queue = lock(&work.queue);
-        let untouched = std::mem::take(&mut *queue).into_iter().filter(|t| !begun.contains(&t.index));
-        held.extend(untouched);
-        *queue = held;
-        drop(queue);
+        let work = Work { finished, bytes_done, inherited: Mutex::new(held), ..Work::new(files, pieces) };
+        lock(&work.queue).retain(|t| !begun.contains(&t.index));
         Ok(work)
     }
 
-    /// The position of a lane that begins.
-    pub(super) fn first_position(&self) -> Position {
+    /// The position of a lane that begins, and the pieces it takes up before any other.
+    pub(super) fn begin(&self) -> (Position, VecDeque<Todo>) {
         let finished = std::mem::take(&mut *lock(&self.finished));
-        Position { pieces: self.pieces.len(), finished, held: None }
+        let position = Position { pieces: self.pieces.len(), finished, held: None, inherited: Vec::new() };
+        (position, std::mem::take(&mut *lock(&self.inherited)))
     }
 
     /// The files, by index.
