@@ -70,8 +70,7 @@ impl Aggregates {
         let mut post = parse::expression(text)?;
         spell::expression(&mut post)?;
         let mut finder = Finder { prefix, found: Vec::new(), plain: true, inside: 0 };
-        let _ = post.visit(&mut finder);
-        if !finder.plain || finder.found.is_empty() {
+        if post.visit(&mut finder).is_break() || !finder.plain || finder.found.is_empty() {
             return Ok(None);
         }
         let simple = finder.found.into_iter().map(|(function, value)| {

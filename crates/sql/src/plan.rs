@@ -64,7 +64,7 @@ fn no_table(unknown: crate::Unknown, text: &str) -> Problem {
         [only] => format!("the only table is `{only}`"),
         several => format!("the tables are the inputs: {}", several.join(", ")),
     });
-    p.unknown = Some(unknown);
+    p.unknown = Some(Box::new(unknown));
     p
 }
 

@@ -18,7 +18,7 @@ pub struct Problem {
     /// What to do.
     pub help: Vec<String>,
     /// A name that is not known, and those that are.
-    pub unknown: Option<Unknown>,
+    pub unknown: Option<Box<Unknown>>,
 }
 
 /// A name that does not exist.
@@ -131,7 +131,7 @@ fn schema(e: &SchemaError) -> Problem {
                 "name/unknown-field",
                 format!("unknown column `{}`", field.flat_name().replace('"', "")),
             );
-            p.unknown = Some(Unknown { name: field.name.clone(), known });
+            p.unknown = Some(Box::new(Unknown { name: field.name.clone(), known }));
             p
         }
         SchemaError::AmbiguousReference { field } => {
@@ -154,7 +154,7 @@ fn planned(what: &str, text: &str) -> Problem {
         let known = crate::functions::names();
         let mut p = Problem::new("sql/unknown-function", format!("unknown function `{name}`"));
         p = p.or_at_name(text, &name).or_at_name(text, &name.to_uppercase());
-        p.unknown = Some(Unknown { name, known });
+        p.unknown = Some(Box::new(Unknown { name, known }));
         return p;
     }
     Problem::new("sql/plan", what)

@@ -25,7 +25,7 @@ pub(crate) fn expression(e: &mut Expr) -> Result<(), Problem> {
 /// Rewrites a query.
 pub(crate) fn query(q: &mut Query) -> Result<(), Problem> {
     let mut tables = Tables::default();
-    let _ = q.visit(&mut tables);
+    broken(q.visit(&mut tables))?;
     broken(q.visit(&mut Speller { tables: tables.0 }))
 }
 

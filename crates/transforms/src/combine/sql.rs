@@ -40,7 +40,8 @@ pub(super) fn bind(
     match taken_apart(&outputs, &keys, schema) {
         Ok(Some((parts, finish))) => aggregated(&input.shape, keys, parts, finish, cx),
         Ok(None) => whole(&outputs, keys, input, cx),
-        Err((problem, snippet)) => {
+        Err(wrong) => {
+            let (problem, snippet) = *wrong;
             cx.diagnostics.push(explained(diagnostic(problem, &snippet), schema, combine));
             None
         }
@@ -123,10 +124,14 @@ fn identifier(name: &str) -> String {
 type Apart = Option<(Vec<Part>, Option<Finish>)>;
 
 /// All outputs as plain aggregates, and what is computed of these.
-fn taken_apart(outputs: &[Output<'_>], keys: &[usize], schema: &Schema) -> Result<Apart, (Problem, Snippet)> {
+fn taken_apart(
+    outputs: &[Output<'_>],
+    keys: &[usize],
+    schema: &Schema,
+) -> Result<Apart, Box<(Problem, Snippet)>> {
     let mut split = Vec::new();
     for (i, o) in outputs.iter().enumerate() {
-        match Aggregates::split(&o.sql.text, &prefix(i), schema).map_err(|p| (p, o.sql.clone()))? {
+        match Aggregates::split(&o.sql.text, &prefix(i), schema).map_err(|p| Box::new((p, o.sql.clone())))? {
             Some(s) => split.push(s),
             None => return Ok(None),
         }
@@ -168,7 +173,7 @@ fn taken_apart(outputs: &[Output<'_>], keys: &[usize], schema: &Schema) -> Resul
         columns.push((field.name().clone(), Compiled::column(at, field)));
     }
     for (s, o) in split.iter().zip(outputs) {
-        let e = s.finish(&results).map_err(|p| (p, o.sql.clone()))?;
+        let e = s.finish(&results).map_err(|p| Box::new((p, o.sql.clone())))?;
         let compiled = match e.as_column().and_then(|at| Some((at, results.fields().get(at)?))) {
             Some((at, field)) => Compiled::column(at, field),
             None => Compiled::sql(Column::new(e)),
