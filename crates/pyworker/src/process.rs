@@ -12,7 +12,7 @@ const BEAM: &str = include_str!("../python/beam.py");
 
 /// What the script's known values look like in the encoding that this program reads and writes: CPython's
 /// `marshal`, version 2, of `(None, True, 7, -(1 << 40), 1.5, 'é', b'b', [1], {'k': (2,)}, ...)`.
-const SAMPLE: &[u8] = b"(\n\0\0\0NTi\x07\0\0\0l\xfd\xff\xff\xff\0\0\0\0\0\x04g\0\0\0\0\0\0\xf8?u\x02\0\0\0\xc3\xa9s\x01\0\0\0b[\x01\0\0\0i\x01\0\0\0{u\x01\0\0\0k(\x01\0\0\0i\x02\0\0\00.";
+const SAMPLE: &[u8] = b"(\n\0\0\0NTi\x07\0\0\0l\xfd\xff\xff\xff\0\0\0\0\0\x04g\0\0\0\0\0\0\xf8?u\x02\0\0\0\xc3\xa9s\x01\0\0\0b[\x01\0\0\0i\x01\0\0\0{u\x01\0\0\0k(\x01\0\0\0i\x02\0\0\x000.";
 
 /// How long loading the interpreter and the author's code may take beyond the limit of a row.
 const START_SECONDS: u64 = 60;

@@ -55,9 +55,9 @@ fn jobs(setup: &[u8]) -> Result<usize> {
 impl Evaluator for Worker {
     fn evaluate(&mut self, rows: BinaryArray) -> BoxFuture<'static, Result<Vec<BinaryArray>>> {
         let (reply, answer) = oneshot::channel();
-        let sent = self.requests.as_ref().map(|r| r.try_send(Request { rows, reply }));
+        let sent = self.requests.as_ref().is_some_and(|r| r.try_send(Request { rows, reply }).is_ok());
         Box::pin(async move {
-            if !matches!(sent, Some(Ok(()))) {
+            if !sent {
                 return Err(Error::internal("more bundles for a python3 worker than it takes"));
             }
             answer.await.unwrap_or_else(|_| Err(stopped()))

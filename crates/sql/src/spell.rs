@@ -1,6 +1,6 @@
 //! Calcite's spellings, put into those that are planned.
 //!
-//! Source of the meanings: Calcite's SQL reference (https://calcite.apache.org/docs/reference.html).
+//! Source of the meanings: Calcite's SQL reference (<https://calcite.apache.org/docs/reference.html>).
 
 use crate::problem::Problem;
 use sqlparser::ast::helpers::attached_token::AttachedToken;

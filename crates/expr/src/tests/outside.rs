@@ -16,7 +16,7 @@ fn input() -> Schema {
 
 fn outside(code: Code<'_>, output_type: Option<&serde_json::Value>) -> Result<Outside, Vec<Problem>> {
     let refused = compile(Language::Python, code, &input(), output_type, &Options::default());
-    Outside::new(code, &input(), output_type, refused.err().expect("it compiles"))
+    Outside::new(code, &input(), output_type, refused.expect_err("it compiles"))
 }
 
 fn construct(code: &str) -> String {
@@ -53,7 +53,7 @@ fn what_is_wrong_stays_refused() {
     assert!(numpy.contains("needs numpy, which is not part of Python's standard library"), "{numpy}");
     let beam = message("import apache_beam as beam\ndef f(row):\n  return beam.Map(1)");
     assert!(beam.contains("`apache_beam.Map` is Beam's Python"), "{beam}");
-    let names = outside(Code::Expression("id + 1"), None).err().expect("refused");
+    let names = outside(Code::Expression("id + 1"), None).expect_err("refused");
     assert!(names.iter().any(|p| p.code == "expr/unknown-name"), "{names:?}");
 }
 

@@ -1,3 +1,5 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test fails by these
+
 use super::*;
 use crate::testing::config;
 use purlin_api::testing::{self, Driver};
