@@ -23,7 +23,7 @@ use crate::value::{
 };
 
 /// Values nested deeper are refused; Python's own limit is 2000.
-const DEPTH_MAX: usize = 500;
+const DEPTH_MAX: usize = 100;
 const ROW: i64 = 1;
 const TIMESTAMP: i64 = 2;
 const DURATION: i64 = 3;

@@ -35,7 +35,7 @@ fn constructs_that_are_not_compiled_have_names() {
     );
     assert_eq!(construct("def f(row):\n  yield row.a"), "`yield`");
     assert_eq!(construct("def f(row):\n  return frozenset.__name__, hash(row.s)"), "`hash()`");
-    assert_eq!(construct("def f(row):\n  return row.s.translate({65: 'b'})"), "`translate` of str");
+    assert_eq!(construct("def f(row):\n  return row.a.as_integer_ratio()"), "`as_integer_ratio` of int");
     assert_eq!(construct("import math\ndef f(row):\n  return math.lgamma(row.a)"), "`math.lgamma`");
     let by_name = Code::File { text: "@staticmethod\ndef g(row): return 1\ndef f(row): return 2", name: "g" };
     assert_eq!(outside(by_name, None).expect("a job").construct(), "a decorator");
