@@ -10,11 +10,27 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("sql", &[]),
     ("grouping", &["api"]),
     ("transforms", &["spec", "api", "expr", "sql", "grouping"]),
-    ("connectors", &["spec", "api"]),
+    ("broker", &[]),
+    ("pubsub", &[]),
+    ("connectors", &["spec", "api", "pubsub"]),
     ("plan", &["spec", "api"]),
     ("engine", &["api", "plan"]),
     ("pyworker", &["api"]),
-    ("app", &["spec", "api", "expr", "transforms", "connectors", "plan", "engine", "pyworker"]),
+    (
+        "app",
+        &[
+            "spec",
+            "api",
+            "expr",
+            "transforms",
+            "connectors",
+            "plan",
+            "engine",
+            "pyworker",
+            "pubsub",
+            "broker",
+        ],
+    ),
 ];
 
 /// Libraries that a crate must do without, and why.
