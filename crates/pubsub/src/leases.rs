@@ -16,16 +16,66 @@ pub struct LeaseRange {
     pub to: u32,
 }
 
+/// Ids one behind the other: there may be millions, and each alone would cost more than its text.
+#[derive(Debug)]
+struct Ids {
+    text: String,
+    /// Where each ends.
+    ends: Vec<u32>,
+    /// Which are held still.
+    held: Vec<bool>,
+}
+
+impl Ids {
+    fn new(ids: &[String]) -> Self {
+        let mut text = String::with_capacity(ids.iter().map(String::len).sum());
+        let mut ends = Vec::with_capacity(ids.len());
+        for id in ids {
+            text.push_str(id);
+            ends.push(u32::try_from(text.len()).unwrap_or(u32::MAX));
+        }
+        Ids { text, ends, held: vec![true; ids.len()] }
+    }
+
+    fn get(&self, place: usize) -> Option<String> {
+        let begin = if place == 0 { 0 } else { self.ends.get(place - 1).copied()? };
+        let end = self.ends.get(place).copied()?;
+        self.text.get(begin as usize..end as usize).map(str::to_owned)
+    }
+
+    fn take(&mut self, place: usize) -> Option<String> {
+        let held = self.held.get_mut(place)?;
+        if std::mem::replace(held, false) { self.get(place) } else { None }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = String> {
+        self.held.iter().enumerate().filter(|(_, held)| **held).filter_map(|(place, _)| self.get(place))
+    }
+}
+
 #[derive(Debug)]
 struct Cohort {
-    /// By place; `None` once released.
-    ids: Vec<Option<String>>,
+    ids: Ids,
     live: usize,
     /// When the leases run out; `None` if they are not extended any more.
     deadline_us: Option<i64>,
+    /// For how long they are extended next.
+    lease_us: i64,
     /// When they arrived.
     since_us: i64,
 }
+
+/// Ids whose leases are extended together.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Extension {
+    /// For how long, in seconds.
+    pub seconds: i32,
+    /// Which.
+    pub ids: Vec<String>,
+}
+
+/// Longest lease that the service gives at a time.
+const LEASE_US_MAX: i64 = 600_000_000;
 
 /// What is held.
 #[derive(Debug)]
@@ -54,7 +104,7 @@ impl Leases {
     }
 
     /// Messages arrived at `now`; answers the number of their arrival.
-    pub fn add(&mut self, ids: Vec<String>, now: i64) -> u64 {
+    pub fn add(&mut self, ids: &[String], now: i64) -> u64 {
         let batch = self.next_batch;
         self.next_batch += 1;
         if ids.is_empty() {
@@ -63,19 +113,22 @@ impl Leases {
         let deadline = now.saturating_add(self.lease_us);
         self.live += ids.len();
         self.by_deadline.insert((deadline, batch));
-        let live = ids.len();
-        let ids = ids.into_iter().map(Some).collect();
-        self.cohorts.insert(batch, Cohort { ids, live, deadline_us: Some(deadline), since_us: now });
+        let cohort = Cohort {
+            live: ids.len(),
+            ids: Ids::new(ids),
+            deadline_us: Some(deadline),
+            lease_us: self.lease_us,
+            since_us: now,
+        };
+        self.cohorts.insert(batch, cohort);
         batch
     }
 
     /// Lets go of messages and answers their ids; those let go before have none.
     pub fn release(&mut self, range: LeaseRange) -> Vec<String> {
         let Some(cohort) = self.cohorts.get_mut(&range.batch) else { return Vec::new() };
-        let len = cohort.ids.len();
-        let (from, to) = ((range.from as usize).min(len), (range.to as usize).min(len));
-        let ids: Vec<String> =
-            cohort.ids.get_mut(from..to).unwrap_or_default().iter_mut().filter_map(Option::take).collect();
+        let to = (range.to as usize).min(cohort.ids.held.len());
+        let ids: Vec<String> = (range.from as usize..to).filter_map(|place| cohort.ids.take(place)).collect();
         cohort.live -= ids.len();
         self.live -= ids.len();
         if cohort.live == 0 {
@@ -92,10 +145,13 @@ impl Leases {
     pub fn release_all(&mut self) -> Vec<String> {
         self.by_deadline.clear();
         self.live = 0;
-        std::mem::take(&mut self.cohorts).into_values().flat_map(|c| c.ids.into_iter().flatten()).collect()
+        std::mem::take(&mut self.cohorts)
+            .into_values()
+            .flat_map(|c| c.ids.iter().collect::<Vec<_>>())
+            .collect()
     }
 
-    /// When leases must be extended next: after two thirds of their time.
+    /// When leases must be extended next: a third of the first lease before they run out.
     pub fn next_due(&self) -> Option<i64> {
         self.by_deadline.first().map(|(deadline, _)| self.due_at(*deadline))
     }
@@ -104,10 +160,11 @@ impl Leases {
         deadline.saturating_sub(self.lease_us / 3)
     }
 
-    /// The ids whose leases are to be extended at `now`; they count as extended. What was held too long is
-    /// left to come again.
-    pub fn due(&mut self, now: i64) -> Vec<String> {
-        let mut ids = Vec::new();
+    /// The ids whose leases are to be extended at `now`; they count as extended. Each time the lease is twice as
+    /// long, up to ten minutes: what has been held for long will be held for long. What was held too long is left
+    /// to come again.
+    pub fn due(&mut self, now: i64) -> Vec<Extension> {
+        let mut all: BTreeMap<i32, Vec<String>> = BTreeMap::new();
         while let Some(&(deadline, batch)) = self.by_deadline.first() {
             if self.due_at(deadline) > now {
                 break;
@@ -119,12 +176,14 @@ impl Leases {
                 self.let_go += cohort.live as u64;
                 continue;
             }
-            let deadline = now.saturating_add(self.lease_us);
+            cohort.lease_us = cohort.lease_us.saturating_mul(2).min(LEASE_US_MAX.max(self.lease_us));
+            let deadline = now.saturating_add(cohort.lease_us);
             cohort.deadline_us = Some(deadline);
             self.by_deadline.insert((deadline, batch));
-            ids.extend(cohort.ids.iter().flatten().cloned());
+            let seconds = i32::try_from(cohort.lease_us / 1_000_000).unwrap_or(i32::MAX);
+            all.entry(seconds).or_default().extend(cohort.ids.iter());
         }
-        ids
+        all.into_iter().map(|(seconds, ids)| Extension { seconds, ids }).collect()
     }
 
     /// How many messages are held.
@@ -148,17 +207,22 @@ mod tests {
         names.iter().map(|s| (*s).to_owned()).collect()
     }
 
+    fn due(l: &mut Leases, now: i64) -> Vec<(i32, Vec<String>)> {
+        l.due(now).into_iter().map(|e| (e.seconds, e.ids)).collect()
+    }
+
     #[test]
     fn leases_are_extended_until_released() {
         let mut l = Leases::new(60 * S, 3600 * S);
-        let a = l.add(ids(&["a1", "a2", "a3"]), 0);
-        let b = l.add(ids(&["b1"]), 10 * S);
+        let a = l.add(&ids(&["a1", "a2", "a3"]), 0);
+        let b = l.add(&ids(&["b1"]), 10 * S);
         assert_eq!((l.held(), l.next_due()), (4, Some(40 * S)));
         assert!(l.due(39 * S).is_empty());
         assert_eq!(l.release(LeaseRange { batch: a, from: 1, to: 2 }), ["a2"]);
-        assert_eq!(l.due(40 * S), ["a1", "a3"]);
+        assert_eq!(due(&mut l, 40 * S), [(120, ids(&["a1", "a3"]))]);
         assert_eq!(l.next_due(), Some(50 * S), "now it is the other's turn");
-        assert_eq!(l.due(200 * S), ["b1", "a1", "a3"], "late is better than not at all");
+        let late = due(&mut l, 200 * S);
+        assert_eq!(late, [(120, ids(&["b1"])), (240, ids(&["a1", "a3"]))], "late is better than not at all");
         assert_eq!(l.release(LeaseRange { batch: b, from: 0, to: 9 }), ["b1"]);
         assert_eq!(l.release(LeaseRange { batch: a, from: 0, to: 3 }), ["a1", "a3"]);
         assert!(l.release(LeaseRange { batch: a, from: 0, to: 3 }).is_empty());
@@ -166,12 +230,23 @@ mod tests {
     }
 
     #[test]
+    fn leases_grow_to_ten_minutes() {
+        let mut l = Leases::new(60 * S, i64::MAX);
+        l.add(&ids(&["a"]), 0);
+        let mut seen = Vec::new();
+        for _ in 0..6 {
+            let now = l.next_due().unwrap();
+            seen.push(due(&mut l, now)[0].0);
+        }
+        assert_eq!(seen, [120, 240, 480, 600, 600, 600]);
+    }
+
+    #[test]
     fn nothing_is_held_for_ever() {
         let mut l = Leases::new(60 * S, 100 * S);
-        let a = l.add(ids(&["a"]), 0);
-        assert_eq!(l.due(40 * S), ["a"]);
-        assert_eq!(l.due(80 * S), ["a"]);
-        assert!(l.due(120 * S).is_empty());
+        let a = l.add(&ids(&["a"]), 0);
+        assert_eq!(due(&mut l, 40 * S).len(), 1);
+        assert!(l.due(140 * S).is_empty());
         assert_eq!((l.let_go(), l.next_due()), (1, None));
         assert_eq!(l.release(LeaseRange { batch: a, from: 0, to: 1 }), ["a"], "an ack may still be in time");
     }
@@ -179,8 +254,9 @@ mod tests {
     #[test]
     fn all_can_be_given_back() {
         let mut l = Leases::new(60 * S, 100 * S);
-        l.add(ids(&["a", "b"]), 0);
-        assert_eq!(l.release_all(), ["a", "b"]);
+        let a = l.add(&ids(&["a", "b", "c"]), 0);
+        l.release(LeaseRange { batch: a, from: 0, to: 1 });
+        assert_eq!(l.release_all(), ["b", "c"]);
         assert_eq!((l.held(), l.next_due()), (0, None));
     }
 }

@@ -31,7 +31,7 @@ pub struct SubscriberOptions {
     pub streams: usize,
     /// Messages that may be held at a time: arrived, and neither acknowledged nor given back.
     pub messages_held_max: usize,
-    /// Their bytes, as the service counts them.
+    /// Their bytes, as the service counts them; 0 for no bound.
     pub bytes_held_max: usize,
     /// Bytes that arrived and nobody has taken yet, about.
     pub bytes_waiting_max: usize,
@@ -47,8 +47,8 @@ impl Default for SubscriberOptions {
     fn default() -> Self {
         SubscriberOptions {
             streams: 1,
-            messages_held_max: 1_000_000,
-            bytes_held_max: 1 << 30,
+            messages_held_max: 20_000_000,
+            bytes_held_max: 0,
             bytes_waiting_max: 32 << 20,
             lease_seconds: 60,
             hold_max: Duration::from_secs(3600),

@@ -67,12 +67,18 @@ pub(crate) async fn on_network<T: Send + 'static>(
     }
 }
 
-/// Runs to the end for a caller that is not asynchronous, such as the command line.
-///
-/// Not for use inside another runtime.
+/// Runs to the end for a caller that is not asynchronous, such as the command line, and makes it wait.
 ///
 /// # Errors
 /// What the work answers, or that threads cannot be started.
-pub fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
-    try_handle()?.block_on(work)
+pub fn block_on<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+    let (done, wait) = std::sync::mpsc::sync_channel(1);
+    let task = spawn(async move {
+        // Who does not wait any more need not be told.
+        drop(done.send(work.await));
+    })?;
+    // A thread of a pipeline's runtime may wait here, but must not run another runtime.
+    let answer = wait.recv();
+    drop(task);
+    answer.unwrap_or_else(|_| Err(Error::new(ErrorKind::Internal, "a task of the Pub/Sub client broke down")))
 }

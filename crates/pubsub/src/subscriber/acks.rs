@@ -106,17 +106,19 @@ pub(super) async fn run(shared: Arc<Shared>, mut queue: mpsc::Receiver<Job>) {
 pub(super) async fn extend(shared: Arc<Shared>) {
     loop {
         clock::sleep(LOOK).await;
-        let ids = shared.leases().due(clock::now());
+        let due = shared.leases().due(clock::now());
         let mut in_flight: JoinSet<()> = JoinSet::new();
-        for part in requests(ids) {
-            while in_flight.len() >= REQUESTS_IN_FLIGHT_MAX {
-                in_flight.join_next().await;
+        for extension in due {
+            for part in requests(extension.ids) {
+                while in_flight.len() >= REQUESTS_IN_FLIGHT_MAX {
+                    in_flight.join_next().await;
+                }
+                let shared = shared.clone();
+                in_flight.spawn(async move {
+                    // One that cannot be extended comes again, and is known then.
+                    drop(tell(&shared, Call::Deadline(extension.seconds), part).await);
+                });
             }
-            let shared = shared.clone();
-            in_flight.spawn(async move {
-                // One that cannot be extended comes again, and is known then.
-                drop(tell(&shared, Call::Deadline(shared.options.lease_seconds), part).await);
-            });
         }
         while in_flight.join_next().await.is_some() {}
     }

@@ -52,7 +52,11 @@ pub(super) async fn run(shared: Arc<Shared>) {
 type Requests = mpsc::Sender<StreamingPullRequest>;
 
 async fn open(shared: &Shared) -> Result<(Streaming<StreamingPullResponse>, Requests), Status> {
-    let limit = |n: usize| i64::try_from(n / shared.options.streams).unwrap_or(i64::MAX).max(1);
+    // Of bytes 0 means that there is no limit.
+    let limit = |n: usize| match n {
+        0 => 0,
+        n => i64::try_from(n / shared.options.streams).unwrap_or(i64::MAX).max(1),
+    };
     let first = StreamingPullRequest {
         subscription: shared.name.to_string(),
         stream_ack_deadline_seconds: shared.options.lease_seconds,
@@ -141,6 +145,6 @@ async fn take(shared: &Arc<Shared>, answer: StreamingPullResponse) {
         return;
     }
     let at = clock::now();
-    let batch = shared.leases().add(ids, at);
+    let batch = shared.leases().add(&ids, at);
     shared.queue.put(Deliveries { batch, at, messages }).await;
 }
