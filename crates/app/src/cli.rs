@@ -7,7 +7,7 @@ mod generate;
 mod graph;
 mod options;
 mod output;
-mod pubsub;
+pub mod pubsub;
 mod run;
 mod schema;
 mod test;

@@ -72,9 +72,9 @@ pub(crate) fn ours(e: purlin_pubsub::Error) -> Error {
     Error::new(kind, e.to_string())
 }
 
-/// Waits for a call.
+/// Waits for a call. The network has threads of its own, so any executor will do.
 pub(crate) fn ask<T>(call: impl Future<Output = purlin_pubsub::Result<T>>) -> Result<T> {
-    purlin_pubsub::block_on(call).map_err(ours)
+    futures::executor::block_on(call).map_err(ours)
 }
 
 fn finish(result: Result<()>, out: &mut Output) -> Exit {

@@ -6,6 +6,10 @@ use crate::cli::Exit;
 use crate::cli::output::Output;
 use purlin_api::Result;
 use serde_json::Value;
+use std::time::Duration;
+
+/// How long to wait for a first message.
+const WAIT_MAX: Duration = Duration::from_secs(5);
 
 pub(crate) fn pull(args: &PullArgs, out: &mut Output) -> Exit {
     finish(run(args, out), out)
@@ -14,7 +18,7 @@ pub(crate) fn pull(args: &PullArgs, out: &mut Output) -> Exit {
 fn run(args: &PullArgs, out: &mut Output) -> Result<()> {
     let service = Service::open(&args.service)?;
     let name = service.subscription(&args.subscription)?;
-    let received = ask(service.client.pull_once(&name, args.limit))?;
+    let received = ask(service.client.pull_once(&name, args.limit, WAIT_MAX))?;
     if out.json {
         out.print_json(&Value::Array(received.iter().map(show::received).collect()));
     } else {
