@@ -1,0 +1,1 @@
+//! Binding, and messages into rows and back, without a service.
