@@ -40,7 +40,7 @@ impl Kept {
         let Some((_, n)) = self.at.get_mut(i) else { return false };
         *n -= 1;
         if *n == 0 {
-            drop(self.at.remove(i));
+            let _entry = self.at.remove(i);
         }
         true
     }

@@ -34,6 +34,8 @@ pub(crate) struct LaneParts {
     pub(crate) stage: usize,
     pub(crate) lane: usize,
     pub(crate) core: Core,
+    /// The nodes of the plan's graph that it runs, in the order of the core.
+    pub(crate) nodes: Vec<NodeId>,
     pub(crate) sources: Vec<(usize, Box<dyn Source>)>,
     pub(crate) sinks: BTreeMap<usize, Box<dyn Sink>>,
     /// The asynchronous operator at the head of the stage, if it has one: all inlets lead to it.
@@ -260,5 +262,6 @@ fn build_lane(
         cells.push(Cell::new(&node.label, kind, ports, routes, rows_max, stats));
     }
     let inlets = inlets.into_iter().collect::<Option<Vec<_>>>().ok_or_else(unknown)?;
-    Ok(LaneParts { stage: stage_id, lane, core: Core::new(cells), sources, sinks, outside, inlets, outlets })
+    let (core, nodes) = (Core::new(cells), stage.nodes.clone());
+    Ok(LaneParts { stage: stage_id, lane, core, nodes, sources, sinks, outside, inlets, outlets })
 }

@@ -37,6 +37,7 @@ pub(crate) fn run(args: RunArgs, options: Map<String, Value>, out: &mut Output) 
         batch_rows: args.batch_rows as usize,
         threads: load.lanes.max(cores()),
         log: Arc::new(print_log),
+        live: args.live.options(),
     };
     let job = match run::job(&plan, &run_options) {
         Ok(job) => job,
@@ -45,7 +46,11 @@ pub(crate) fn run(args: RunArgs, options: Map<String, Value>, out: &mut Output) 
             return Exit::Failed;
         }
     };
-    if let Err(e) = run::stop_on_signal(job.stop_handle()) {
+    if !job.is_live() && !args.live.given().is_empty() {
+        let flags = args.live.given().join(" and ");
+        out.note(&format!("warning: this pipeline ends by itself: {flags} changes nothing\n"));
+    }
+    if let Err(e) = run::stop_on_signal(job.stop_handle(), args.live.drain) {
         out.note(&format!("warning: {e}\n"));
     }
     let progress = Progress::start(job.stats(), args.quiet || out.json);
