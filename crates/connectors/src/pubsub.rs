@@ -11,6 +11,7 @@ pub(crate) mod sink;
 pub(crate) mod source;
 mod watermark;
 mod work;
+mod writer;
 
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@
 
 use purlin_spec::Node;
 use purlin_spec::config::{OneOrMany, Spanned};
-use purlin_spec::types::ErrorHandling;
+use purlin_spec::types::{Duration, ErrorHandling};
 
 purlin_spec::config! {
     /// Reads messages from a subscription of Google Cloud Pub/Sub, or of a broker that speaks its API.
@@ -47,6 +47,9 @@ purlin_spec::config! {
         pub timestamp_attribute: Option<Spanned<String>>,
         /// Name of a field for the time at which the message was published.
         pub publish_time_field: Option<Spanned<String>>,
+        /// How far the watermark stays behind the greatest event time at least: a second, or two with Google's service,
+        /// unless given. More disorder than that is seen and allowed for. An extension.
+        pub watermark_slack: Option<Spanned<Duration>>,
         /// Where messages go that cannot be decoded. `element` has `payload`, `attributes`, `message_id` and
         /// `publish_time`.
         pub error_handling: Option<ErrorHandling>,

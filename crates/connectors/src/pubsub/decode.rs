@@ -319,6 +319,21 @@ impl Rows {
 
     /// Gives what was taken.
     pub(super) fn finish(&mut self) -> Result<Filled> {
+        let mut batches = Vec::new();
+        if !self.times.is_empty() {
+            batches.extend(self.finish_good()?.map(|batch| (0, batch)));
+        }
+        let mut dead = 0;
+        if let Some(bad) = self.bad.as_mut().filter(|b| b.len() > 0) {
+            let (rows, times) = bad.finish()?;
+            dead = times.len() as u64;
+            batches.push((1, Batch::at(rows, Times::Each(times.into()))));
+        }
+        Ok(Filled { batches, dead })
+    }
+
+    /// The rows that are good to the end.
+    fn finish_good(&mut self) -> Result<Option<Batch>> {
         let rows = self.times.len();
         let (payload, bad) = self.payload.finish(&self.spec, rows)?;
         let schema = physical(&self.spec.schema());
@@ -350,16 +365,6 @@ impl Rows {
             times.retain(|_| *kept.next().unwrap_or(&true));
             batch = filter_record_batch(&batch, &BooleanArray::from(good))?;
         }
-        let mut batches = Vec::new();
-        if batch.num_rows() > 0 {
-            batches.push((0, Batch::at(batch, Times::Each(times.into()))));
-        }
-        let mut dead = 0;
-        if let Some(bad) = self.bad.as_mut().filter(|b| b.len() > 0) {
-            let (rows, times) = bad.finish()?;
-            dead = times.len() as u64;
-            batches.push((1, Batch::at(rows, Times::Each(times.into()))));
-        }
-        Ok(Filled { batches, dead })
+        Ok((batch.num_rows() > 0).then(|| Batch::at(batch, Times::Each(times.into()))))
     }
 }

@@ -1,22 +1,20 @@
 //! `WriteToPubSub`.
 
-use super::check::{self, Payload, failed, project, refuse};
+use super::check::{self, Payload, refuse};
 use super::config::WriteToPubSub;
-use super::encode::{Ids, PayloadSpec, Rows, Spec};
+use super::encode::{Ids, PayloadSpec, Spec};
+use super::writer::{Outgoing, Publishing, Slot, Writer, error_schema};
 use crate::format::avro::Datum;
 use crate::shared::bind;
 use arrow_schema::{DataType, Field, Fields, Schema};
-use bytes::Bytes;
 use purlin_api::shape::{is_any, physical, type_name};
-use purlin_api::source::BoxFuture;
 use purlin_api::{
-    Batch, BindCx, BuildCx, Entry, Error, InputShape, Output, PlanNode, Result, Running, Sink, Transform,
+    BindCx, BuildCx, Entry, InputShape, Output, OutputRole, PlanNode, Result, Running, Transform,
 };
-use purlin_pubsub::{Client, ClientOptions, Publisher, PublisherOptions, TopicName};
 use purlin_spec::config::Spanned;
 use purlin_spec::vocabulary::{Inputs, TransformDef};
 use purlin_spec::{Config, Diagnostic, FromNode};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// Its catalogue entry.
 pub(crate) fn entry() -> Entry {
@@ -36,16 +34,28 @@ impl Transform for WriteToPubSub {
     fn bind(&self, inputs: &[InputShape], cx: &mut BindCx<'_>) -> Option<Arc<dyn PlanNode>> {
         let input = bind::only_input(inputs, cx)?;
         let topic = check::topic(&self.topic, cx);
+        let errors = match &self.error_handling {
+            None => Vec::new(),
+            Some(e) => {
+                if e.threshold.is_some() {
+                    let what = "`threshold` has no effect here: rows that cannot be messages are few or all";
+                    cx.diagnostics.push(Diagnostic::warning("error-handling/threshold", e.output.span, what));
+                }
+                let tag = e.output.value.clone();
+                let shape = input.shape.with_schema(error_schema(&input.shape.schema));
+                vec![Output { tag, shape, role: OutputRole::Error }]
+            }
+        };
+        let spec = self.spec(&input.shape.schema, cx);
+        Some(Arc::new(WriteNode { topic: topic?, spec: Arc::new(spec?), errors }))
+    }
+}
+
+impl WriteToPubSub {
+    /// How rows of a schema become messages.
+    pub(super) fn spec(&self, schema: &Schema, cx: &mut BindCx<'_>) -> Option<Spec> {
         let payload = Payload::bind(&self.format, cx);
-        if let Some(e) = &self.error_handling {
-            let what = "`error_handling` of WriteToPubSub is not supported yet: a row that cannot be a message fails \
-                        the run";
-            cx.diagnostics.push(
-                Diagnostic::error("config/unsupported", e.output.span, what)
-                    .help("a `ValidateWithSchema` or `Filter` before it can keep such rows away"),
-            );
-        }
-        let fields = physical(&input.shape.schema).fields().clone();
+        let fields = physical(schema).fields().clone();
         let attributes = self.attributes(&fields, cx);
         let map = self.attributes_map(&fields, cx);
         let (attributes, attributes_map) = (attributes?, map?);
@@ -53,19 +63,16 @@ impl Transform for WriteToPubSub {
         let columns: Vec<usize> = (0..fields.len()).filter(|i| !taken(i)).collect();
         let payload = self.payload(payload?, &fields, &columns, cx)?;
         let text = |s: &Option<Spanned<String>>| s.as_ref().map(|s| s.value.clone());
-        let spec = Spec {
+        Some(Spec {
             payload,
             columns,
             attributes,
             attributes_map,
             id_attribute: text(&self.id_attribute),
             timestamp_attribute: text(&self.timestamp_attribute),
-        };
-        Some(Arc::new(WriteNode { topic: topic?, spec: Arc::new(spec) }))
+        })
     }
-}
 
-impl WriteToPubSub {
     fn attributes(&self, fields: &Fields, cx: &mut BindCx<'_>) -> Option<Vec<usize>> {
         let mut found = Vec::new();
         for name in check::names(self.attributes.as_ref()) {
@@ -180,11 +187,13 @@ impl WriteToPubSub {
 struct WriteNode {
     topic: String,
     spec: Arc<Spec>,
+    /// The error output, if there is one.
+    errors: Vec<Output>,
 }
 
 impl PlanNode for WriteNode {
     fn outputs(&self) -> &[Output] {
-        &[]
+        &self.errors
     }
 
     fn explain(&self) -> String {
@@ -193,90 +202,23 @@ impl PlanNode for WriteNode {
             PayloadSpec::Json => "json",
             PayloadSpec::Avro(_) => "avro",
         };
-        format!("{format} messages; topic {}", self.topic)
+        let errors = self.errors.first().map(|o| format!("; errors to {}", o.tag)).unwrap_or_default();
+        format!("{format} messages; topic {}{errors}", self.topic)
+    }
+
+    /// A sink has no outputs: one with an error output publishes as an asynchronous transform, which holds
+    /// barriers back until its requests are answered.
+    fn is_async(&self) -> bool {
+        !self.errors.is_empty()
     }
 
     fn build(&self, cx: &BuildCx) -> Result<Running> {
         let (publisher, topic) = cx.shared.get_or_make(Slot::default)?.open(&self.topic)?;
-        let prefix = format!("{}-{}", purlin_pubsub::unique(), cx.lane);
-        Ok(Running::Sink(Box::new(Writer {
-            publisher,
-            topic,
-            spec: self.spec.clone(),
-            ids: Ids::new(prefix),
-            rows: 0,
-        })))
-    }
-}
-
-/// What the lanes share: one publisher, made by the first of them.
-#[derive(Default)]
-struct Slot(Mutex<Option<(Publisher, TopicName)>>);
-
-impl Slot {
-    fn open(&self, topic: &str) -> Result<(Publisher, TopicName)> {
-        let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(open) = &*slot {
-            return Ok(open.clone());
-        }
-        let topic = topic.to_owned();
-        let open = purlin_pubsub::block_on(async move {
-            let client = Client::new(&ClientOptions::default())?;
-            let topic = TopicName::parse(&topic, project().as_deref())?;
-            client.get_topic(&topic).await?;
-            Ok((Publisher::new(&client, &topic, PublisherOptions::default())?, topic))
-        });
-        Ok(slot.insert(open.map_err(failed)?).clone())
-    }
-}
-
-/// Publishes rows as they come.
-struct Writer {
-    publisher: Publisher,
-    topic: TopicName,
-    spec: Arc<Spec>,
-    ids: Ids,
-    rows: u64,
-}
-
-impl Writer {
-    async fn publish(&mut self, batch: Batch) -> Result<()> {
-        let mut messages = Vec::with_capacity(batch.len());
-        let mut rows = Rows::new(&self.spec, &batch)?;
-        for row in 0..batch.len() {
-            let message = rows.message(row, &mut self.ids).map_err(|why| {
-                let shown = purlin_api::json::row_text(&batch.rows, row, 200);
-                Error::data(format!("a row cannot be published to {}: {why}; the row: {shown}", self.topic))
-            })?;
-            messages.push(message);
-        }
-        self.rows += messages.len() as u64;
-        self.publisher.publish(messages).await.map_err(failed)
-    }
-}
-
-impl Sink for Writer {
-    fn write(&mut self, batch: Batch) -> BoxFuture<'_, Result<()>> {
-        Box::pin(self.publish(batch))
-    }
-
-    fn prepare(&mut self, epoch: u64) -> BoxFuture<'_, Result<Bytes>> {
-        let _ = epoch;
-        Box::pin(async {
-            self.publisher.flush().await.map_err(failed)?;
-            Ok(Bytes::new())
+        let ids = Ids::new(format!("{}-{}", purlin_pubsub::unique(), cx.lane));
+        let out = Outgoing { publisher, topic, spec: self.spec.clone(), ids };
+        Ok(match self.errors.first() {
+            None => Running::Sink(Box::new(Writer::new(out))),
+            Some(errors) => Running::Async(Box::new(Publishing::new(out, &errors.shape.schema))),
         })
-    }
-
-    fn finish(&mut self) -> BoxFuture<'_, Result<()>> {
-        Box::pin(async { self.publisher.flush().await.map_err(failed) })
-    }
-
-    fn abort(&mut self) {
-        // What was published is out: that is what "at least once" means here.
-    }
-
-    fn made(&self) -> Vec<String> {
-        if self.rows == 0 { Vec::new() } else { vec![self.topic.to_string()] }
     }
 }

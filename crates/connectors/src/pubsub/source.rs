@@ -35,43 +35,46 @@ pub(crate) fn entry() -> Entry {
 impl Transform for ReadFromPubSub {
     fn bind(&self, _: &[InputShape], cx: &mut BindCx<'_>) -> Option<Arc<dyn PlanNode>> {
         let from = self.from(cx);
-        let payload = Payload::bind(&self.format, cx).and_then(|p| self.payload(p, cx));
         if let Some(e) = &self.error_handling
             && e.threshold.is_some()
         {
             let what = "`threshold` has no effect here: the input has no end, so no fraction of it is known";
             cx.diagnostics.push(Diagnostic::warning("error-handling/threshold", e.output.span, what));
         }
-        let (payload, fields) = payload?;
-        let extra = check::names(self.attributes.as_ref())
-            .iter()
-            .chain(&self.attributes_map)
-            .chain(&self.publish_time_field);
-        if !check::distinct(fields.fields(), extra, cx) {
-            return None;
-        }
-        let text = |s: &Option<Spanned<String>>| s.as_ref().map(|s| s.value.clone());
-        let spec = Spec {
-            payload,
-            fields,
-            attributes: check::names(self.attributes.as_ref()).iter().map(|a| a.value.clone()).collect(),
-            attributes_map: text(&self.attributes_map),
-            publish_time: text(&self.publish_time_field),
-            timestamp_attribute: text(&self.timestamp_attribute),
-        };
+        let spec = self.spec(cx)?;
         let schema = spec.schema();
         Some(Arc::new(ReadNode {
             from: from?,
             needed: vec![true; schema.fields().len()],
             outputs: outputs(schema, self.error_handling.as_ref()),
             spec: Arc::new(spec),
-            id_attribute: text(&self.id_attribute),
+            id_attribute: self.id_attribute.as_ref().map(|a| a.value.clone()),
+            slack_us: self.watermark_slack.as_ref().map(|s| s.value.micros()),
             lanes: 1,
         }))
     }
 }
 
 impl ReadFromPubSub {
+    /// How messages become rows.
+    pub(super) fn spec(&self, cx: &mut BindCx<'_>) -> Option<Spec> {
+        let (payload, fields) = Payload::bind(&self.format, cx).and_then(|p| self.payload(p, cx))?;
+        let attributes = check::names(self.attributes.as_ref());
+        let extra = attributes.iter().chain(&self.attributes_map).chain(&self.publish_time_field);
+        if !check::distinct(fields.fields(), extra, cx) {
+            return None;
+        }
+        let text = |s: &Option<Spanned<String>>| s.as_ref().map(|s| s.value.clone());
+        Some(Spec {
+            payload,
+            fields,
+            attributes: attributes.iter().map(|a| a.value.clone()).collect(),
+            attributes_map: text(&self.attributes_map),
+            publish_time: text(&self.publish_time_field),
+            timestamp_attribute: text(&self.timestamp_attribute),
+        })
+    }
+
     fn from(&self, cx: &mut BindCx<'_>) -> Option<From> {
         match (&self.topic, &self.subscription) {
             (Some(topic), None) => check::topic(topic, cx).map(From::Topic),
@@ -138,6 +141,7 @@ struct ReadNode {
     needed: Vec<bool>,
     outputs: Vec<Output>,
     id_attribute: Option<String>,
+    slack_us: Option<i64>,
     lanes: usize,
 }
 
@@ -181,7 +185,7 @@ impl PlanNode for ReadNode {
             Some(_) => Clock::Attribute,
             None => Clock::PublishTime,
         };
-        let work = cx.shared.get_or_make(Slot::default)?.open(&self.from, clock)?;
+        let work = cx.shared.get_or_make(Slot::default)?.open(&self.from, clock, self.slack_us)?;
         let errors = self.outputs.len() > 1;
         let reader = Reader::new(work, self.spec.clone(), &self.needed, errors, self.id_attribute.clone());
         Ok(Running::Source(Box::new(reader)))

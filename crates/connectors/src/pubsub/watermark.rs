@@ -6,7 +6,7 @@
 //! - **High** is the greatest event time seen. **Disorder** of a message is how far its event time lay behind
 //!   the high of that moment.
 //! - **Slack** is the 99.9th percentile of the disorder of the last minutes, rounded up to a power of two of
-//!   microseconds, at least [`SLACK_US_MIN`] and at most [`SLACK_US_MAX`]. While publish times are read that lie
+//!   microseconds, at least [`SLACK_US_MIN`] (or what the author says) and at most [`SLACK_US_MAX`]. While publish times are read that lie
 //!   behind the time of day, a backlog, it is at least a tenth of the lag, up to [`BACKLOG_SLACK_US_MAX`]:
 //!   several streams bring a backlog in less order than new messages.
 //! - The watermark is high less slack, and never goes back. Messages behind it are late.
@@ -18,10 +18,10 @@
 //!   time since the last message. If nothing ever came it does not move.
 //! - After [`IDLE_US`] of quiet the source is idle: it does not hold the time of others.
 
-/// Least slack, in microseconds: what a message may take from the service to us.
-pub(super) const SLACK_US_MIN: i64 = 250_000;
+/// Least slack unless the author says otherwise, in microseconds: what a message may take from the service to us.
+pub(super) const SLACK_US_MIN: i64 = 1_000_000;
 /// The same for Google's service, which is farther away.
-pub(super) const SLACK_US_MIN_GOOGLE: i64 = 1_000_000;
+pub(super) const SLACK_US_MIN_GOOGLE: i64 = 2_000_000;
 /// Most slack: ten minutes. What is later than that is late.
 pub(super) const SLACK_US_MAX: i64 = 600_000_000;
 /// Most slack because of a backlog: a minute.
@@ -75,7 +75,7 @@ impl Estimate {
             (Clock::PublishTime, Some(high)) => (now.saturating_sub(high) / 10).min(BACKLOG_SLACK_US_MAX),
             _ => 0,
         };
-        self.disorder.percentile().max(backlog).clamp(self.slack_us_min, SLACK_US_MAX)
+        self.disorder.percentile().max(backlog).min(SLACK_US_MAX).max(self.slack_us_min)
     }
 
     /// The watermark at `now`, if there is one yet. `quiet_since` is when the last message came, or when we began
@@ -86,7 +86,7 @@ impl Estimate {
         let seen = self.high.map(|high| high.saturating_sub(self.slack(now)));
         let estimate = match self.clock {
             Clock::PublishTime if quiet_us >= QUIET_US => {
-                let slack = self.disorder.percentile().clamp(self.slack_us_min, SLACK_US_MAX);
+                let slack = self.disorder.percentile().min(SLACK_US_MAX).max(self.slack_us_min);
                 Some(now.saturating_sub(slack))
             }
             Clock::Attribute if quiet_us >= IDLE_US => seen.map(|t| t.saturating_add(quiet_us)),
@@ -154,9 +154,10 @@ mod tests {
     use proptest::prelude::*;
 
     const S: i64 = 1_000_000;
+    const LEAST: i64 = 250_000;
 
     fn publish() -> Estimate {
-        Estimate::new(Clock::PublishTime, SLACK_US_MIN)
+        Estimate::new(Clock::PublishTime, LEAST)
     }
 
     #[test]
@@ -164,9 +165,9 @@ mod tests {
         let mut e = publish();
         assert_eq!(e.watermark(100 * S, None), None);
         e.saw(100 * S);
-        assert_eq!(e.watermark(100 * S, None), Some(100 * S - SLACK_US_MIN));
+        assert_eq!(e.watermark(100 * S, None), Some(100 * S - LEAST));
         e.saw(101 * S);
-        assert_eq!(e.watermark(101 * S, Some(101 * S)), Some(101 * S - SLACK_US_MIN));
+        assert_eq!(e.watermark(101 * S, Some(101 * S)), Some(101 * S - LEAST));
     }
 
     #[test]
@@ -182,7 +183,7 @@ mod tests {
             (0..2000).for_each(|i| e.saw(now + minute * 60 * S + i));
             e.watermark(now + minute * 60 * S, None);
         }
-        assert_eq!(e.slack(now + 660 * S + 2000), SLACK_US_MIN);
+        assert_eq!(e.slack(now + 660 * S + 2000), LEAST);
     }
 
     #[test]
@@ -190,7 +191,7 @@ mod tests {
         let mut e = publish();
         (0..10_000).for_each(|i| e.saw(100 * S + i));
         e.saw(0);
-        assert_eq!(e.watermark(100 * S, None), Some(100 * S + 9_999 - SLACK_US_MIN));
+        assert_eq!(e.watermark(100 * S, None), Some(100 * S + 9_999 - LEAST));
     }
 
     #[test]
@@ -207,24 +208,20 @@ mod tests {
     fn quiet_publish_time_follows_the_clock() {
         let mut e = publish();
         assert_eq!(e.watermark(50 * S, Some(50 * S - QUIET_US + 1)), None, "not quiet for long enough");
-        assert_eq!(
-            e.watermark(50 * S, Some(50 * S - QUIET_US)),
-            Some(50 * S - SLACK_US_MIN),
-            "nothing ever came"
-        );
+        assert_eq!(e.watermark(50 * S, Some(50 * S - QUIET_US)), Some(50 * S - LEAST), "nothing ever came");
         e.saw(55 * S);
         assert_eq!(e.watermark(60 * S, None), Some(55 * S - S / 2), "more may be on its way");
-        assert_eq!(e.watermark(60 * S, Some(59 * S)), Some(60 * S - SLACK_US_MIN));
-        assert_eq!(e.watermark(58 * S, Some(57 * S)), Some(60 * S - SLACK_US_MIN), "a clock set back");
+        assert_eq!(e.watermark(60 * S, Some(59 * S)), Some(60 * S - LEAST));
+        assert_eq!(e.watermark(58 * S, Some(57 * S)), Some(60 * S - LEAST), "a clock set back");
     }
 
     #[test]
     fn quiet_attributes_go_on_as_fast_as_the_clock() {
-        let mut e = Estimate::new(Clock::Attribute, SLACK_US_MIN);
+        let mut e = Estimate::new(Clock::Attribute, LEAST);
         assert_eq!(e.watermark(1000 * S, Some(0)), None, "nothing ever came");
         assert!(Estimate::is_idle(1000 * S, Some(0)));
         e.saw(10 * S);
-        let base = 10 * S - SLACK_US_MIN;
+        let base = 10 * S - LEAST;
         assert_eq!(e.watermark(1000 * S, Some(1000 * S)), Some(base));
         assert_eq!(e.watermark(1004 * S, Some(1000 * S)), Some(base));
         assert_eq!(e.watermark(1006 * S, Some(1000 * S)), Some(base + 6 * S));
@@ -238,7 +235,7 @@ mod tests {
             attribute in any::<bool>()
         ) {
             let clock = if attribute { Clock::Attribute } else { Clock::PublishTime };
-            let mut e = Estimate::new(clock, SLACK_US_MIN);
+            let mut e = Estimate::new(clock, LEAST);
             let (mut now, mut last) = (1_000 * S, None);
             for (ahead, skew, saw, quiet) in steps {
                 now += ahead * S / 100;

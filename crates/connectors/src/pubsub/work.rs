@@ -53,11 +53,11 @@ impl Slot {
     ///
     /// # Errors
     /// If the subscription cannot be read.
-    pub(super) fn open(&self, from: &From, clock: Clock) -> Result<Arc<Work>> {
+    pub(super) fn open(&self, from: &From, clock: Clock, slack_us: Option<i64>) -> Result<Arc<Work>> {
         let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let work = match &*slot {
             Some(work) => work.clone(),
-            None => slot.insert(Arc::new(Work::open(from.clone(), clock)?)).clone(),
+            None => slot.insert(Arc::new(Work::open(from.clone(), clock, slack_us)?)).clone(),
         };
         work.lanes.fetch_add(1, Ordering::AcqRel);
         Ok(work)
@@ -65,7 +65,7 @@ impl Slot {
 }
 
 impl Work {
-    fn open(from: From, clock: Clock) -> Result<Self> {
+    fn open(from: From, clock: Clock, slack_us: Option<i64>) -> Result<Self> {
         let opened = purlin_pubsub::block_on(async move {
             let client = Client::new(&ClientOptions::default())?;
             let project = project();
@@ -86,7 +86,8 @@ impl Work {
             Ok((client, subscriber, temporary))
         });
         let (client, subscriber, temporary) = opened.map_err(failed)?;
-        let slack = if client.address().is_google() { SLACK_US_MIN_GOOGLE } else { SLACK_US_MIN };
+        let google = client.address().is_google();
+        let slack = slack_us.unwrap_or(if google { SLACK_US_MIN_GOOGLE } else { SLACK_US_MIN });
         Ok(Work {
             client,
             subscriber: Arc::new(subscriber),
