@@ -140,7 +140,9 @@ impl Summary {
             ),
         );
         if self.error.is_none() {
-            ending_notes(self.ending, all.in_state).iter().for_each(|n| line(&mut out, format_args!("  = {n}")));
+            ending_notes(self.ending, all.in_state)
+                .iter()
+                .for_each(|n| line(&mut out, format_args!("  = {n}")));
         }
         if let Some(e) = &self.error {
             line(&mut out, format_args!("error: {e}"));

@@ -426,6 +426,10 @@ impl Core {
             let message = format!("ended with {} rows in state", cell.cx.fates.in_state);
             return Err(Error::internal(message).in_place(&cell.label));
         }
+        if let Some(epoch) = cell.cx.kept.oldest() {
+            let message = format!("ended while it says that it keeps rows of epoch {epoch}");
+            return Err(Error::internal(message).in_place(&cell.label));
+        }
         cell.ended = true;
         cell.timers = Timers::default();
         self.push_all_routes(node, &Message::End);

@@ -79,7 +79,7 @@ impl Task {
     pub(super) async fn pass_barrier(&mut self, lane: &mut LaneParts, epoch: u64) -> Result<(), Halt> {
         let mut kept: Vec<(usize, u64)> = lane.core.pass_barrier(epoch);
         for (node, sink) in &mut lane.sinks {
-            let prepared = or_halt(&mut self.stop, sink.prepare(epoch)).await?;
+            let prepared = or_halt(&mut self.stop, sink.prepare_visible(epoch)).await?;
             let prepared = prepared.map_err(|e| e.in_place(lane.core.label(*node)))?;
             kept.extend(sink.waiting_since().map(|since| (*node, since)));
             if let Some(duties) = &mut self.duties {

@@ -2,7 +2,7 @@
 
 use super::Shared;
 use super::duties::LastRites;
-use super::task::LaneEnd;
+use super::task::{LaneEnd, sleep};
 use crate::commit::{Committer, Orders, Reading, Report, Role};
 use crate::epoch::Ages;
 use crate::stats::NodeStats;
@@ -15,7 +15,6 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::MissedTickBehavior;
 
 /// An epoch that is shorter than usual, because nothing comes, takes at least this long.
 const QUIET_EPOCH: Duration = Duration::from_millis(200);
@@ -196,13 +195,13 @@ pub(super) async fn supervise(
         Some(_) => (every / 10).clamp(Duration::from_millis(5), TICK_MAX),
         None => (stall.after / 4).max(Duration::from_millis(1)),
     };
-    let mut tick = tokio::time::interval(pause);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let pause = pause.as_micros() as i64;
+    let mut tick = shared.options.clock.now().plus(pause);
     loop {
         let woken = tokio::select! { biased;
             ended = tasks.join_next() => Woken::Ended(ended),
             woken = of_epochs(&mut epochs) => woken,
-            _ = tick.tick() => Woken::Tick,
+            () = sleep(shared, Some(tick)) => Woken::Tick,
         };
         match woken {
             Woken::Ended(None) => break,
@@ -229,6 +228,7 @@ pub(super) async fn supervise(
             }
             Woken::Reported(None) | Woken::Wished => {}
             Woken::Tick => {
+                tick = shared.options.clock.now().plus(pause);
                 if stall.is_one(shared) && !stop.is_halted() {
                     stalled = true;
                     stop.halt();

@@ -11,7 +11,6 @@ use crate::wiring::LaneParts;
 use purlin_api::{Error, EventTime, Result};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 use tokio::sync::watch;
 
 /// Stopped from outside, or because another lane failed: not an error of this lane.
@@ -90,7 +89,7 @@ impl Task {
             self.attend(lane).await?;
             let (slot, message) = match inbox.try_recv(|s| align.is_blocked(s)) {
                 Some(got) => got,
-                None => match self.receive(&inbox, &align, lane.core.next_timer(), now).await? {
+                None => match self.receive(&inbox, &align, lane.core.next_timer()).await? {
                     Some(got) => got,
                     None => continue,
                 },
@@ -118,14 +117,13 @@ impl Task {
         inbox: &Inbox,
         align: &Alignment,
         timer: Option<EventTime>,
-        now: EventTime,
     ) -> Result<Option<(usize, Message)>, Halt> {
         let _waiting = timer.is_none().then(|| Waiting::new(&self.shared.waiting));
         tokio::select! { biased;
             _ = self.stop.wait_for(|s| *s) => Err(Halt::Stopped),
             () = ordered(&mut self.duties) => Ok(None),
             got = inbox.recv(|s| align.is_blocked(s)) => Ok(Some(got)),
-            () = tokio::time::sleep(until(timer.unwrap_or(EventTime::MAX), now)), if timer.is_some() => Ok(None),
+            () = sleep(&self.shared, timer), if timer.is_some() => Ok(None),
         }
     }
 
@@ -202,6 +200,7 @@ impl Drop for Waiting<'_> {
     }
 }
 
-pub(super) fn until(at: EventTime, now: EventTime) -> Duration {
-    Duration::from_micros(at.0.saturating_sub(now.0).clamp(0, 60_000_000) as u64)
+/// Waits until this processing time.
+pub(super) async fn sleep(shared: &Shared, until: Option<EventTime>) {
+    shared.options.clock.sleep(until.unwrap_or(EventTime::MAX)).await;
 }
