@@ -7,6 +7,7 @@ use crate::commit::{Committer, Orders, Reading, Report, Role};
 use crate::epoch::Ages;
 use crate::stats::NodeStats;
 use crate::stop::{Ending, Left, Stop, Wish};
+use crate::why::Watcher;
 use purlin_api::operator::LogLevel;
 use purlin_api::{Error, EventTime};
 use purlin_plan::Graph;
@@ -53,6 +54,7 @@ pub(super) struct Epochs {
     to_us: mpsc::Sender<Report>,
     reports: mpsc::Receiver<Report>,
     wishes: watch::Receiver<Wish>,
+    looks: watch::Receiver<u64>,
     sources: Vec<Arc<NodeStats>>,
     phase: Phase,
     began: EventTime,
@@ -69,7 +71,7 @@ impl Epochs {
         roles: Vec<Role>,
         shared: &Shared,
         stats: &[Arc<NodeStats>],
-        stop: &Stop,
+        (stop, watcher): (&Stop, &Watcher),
     ) -> Self {
         // Each lane has at most three reports on their way.
         let (to_us, reports) = mpsc::channel(roles.len() * 4 + 16);
@@ -81,6 +83,7 @@ impl Epochs {
             to_us,
             reports,
             wishes: stop.wishes(),
+            looks: watcher.looks.subscribe(),
             sources: stats.iter().filter(|s| s.is_source).cloned().collect(),
             phase: Phase::Running,
             began: now,
@@ -135,6 +138,10 @@ impl Epochs {
                 }
                 Phase::LastEpoch | Phase::Ending | Phase::Over => {}
             }
+        }
+        self.committer.look(*self.looks.borrow_and_update());
+        if let Some(board) = &shared.board {
+            board.put_left(self.left());
         }
         let orders = self.committer.orders();
         self.orders.send_if_modified(|o| std::mem::replace(o, orders) != orders);
@@ -257,10 +264,9 @@ async fn of_epochs(epochs: &mut Option<&mut Epochs>) -> Woken {
     let Some(epochs) = epochs else { return std::future::pending().await };
     tokio::select! { biased;
         report = epochs.reports.recv() => Woken::Reported(report),
-        changed = epochs.wishes.changed() => match changed {
-            Ok(()) => Woken::Wished,
-            Err(_) => std::future::pending().await,
-        },
+        Ok(()) = epochs.wishes.changed() => Woken::Wished,
+        Ok(()) = epochs.looks.changed() => Woken::Wished,
+        else => std::future::pending().await,
     }
 }
 

@@ -7,6 +7,7 @@ use crate::channel::Inbox;
 use crate::core::SinkCall;
 use crate::lane::{Need, Parcel};
 use crate::message::Message;
+use crate::why::Busy;
 use crate::wiring::LaneParts;
 use purlin_api::{Error, EventTime, Result};
 use std::sync::Arc;
@@ -71,6 +72,9 @@ impl Task {
             inbox.close();
         }
         self.flush_log(&mut lane);
+        if let Some(board) = &self.shared.board {
+            board.ended(self.index);
+        }
         let result = match driven {
             Ok(()) | Err(Halt::Stopped) => Ok(()),
             Err(Halt::Failed(e)) => Err(e),
@@ -139,6 +143,8 @@ impl Task {
                 Need::Sink { node, call } => {
                     let label = lane.core.label(node).to_owned();
                     let Some(sink) = lane.sinks.get_mut(&node) else { continue };
+                    let id = lane.nodes.get(node).copied().unwrap_or(node);
+                    self.busy(|since| Busy::Writing { node: id, since });
                     match call {
                         SinkCall::Write(batch) => {
                             let rows = batch.len() as u64;
@@ -152,6 +158,7 @@ impl Task {
                         }
                         SinkCall::End => {}
                     }
+                    self.busy(|_| Busy::No);
                 }
             }
             self.shared.moves.fetch_add(1, Ordering::Relaxed);
@@ -164,6 +171,7 @@ impl Task {
             let inbox =
                 inbox.ok_or_else(|| Error::internal("a message to a lane that is not there"))?.clone();
             let _waiting = Waiting::new(&self.shared.waiting);
+            self.busy(|since| Busy::Sending { to_stage: p.stage, since });
             tokio::select! { biased;
                 sent = inbox.send(p.slot, p.message) => {
                     // A closed inbox means that the lane behind it has ended or is being stopped.
@@ -173,8 +181,16 @@ impl Task {
                 }
                 _ = self.stop.wait_for(|s| *s) => return Err(Halt::Stopped),
             }
+            self.busy(|_| Busy::No);
         }
         Ok(())
+    }
+
+    /// Says what the lane may be waiting for now.
+    fn busy(&self, busy: impl FnOnce(EventTime) -> Busy) {
+        if let Some(board) = &self.shared.board {
+            board.busy(self.index, busy(self.shared.options.clock.now()));
+        }
     }
 
     fn flush_log(&self, lane: &mut LaneParts) {
