@@ -4,7 +4,7 @@ use super::Exit;
 use super::args::{RunArgs, cores};
 use super::options;
 use super::output::Output;
-use crate::live::door::Door;
+use crate::live::door::{self, Door};
 use crate::pipeline::Pipeline;
 use crate::report::count;
 use crate::run::{self, RunOptions};
@@ -14,6 +14,7 @@ use purlin_api::operator::LogLevel;
 use purlin_engine::NodeStats;
 use purlin_engine::clock::{Clock, SystemClock};
 use serde_json::{Map, Value};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -57,7 +58,7 @@ pub(crate) fn run(args: RunArgs, options: Map<String, Value>, out: &mut Output) 
         out.note(&format!("warning: {e}\n"));
     }
     let plan = Arc::new(plan);
-    let door = job.watcher().map(|w| Door::open(&args.file, &plan, w));
+    let door = job.watcher().map(|w| Door::open(Path::new(door::FOLDER), &args.file, &plan, w));
     if let Some(Err(e)) = &door {
         out.note(&format!("warning: {e}\n"));
     }

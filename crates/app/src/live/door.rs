@@ -15,8 +15,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// The folder of the sockets.
-const FOLDER: &str = ".purlin/run";
+/// The folder of the sockets, below the folder that a pipeline is started in.
+pub const FOLDER: &str = ".purlin/run";
 /// How long lanes are waited for.
 const ANSWER_MAX: Duration = Duration::from_millis(500);
 /// How long one exchange may take.
@@ -38,12 +38,12 @@ impl Door {
     /// # Errors
     /// If the socket cannot be made; the pipeline can run without.
     #[allow(clippy::disallowed_methods)] // a thread for those who ask: no part of the job
-    pub fn open(file: &str, plan: &Arc<Plan>, watcher: Watcher) -> Result<Self, String> {
-        let path = Path::new(FOLDER).join(format!("{}.{}.sock", name_of(file), std::process::id()));
+    pub fn open(folder: &Path, file: &str, plan: &Arc<Plan>, watcher: Watcher) -> Result<Self, String> {
+        let path = folder.join(format!("{}.{}.sock", name_of(file), std::process::id()));
         let cannot = |e: std::io::Error| {
             format!("cannot make `{}`: {e}; `purlin why` will not find this run", path.display())
         };
-        std::fs::create_dir_all(FOLDER).map_err(cannot)?;
+        std::fs::create_dir_all(folder).map_err(cannot)?;
         if path.exists() {
             // Of a process that had our number before.
             std::fs::remove_file(&path).map_err(cannot)?;
@@ -99,9 +99,9 @@ pub struct Answered {
     pub state: Value,
 }
 
-/// Asks all running pipelines of this name, or this file; `None` asks all that run in this folder.
-pub fn ask(pipeline: Option<&str>) -> Vec<Answered> {
-    let Ok(entries) = std::fs::read_dir(FOLDER) else { return Vec::new() };
+/// Asks all running pipelines of this name, or this file, whose sockets are in a folder; `None` asks all.
+pub fn ask(folder: &Path, pipeline: Option<&str>) -> Vec<Answered> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     let mut paths: Vec<PathBuf> = entries.flatten().map(|e| e.path()).collect();
     paths.sort();
     let wanted = |path: &PathBuf| {
