@@ -385,15 +385,21 @@ mod tests {
 
     #[test]
     fn whole_rows_are_compared_without_keys_and_null_keys_are_nobodys() {
-        let mut d = driver(&by(&[], 10, None), true);
-        d.push_json(r#"[{"id": null, "n": 1, "time": 0}, {"id": null, "n": 1, "time": 0}, {"id": null, "n": 2, "time": 0}]"#).unwrap();
-        assert_eq!(passed(&d), ["1", "2"]);
-        let mut d = driver(&by(&["id"], 10, None), true);
-        d.push_json(r#"[{"id": null, "n": 1, "time": 0}, {"id": null, "n": 2, "time": 0}]"#).unwrap();
-        assert_eq!(passed(&d), ["1", "2"]);
-        let mut d = driver(&by(&["id", "n"], 10, None), true);
-        d.push_json(r#"[{"id": null, "n": 1, "time": 0}, {"id": null, "n": 1, "time": 0}]"#).unwrap();
-        assert_eq!(passed(&d), ["1"]);
+        // The first row says what type `id` has.
+        let rows = |second: i64| {
+            let row = |id: Option<&str>, n: i64| serde_json::json!({"id": id, "n": n, "time": 0});
+            serde_json::json!([row(Some("z"), 9), row(None, 1), row(None, second)]).to_string()
+        };
+        for (keys, second, want) in [
+            (&[][..], 1, &["9", "1"][..]),
+            (&[][..], 2, &["9", "1", "2"][..]),
+            (&["id"][..], 1, &["9", "1", "1"][..]),
+            (&["id", "n"][..], 1, &["9", "1"][..]),
+        ] {
+            let mut d = driver(&by(keys, 10, None), true);
+            d.push_json(&rows(second)).unwrap();
+            assert_eq!(passed(&d), want, "{keys:?}");
+        }
     }
 
     #[test]

@@ -179,7 +179,10 @@ impl<'a> Why<'a> {
             ),
         );
         for node in &self.plan.graph.nodes {
-            if let Some(v) = self.at(node.id).filter(|v| !node.implicit || v.rows_in_state > 0) {
+            if let Some(v) = self
+                .at(node.id)
+                .filter(|v| !node.implicit || v.rows_in_state > 0 || merged(&v.inputs).len() > 1)
+            {
                 self.node_text(&mut out, node, v);
             }
         }

@@ -293,6 +293,9 @@ impl Fed {
 fn a_live_pipeline_is_asked_and_stopped_in_order() {
     let fed = feed("{type: fixed, size: 10s}", "asked");
     fed.give(at(1), 5);
+    let waits =
+        |f: &Fed| door::ask(&f.folder, None).first().is_some_and(|a| a.text.contains("1 rows read wait"));
+    fed.until("an epoch with the row", waits);
     fed.give(at(12), 7);
     fed.until("the first window", |f| f.lines().len() == 1);
     assert!(fed.lines()[0].contains("\"s\":5") || fed.lines()[0].contains("5"), "{:?}", fed.lines());
