@@ -45,6 +45,20 @@ impl Kept {
         true
     }
 
+    /// Moves an entry from one epoch to another; `None` stands for no entry.
+    pub fn change(&mut self, from: Option<u64>, to: Option<u64>) {
+        if from == to {
+            return;
+        }
+        if let Some(epoch) = to {
+            self.add(epoch);
+        }
+        if let Some(epoch) = from {
+            let was_there = self.release(epoch);
+            debug_assert!(was_there, "no entry of epoch {epoch}");
+        }
+    }
+
     /// The oldest epoch there is an entry of.
     pub fn oldest(&self) -> Option<u64> {
         self.at.front().map(|(e, _)| *e)

@@ -10,6 +10,7 @@ mod output;
 mod run;
 mod schema;
 mod test;
+mod why;
 
 use args::{Cli, Command};
 use clap::Parser;
@@ -51,6 +52,7 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
     let mut out = Output::new(cli.json);
     let exit = match cli.command {
         Command::Run(a) => run::run(a, options, &mut out),
+        Command::Why(a) => why::why(&a, &mut out),
         Command::Check(a) => check::check(a, options, &mut out),
         Command::Explain(a) => explain::explain(a, options, &mut out),
         Command::Graph(a) => graph::graph(a, options, &mut out),

@@ -25,7 +25,7 @@ pub(crate) struct Orders {
     pub(crate) acknowledged: u64,
     /// Whether sources are read.
     pub(crate) reading: Reading,
-    /// Counts the requests to say how things stand.
+    /// The number of the last request to say how things stand.
     pub(crate) look: u64,
 }
 
@@ -136,10 +136,9 @@ impl Committer {
         self.orders.reading = how;
     }
 
-    /// Asks all lanes how things stand; answers the number of the request.
-    pub(crate) fn look(&mut self) -> u64 {
-        self.orders.look += 1;
-        self.orders.look
+    /// Asks all lanes how things stand, with this number.
+    pub(crate) fn look(&mut self, number: u64) {
+        self.orders.look = number;
     }
 
     /// Takes in what a lane says.

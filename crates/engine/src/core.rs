@@ -10,7 +10,9 @@
 use crate::message::Message;
 use crate::stats::NodeStats;
 use crate::watermark::{WatermarkMerge, output_watermark};
+use crate::why::{HOLDS_MAX, HoldView, InputView, NodeView};
 use purlin_api::{Answer, Batch, Error, EventTime, More, OpCx, Operator, OutPort, Port, Result, TimerId};
+use purlin_plan::NodeId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -98,6 +100,8 @@ pub(crate) struct Cell {
     cx: OpCx,
     /// The port of each input slot.
     ports: Vec<Port>,
+    /// Where each input slot's messages come from.
+    from: Vec<NodeId>,
     merge: WatermarkMerge,
     routes: Vec<Vec<Route>>,
     timers: Timers,
@@ -117,15 +121,16 @@ pub(crate) struct Cell {
 }
 
 impl Cell {
-    /// `ports` gives the port of each input slot, `routes` where each output goes.
+    /// `slots` gives the port of each input slot and where it comes from, `routes` where each output goes.
     pub(crate) fn new(
         label: &str,
         kind: Kind,
-        ports: Vec<Port>,
+        slots: Vec<(Port, NodeId)>,
         routes: Vec<Vec<Route>>,
         rows_max: usize,
         stats: Arc<NodeStats>,
     ) -> Self {
+        let (ports, from): (Vec<Port>, Vec<NodeId>) = slots.into_iter().unzip();
         Cell {
             label: Arc::from(label),
             kind,
@@ -133,6 +138,7 @@ impl Cell {
             merge: WatermarkMerge::new(ports.len()),
             slots_since: vec![EventTime::MIN; ports.len()],
             ports,
+            from,
             routes,
             timers: Timers::default(),
             told: EventTime::MIN,
@@ -426,6 +432,10 @@ impl Core {
             let message = format!("ended with {} rows in state", cell.cx.fates.in_state);
             return Err(Error::internal(message).in_place(&cell.label));
         }
+        if let Some(epoch) = cell.cx.kept.oldest() {
+            let message = format!("ended while it says that it keeps rows of epoch {epoch}");
+            return Err(Error::internal(message).in_place(&cell.label));
+        }
         cell.ended = true;
         cell.timers = Timers::default();
         self.push_all_routes(node, &Message::End);
@@ -575,6 +585,37 @@ impl Core {
 }
 
 impl Core {
+    /// How each transform stands.
+    pub(crate) fn views(&self, nodes: &[NodeId], lane: usize) -> Vec<NodeView> {
+        let view = |(node, cell): (&NodeId, &Cell)| {
+            let input = |(slot, from): (usize, &NodeId)| {
+                let (watermark, state) = cell.merge.input(slot)?;
+                let since = cell.slots_since.get(slot).copied()?;
+                Some(InputView { from: *from, watermark, state, since })
+            };
+            let hold = |(at, owner, count): (EventTime, &str, usize)| HoldView {
+                at,
+                owner: owner.to_owned(),
+                count,
+            };
+            NodeView {
+                node: *node,
+                lane,
+                input_watermark: if cell.is_source() { cell.told } else { cell.merge.current() },
+                output_watermark: cell.told,
+                output_since: cell.told_since,
+                is_idle: cell.told_idle,
+                has_ended: cell.ended,
+                inputs: cell.from.iter().enumerate().filter_map(input).collect(),
+                holds: cell.cx.holds.iter().take(HOLDS_MAX).map(hold).collect(),
+                rows_in_state: cell.cx.fates.in_state,
+                kept_since: cell.cx.kept.oldest().or(cell.in_state_since),
+                timer: cell.timers.next(),
+            }
+        };
+        nodes.iter().zip(&self.cells).map(view).collect()
+    }
+
     /// The barrier of `epoch` passes; the lane is quiet. Answers from which epoch on each transform keeps rows.
     pub(crate) fn pass_barrier(&mut self, epoch: u64) -> Vec<(usize, u64)> {
         let mut kept = Vec::new();

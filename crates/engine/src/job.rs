@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::commit::Role;
 use crate::stats::NodeStats;
 use crate::stop::{Ending, Live, Stop};
+use crate::why::{Board, Watcher};
 use crate::wiring::{self, LaneParts};
 use duties::{Duties, LastRites};
 use purlin_api::operator::LogLevel;
@@ -22,6 +23,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::time::Duration;
 use supervise::{Epochs, Supervised, supervise};
 use task::Task;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 /// Takes what transforms log: label, level, text.
@@ -54,6 +56,7 @@ pub struct Job {
     stop: Stop,
     /// Set if the job does not end by itself.
     graph: Option<Graph>,
+    watcher: Watcher,
 }
 
 /// How a job ended.
@@ -74,7 +77,13 @@ impl Job {
     pub fn new(plan: &Plan, options: JobOptions) -> Result<Self> {
         let wiring = wiring::wire(plan, options.rows_max)?;
         let graph = is_live(&plan.graph).then(|| plan.graph.clone());
-        Ok(Job { lanes: wiring.lanes, stats: wiring.stats, options, stop: Stop::new(graph.is_some()), graph })
+        let watcher = Watcher {
+            looks: Arc::new(watch::channel(0).0),
+            board: Arc::new(Board::new(wiring.lanes.iter().map(|l| l.nodes.clone()))),
+            began: options.clock.now(),
+        };
+        let stop = Stop::new(graph.is_some());
+        Ok(Job { lanes: wiring.lanes, stats: wiring.stats, options, stop, graph, watcher })
     }
 
     /// Live figures by node.
@@ -85,6 +94,11 @@ impl Job {
     /// A handle that stops it.
     pub fn stop_handle(&self) -> Stop {
         self.stop.clone()
+    }
+
+    /// Looks at it while it runs, if it does not end by itself.
+    pub fn watcher(&self) -> Option<Watcher> {
+        self.is_live().then(|| self.watcher.clone())
     }
 
     /// True if it does not end by itself: some source of it is unbounded.
@@ -112,7 +126,7 @@ impl Job {
 
     /// Runs to the end on the present runtime.
     pub async fn run_async(self) -> Outcome {
-        let Job { lanes, stats, options, stop, graph } = self;
+        let Job { lanes, stats, options, stop, graph, watcher } = self;
         let inboxes: BTreeMap<(usize, usize), Arc<Inbox>> =
             lanes.iter().map(|l| ((l.stage, l.lane), Inbox::new(l.inlets.len(), options.bounds))).collect();
         let shared = Arc::new(Shared {
@@ -121,9 +135,10 @@ impl Job {
             moves: AtomicU64::new(0),
             waiting: AtomicUsize::new(0),
             live: AtomicUsize::new(lanes.len()),
+            board: graph.is_some().then(|| watcher.board.clone()),
         });
         let roles = lanes.iter().map(|l| Role { sources: !l.sources.is_empty(), sinks: !l.sinks.is_empty() });
-        let mut epochs = graph.map(|g| Epochs::new(&g, roles.collect(), &shared, &stats, &stop));
+        let mut epochs = graph.map(|g| Epochs::new(&g, roles.collect(), &shared, &stats, (&stop, &watcher)));
         let mut tasks = JoinSet::new();
         for (index, mut lane) in lanes.into_iter().enumerate() {
             let duties = epochs.as_ref().map(|e| Duties::new(index, e.orders(), e.reports()));
@@ -185,4 +200,6 @@ struct Shared {
     waiting: AtomicUsize,
     /// Lanes that have not ended.
     live: AtomicUsize,
+    /// Where lanes of live jobs say how they stand.
+    board: Option<Arc<Board>>,
 }

@@ -25,9 +25,11 @@ pub mod stats;
 pub mod step;
 pub mod stop;
 pub mod watermark;
+pub mod why;
 mod wiring;
 
 pub use job::{Job, JobOptions, Outcome};
 pub use stats::NodeStats;
 pub use step::StepRun;
 pub use stop::{Ending, Left, Live, Stop};
+pub use why::{JobView, Watcher};

@@ -246,6 +246,11 @@ impl StepRun {
         self.lanes.iter_mut().flat_map(|l| std::mem::take(&mut l.core.log)).collect()
     }
 
+    /// How each transform stands, lane by lane.
+    pub fn views(&self) -> Vec<crate::why::NodeView> {
+        self.lanes.iter().flat_map(|l| l.core.views(&l.nodes, l.lane)).collect()
+    }
+
     /// Works off every waiting message.
     fn settle(&mut self) -> Result<()> {
         loop {

@@ -74,6 +74,18 @@ impl WatermarkMerge {
         self.slots.iter().all(|(_, s)| *s == State::Ended)
     }
 
+    /// How an input stands.
+    pub fn input(&self, slot: usize) -> Option<(EventTime, crate::why::InputState)> {
+        use crate::why::InputState;
+        let (at, state) = self.slots.get(slot)?;
+        let state = match state {
+            State::Live => InputState::Live,
+            State::Idle => InputState::Idle,
+            State::Ended => InputState::Ended,
+        };
+        Some((*at, state))
+    }
+
     /// The inputs that hold the merged watermark where it is: the live ones with the least watermark.
     pub fn held_by(&self) -> impl Iterator<Item = (usize, EventTime)> + '_ {
         let least = self.slots.iter().filter(|(_, s)| *s == State::Live).map(|(t, _)| *t).min();

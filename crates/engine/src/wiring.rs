@@ -200,7 +200,7 @@ fn build_lane(
     let mut inlets: Vec<Option<Inlet>> = vec![None; my_slots.len()];
 
     // Input slots of each node: fused edges first come as they are listed, then remote ones by producer.
-    let mut ports: Vec<Vec<Port>> = vec![Vec::new(); stage.nodes.len()];
+    let mut ports: Vec<Vec<(Port, NodeId)>> = vec![Vec::new(); stage.nodes.len()];
     let mut routes: Vec<Vec<Vec<Route>>> = Vec::new();
     for n in &stage.nodes {
         let node = plan.graph.nodes.get(*n).ok_or_else(unknown)?;
@@ -214,7 +214,7 @@ fn build_lane(
                     continue;
                 }
                 let slot = ports.get(at).map_or(0, Vec::len);
-                ports.get_mut(at).ok_or_else(unknown)?.push(port);
+                ports.get_mut(at).ok_or_else(unknown)?.push((port, *from));
                 let producer = local(*from).ok_or_else(unknown)?;
                 let outs = routes.get_mut(producer).and_then(|r| r.get_mut(*out)).ok_or_else(unknown)?;
                 outs.push(Route::Local { node: at, slot });
@@ -228,7 +228,7 @@ fn build_lane(
         if let Some(inlet) = inlets.get_mut(i) {
             *inlet = Some(Inlet { node: at, slot: node_ports.len() });
         }
-        node_ports.push(edge.to.1);
+        node_ports.push((edge.to.1, edge.from.0));
     }
 
     let outlets = outlets(plan, stage_id, lane, edges, inlet_slots, &mut routes)?;

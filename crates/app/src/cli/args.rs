@@ -41,6 +41,13 @@ Examples:
   purlin run live.yaml --until-idle 5s    a stream, until nothing comes for 5 s; windows are closed then
 Other `--name=value` options become pipeline options, as in Beam.")]
     Run(RunArgs),
+    /// Say what a running pipeline waits for: who holds its watermark, since when, and by which rule.
+    #[command(after_help = "\
+Examples:
+  purlin why pipeline.yaml
+  purlin why --json       every pipeline that runs in this folder
+Ask from the folder that the pipeline was started in.")]
+    Why(WhyArgs),
     /// Say everything that is wrong with pipelines, without running them.
     #[command(after_help = "Example:\n  purlin check pipelines/*.yaml --json")]
     Check(FilesArgs),
@@ -173,6 +180,14 @@ impl LiveArgs {
         ];
         flags.into_iter().filter(|(_, given)| *given).map(|(flag, _)| flag).collect()
     }
+}
+
+/// `purlin why`.
+#[derive(Args, Debug)]
+pub struct WhyArgs {
+    /// The pipeline's file, or its name without folder and ending; all that run here, if it is left out.
+    #[arg(value_name = "PIPELINE")]
+    pub pipeline: Option<String>,
 }
 
 /// `purlin check`.

@@ -17,13 +17,24 @@ pub(super) struct Duties {
     barrier: u64,
     commit: u64,
     tell: u64,
+    look: u64,
     /// What sinks have prepared and not committed: node, epoch, what it answered.
     prepared: Vec<(usize, u64, Bytes)>,
 }
 
 impl Duties {
     pub(super) fn new(index: usize, orders: watch::Receiver<Orders>, reports: mpsc::Sender<Report>) -> Self {
-        Duties { index, orders, reports, read: 0, barrier: 0, commit: 0, tell: 0, prepared: Vec::new() }
+        Duties {
+            index,
+            orders,
+            reports,
+            read: 0,
+            barrier: 0,
+            commit: 0,
+            tell: 0,
+            look: 0,
+            prepared: Vec::new(),
+        }
     }
 }
 
@@ -46,6 +57,12 @@ impl Task {
             return Ok(duties.orders.borrow().reading);
         }
         let orders = *duties.orders.borrow_and_update();
+        if duties.look < orders.look {
+            duties.look = orders.look;
+            if let Some(board) = &self.shared.board {
+                board.put(duties.index, orders.look, lane.core.views(&lane.nodes, lane.lane));
+            }
+        }
         if duties.commit < orders.commit {
             duties.commit = orders.commit;
             let index = duties.index;
@@ -79,7 +96,7 @@ impl Task {
     pub(super) async fn pass_barrier(&mut self, lane: &mut LaneParts, epoch: u64) -> Result<(), Halt> {
         let mut kept: Vec<(usize, u64)> = lane.core.pass_barrier(epoch);
         for (node, sink) in &mut lane.sinks {
-            let prepared = or_halt(&mut self.stop, sink.prepare(epoch)).await?;
+            let prepared = or_halt(&mut self.stop, sink.prepare_visible(epoch)).await?;
             let prepared = prepared.map_err(|e| e.in_place(lane.core.label(*node)))?;
             kept.extend(sink.waiting_since().map(|since| (*node, since)));
             if let Some(duties) = &mut self.duties {
@@ -121,7 +138,10 @@ impl Task {
 
 impl Duties {
     fn is_done(&self, orders: &Orders) -> bool {
-        self.barrier >= orders.barrier && self.commit >= orders.commit && self.tell >= orders.tell
+        self.barrier >= orders.barrier
+            && self.commit >= orders.commit
+            && self.tell >= orders.tell
+            && self.look >= orders.look
     }
 }
 

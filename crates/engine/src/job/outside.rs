@@ -1,12 +1,12 @@
 //! The loop of a lane whose head is an asynchronous operator.
 
 use super::duties::ordered;
-use super::task::{Halt, Task, Waiting, until};
+use super::task::{Halt, Task, Waiting, sleep};
 use crate::align::Alignment;
 use crate::flight::{Flight, Landed};
 use crate::message::Message;
 use crate::wiring::LaneParts;
-use purlin_api::{AsyncOperator, Error, EventTime, Result};
+use purlin_api::{AsyncOperator, Error, Result};
 
 /// What woke the lane.
 enum Woken {
@@ -44,9 +44,7 @@ impl Task {
                     Woken::Landed(landed.map_err(|e| e.in_place(lane.core.label(0)))?)
                 }
                 (slot, message) = inbox.recv(|s| align.is_blocked(s)), if room => Woken::Came(slot, message),
-                () = tokio::time::sleep(until(timer.unwrap_or(EventTime::MAX), now)), if timer.is_some() => {
-                    Woken::Other
-                }
+                () = sleep(&self.shared, timer), if timer.is_some() => Woken::Other,
             };
             drop(waiting);
             match woken {

@@ -1,7 +1,7 @@
 //! The loop of a lane that reads from outside.
 
 use super::duties::ordered;
-use super::task::{Halt, Task, until};
+use super::task::{Halt, Task, sleep};
 use crate::commit::Reading;
 use crate::wiring::LaneParts;
 use purlin_api::{Budget, EventTime, Pull, Result, Source, SourceStatus};
@@ -59,9 +59,7 @@ impl Task {
                 (place, pulled) = first(&mut lane.sources, &due, budget), if !due.is_empty() => {
                     Woken::Pulled(place, pulled)
                 }
-                () = tokio::time::sleep(until(wake.unwrap_or(EventTime::MAX), now)), if wake.is_some() => {
-                    Woken::Other
-                }
+                () = sleep(&self.shared, wake), if wake.is_some() => Woken::Other,
             };
             let Woken::Pulled(place, pulled) = woken else { continue };
             let status = self.take(lane, place, pulled).await?;

@@ -2,11 +2,12 @@
 
 use super::Shared;
 use super::duties::LastRites;
-use super::task::LaneEnd;
+use super::task::{LaneEnd, sleep};
 use crate::commit::{Committer, Orders, Reading, Report, Role};
 use crate::epoch::Ages;
 use crate::stats::NodeStats;
 use crate::stop::{Ending, Left, Stop, Wish};
+use crate::why::Watcher;
 use purlin_api::operator::LogLevel;
 use purlin_api::{Error, EventTime};
 use purlin_plan::Graph;
@@ -15,7 +16,6 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::MissedTickBehavior;
 
 /// An epoch that is shorter than usual, because nothing comes, takes at least this long.
 const QUIET_EPOCH: Duration = Duration::from_millis(200);
@@ -54,6 +54,7 @@ pub(super) struct Epochs {
     to_us: mpsc::Sender<Report>,
     reports: mpsc::Receiver<Report>,
     wishes: watch::Receiver<Wish>,
+    looks: watch::Receiver<u64>,
     sources: Vec<Arc<NodeStats>>,
     phase: Phase,
     began: EventTime,
@@ -70,7 +71,7 @@ impl Epochs {
         roles: Vec<Role>,
         shared: &Shared,
         stats: &[Arc<NodeStats>],
-        stop: &Stop,
+        (stop, watcher): (&Stop, &Watcher),
     ) -> Self {
         // Each lane has at most three reports on their way.
         let (to_us, reports) = mpsc::channel(roles.len() * 4 + 16);
@@ -82,6 +83,7 @@ impl Epochs {
             to_us,
             reports,
             wishes: stop.wishes(),
+            looks: watcher.looks.subscribe(),
             sources: stats.iter().filter(|s| s.is_source).cloned().collect(),
             phase: Phase::Running,
             began: now,
@@ -136,6 +138,10 @@ impl Epochs {
                 }
                 Phase::LastEpoch | Phase::Ending | Phase::Over => {}
             }
+        }
+        self.committer.look(*self.looks.borrow_and_update());
+        if let Some(board) = &shared.board {
+            board.put_left(self.left());
         }
         let orders = self.committer.orders();
         self.orders.send_if_modified(|o| std::mem::replace(o, orders) != orders);
@@ -196,13 +202,13 @@ pub(super) async fn supervise(
         Some(_) => (every / 10).clamp(Duration::from_millis(5), TICK_MAX),
         None => (stall.after / 4).max(Duration::from_millis(1)),
     };
-    let mut tick = tokio::time::interval(pause);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let pause = pause.as_micros() as i64;
+    let mut tick = shared.options.clock.now().plus(pause);
     loop {
         let woken = tokio::select! { biased;
             ended = tasks.join_next() => Woken::Ended(ended),
             woken = of_epochs(&mut epochs) => woken,
-            _ = tick.tick() => Woken::Tick,
+            () = sleep(shared, Some(tick)) => Woken::Tick,
         };
         match woken {
             Woken::Ended(None) => break,
@@ -229,6 +235,7 @@ pub(super) async fn supervise(
             }
             Woken::Reported(None) | Woken::Wished => {}
             Woken::Tick => {
+                tick = shared.options.clock.now().plus(pause);
                 if stall.is_one(shared) && !stop.is_halted() {
                     stalled = true;
                     stop.halt();
@@ -257,10 +264,9 @@ async fn of_epochs(epochs: &mut Option<&mut Epochs>) -> Woken {
     let Some(epochs) = epochs else { return std::future::pending().await };
     tokio::select! { biased;
         report = epochs.reports.recv() => Woken::Reported(report),
-        changed = epochs.wishes.changed() => match changed {
-            Ok(()) => Woken::Wished,
-            Err(_) => std::future::pending().await,
-        },
+        Ok(()) = epochs.wishes.changed() => Woken::Wished,
+        Ok(()) = epochs.looks.changed() => Woken::Wished,
+        else => std::future::pending().await,
     }
 }
 

@@ -7,11 +7,11 @@ use crate::channel::Inbox;
 use crate::core::SinkCall;
 use crate::lane::{Need, Parcel};
 use crate::message::Message;
+use crate::why::Busy;
 use crate::wiring::LaneParts;
 use purlin_api::{Error, EventTime, Result};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 use tokio::sync::watch;
 
 /// Stopped from outside, or because another lane failed: not an error of this lane.
@@ -72,6 +72,9 @@ impl Task {
             inbox.close();
         }
         self.flush_log(&mut lane);
+        if let Some(board) = &self.shared.board {
+            board.ended(self.index);
+        }
         let result = match driven {
             Ok(()) | Err(Halt::Stopped) => Ok(()),
             Err(Halt::Failed(e)) => Err(e),
@@ -90,7 +93,7 @@ impl Task {
             self.attend(lane).await?;
             let (slot, message) = match inbox.try_recv(|s| align.is_blocked(s)) {
                 Some(got) => got,
-                None => match self.receive(&inbox, &align, lane.core.next_timer(), now).await? {
+                None => match self.receive(&inbox, &align, lane.core.next_timer()).await? {
                     Some(got) => got,
                     None => continue,
                 },
@@ -118,14 +121,13 @@ impl Task {
         inbox: &Inbox,
         align: &Alignment,
         timer: Option<EventTime>,
-        now: EventTime,
     ) -> Result<Option<(usize, Message)>, Halt> {
         let _waiting = timer.is_none().then(|| Waiting::new(&self.shared.waiting));
         tokio::select! { biased;
             _ = self.stop.wait_for(|s| *s) => Err(Halt::Stopped),
             () = ordered(&mut self.duties) => Ok(None),
             got = inbox.recv(|s| align.is_blocked(s)) => Ok(Some(got)),
-            () = tokio::time::sleep(until(timer.unwrap_or(EventTime::MAX), now)), if timer.is_some() => Ok(None),
+            () = sleep(&self.shared, timer), if timer.is_some() => Ok(None),
         }
     }
 
@@ -141,6 +143,8 @@ impl Task {
                 Need::Sink { node, call } => {
                     let label = lane.core.label(node).to_owned();
                     let Some(sink) = lane.sinks.get_mut(&node) else { continue };
+                    let id = lane.nodes.get(node).copied().unwrap_or(node);
+                    self.busy(|since| Busy::Writing { node: id, since });
                     match call {
                         SinkCall::Write(batch) => {
                             let rows = batch.len() as u64;
@@ -154,6 +158,7 @@ impl Task {
                         }
                         SinkCall::End => {}
                     }
+                    self.busy(|_| Busy::No);
                 }
             }
             self.shared.moves.fetch_add(1, Ordering::Relaxed);
@@ -166,6 +171,7 @@ impl Task {
             let inbox =
                 inbox.ok_or_else(|| Error::internal("a message to a lane that is not there"))?.clone();
             let _waiting = Waiting::new(&self.shared.waiting);
+            self.busy(|since| Busy::Sending { to_stage: p.stage, since });
             tokio::select! { biased;
                 sent = inbox.send(p.slot, p.message) => {
                     // A closed inbox means that the lane behind it has ended or is being stopped.
@@ -175,8 +181,16 @@ impl Task {
                 }
                 _ = self.stop.wait_for(|s| *s) => return Err(Halt::Stopped),
             }
+            self.busy(|_| Busy::No);
         }
         Ok(())
+    }
+
+    /// Says what the lane may be waiting for now.
+    fn busy(&self, busy: impl FnOnce(EventTime) -> Busy) {
+        if let Some(board) = &self.shared.board {
+            board.busy(self.index, busy(self.shared.options.clock.now()));
+        }
     }
 
     fn flush_log(&self, lane: &mut LaneParts) {
@@ -202,6 +216,7 @@ impl Drop for Waiting<'_> {
     }
 }
 
-pub(super) fn until(at: EventTime, now: EventTime) -> Duration {
-    Duration::from_micros(at.0.saturating_sub(now.0).clamp(0, 60_000_000) as u64)
+/// Waits until this processing time.
+pub(super) async fn sleep(shared: &Shared, until: Option<EventTime>) {
+    shared.options.clock.sleep(until.unwrap_or(EventTime::MAX)).await;
 }

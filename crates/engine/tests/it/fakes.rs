@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
 fn schema() -> SchemaRef {
     Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, true)]))
@@ -50,18 +50,66 @@ pub(crate) fn job_options() -> JobOptions {
     }
 }
 
-/// Time as a paused runtime has it: it passes when all wait.
-struct PausedClock(tokio::time::Instant);
+/// Time that passes when a test says so, from one moment that somebody waits for to the next. Begins at 1,000,000 s.
+#[derive(Default)]
+pub(crate) struct TestClock(Mutex<Sleepers>);
 
-impl Clock for PausedClock {
+#[derive(Default)]
+struct Sleepers {
+    passed: Duration,
+    /// By time: those who wait. Those who gave up are dropped when their time comes.
+    waiting: BTreeMap<(EventTime, u64), oneshot::Sender<()>>,
+    next: u64,
+}
+
+impl Clock for TestClock {
     fn now(&self) -> EventTime {
-        t(1_000_000).plus(self.0.elapsed().as_micros() as i64)
+        t(1_000_000).plus(self.0.lock().unwrap().passed.as_micros() as i64)
+    }
+    fn sleep(&self, until: EventTime) -> BoxFuture<'static, ()> {
+        let (wake, woken) = oneshot::channel();
+        let mut s = self.0.lock().unwrap();
+        s.next += 1;
+        let id = s.next;
+        s.waiting.insert((until, id), wake);
+        Box::pin(async move { drop(woken.await) })
     }
 }
 
-/// Options for jobs on a runtime with paused time.
-pub(crate) fn paused_options() -> JobOptions {
-    JobOptions { clock: Arc::new(PausedClock(tokio::time::Instant::now())), ..job_options() }
+impl TestClock {
+    /// Lets all tasks work until they wait, on a runtime with one thread.
+    pub(crate) async fn settle(&self) {
+        for _ in 0..300 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Lets this much time pass.
+    pub(crate) async fn pass(&self, time: Duration) {
+        let end = self.now().plus(time.as_micros() as i64);
+        loop {
+            self.settle().await;
+            let now = self.now();
+            let mut s = self.0.lock().unwrap();
+            s.waiting.retain(|_, w| !w.is_closed());
+            let next = s.waiting.first_key_value().map_or(end, |((at, _), _)| (*at).clamp(now, end));
+            s.passed += Duration::from_micros((next.0 - now.0) as u64);
+            let mut due = Vec::new();
+            while let Some(first) = s.waiting.first_entry().filter(|e| e.key().0 <= next) {
+                due.push(first.remove());
+            }
+            drop(s);
+            let woken = due.into_iter().filter(|w| !w.is_closed()).map(|w| w.send(())).count();
+            if next == end && woken == 0 {
+                return;
+            }
+        }
+    }
+}
+
+/// Options for jobs whose time the test moves.
+pub(crate) fn options_at(clock: &Arc<TestClock>) -> JobOptions {
+    JobOptions { clock: clock.clone(), ..job_options() }
 }
 
 /// A plan of nodes in order; each reads the nodes of these numbers.
