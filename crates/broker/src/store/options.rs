@@ -67,3 +67,22 @@ impl LogOptions {
         Self { segment_bytes: 16 << 20, uses_reserve: true }
     }
 }
+
+/// Settings of a [`super::Journal`].
+#[derive(Clone, Copy, Debug)]
+pub struct JournalOptions {
+    /// Of its log.
+    pub log: LogOptions,
+    /// A snapshot is due once the deltas since the last come to this many bytes ...
+    pub delta_bytes_min: u64,
+    /// ... and to this many times its size.
+    pub delta_times: u64,
+    /// Go on without deltas that cannot be read, instead of failing to open.
+    pub skip_damage: bool,
+}
+
+impl Default for JournalOptions {
+    fn default() -> Self {
+        Self { log: LogOptions::journal(), delta_bytes_min: 256 << 10, delta_times: 4, skip_damage: false }
+    }
+}
