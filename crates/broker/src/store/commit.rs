@@ -11,14 +11,9 @@ use super::format::{Encoder, INDEX_ENTRY, INDEX_HEADER, IndexEntry, IndexKind, e
 use super::log::{LogInner, Writer};
 use super::queue::Item;
 use super::scan::Chunk;
-use super::segment::{INDEX_EVERY, Segment};
+use super::segment::Segment;
 use super::shared::Shared;
 use super::{DiskFile, StoreError};
-
-/// Bytes written at once.
-const WRITE_BYTES: usize = 8 << 20;
-/// Entries that wait to be added to an index file. After a crash the blocks since the last are checked.
-const INDEX_BATCH: usize = 32;
 
 /// Writes and answers `items`.
 pub(crate) fn commit(shared: &Shared, items: VecDeque<Item>) {
@@ -66,7 +61,7 @@ impl LogInner {
                 failed.chain(items.drain(..)).for_each(|mut item| item.answer(Err(e.clone())));
             }
         }
-        self.flush_index(&mut writer, INDEX_BATCH);
+        self.flush_index(&mut writer, self.shared.options.index_batch);
     }
 
     fn refusal(&self, item: &Item) -> Option<StoreError> {
@@ -88,7 +83,8 @@ impl LogInner {
         writer: &mut Writer,
         items: &mut VecDeque<Item>,
     ) -> Result<(), (StoreError, Vec<(Item, u64)>)> {
-        let bytes = items.iter().map(|i| i.batch.bytes()).sum::<usize>().min(WRITE_BYTES * 3 / 2);
+        let bytes =
+            items.iter().map(|i| i.batch.bytes()).sum::<usize>().min(self.shared.options.write_bytes * 3 / 2);
         let mut run: Option<Run> = None;
         while let Some(mut item) = items.pop_front() {
             if let Some(e) = self.refusal(&item) {
@@ -109,7 +105,7 @@ impl LogInner {
             };
             let first = run.encoder.add(std::mem::take(&mut item.batch));
             run.items.push((item, first));
-            if run.encoder.bytes() >= WRITE_BYTES
+            if run.encoder.bytes() >= self.shared.options.write_bytes
                 && let Err(e) = self.write(run)
             {
                 return Err((e, std::mem::take(&mut run.items)));
@@ -141,14 +137,17 @@ impl LogInner {
         let path = segment.path();
         let file = files.get(&path, false)?;
         let mark = segment.meta(files)?.mark;
-        let encoder = Encoder::new(mark, next, bytes);
+        let encoder = Encoder::new(mark, next, self.shared.options.block_bytes, bytes);
         Ok(Run { segment, file, path, mark, position, encoder, chunks: Vec::new(), items: Vec::new() })
     }
 
     /// Writes what is encoded. After an error the file ends where it did before the run.
     fn write(&self, run: &mut Run) -> Result<(), StoreError> {
         let next = run.encoder.next();
-        let encoder = std::mem::replace(&mut run.encoder, Encoder::new(run.mark, next, 0));
+        let encoder = std::mem::replace(
+            &mut run.encoder,
+            Encoder::new(run.mark, next, self.shared.options.block_bytes, 0),
+        );
         let (bytes, blocks) = encoder.finish();
         if bytes.is_empty() {
             return Ok(());
@@ -188,6 +187,9 @@ impl LogInner {
             // would prove nothing.
             let e = self.shared.files.error("sync", &run.path, e);
             self.poison(&e);
+            // Nor must a restart read from memory what is not on disk. If this fails too, nothing is lost by it that
+            // was answered.
+            run.file.set_len(self.state().end).ok();
             return Err(e);
         }
         Ok(())
@@ -210,7 +212,7 @@ impl LogInner {
             for chunk in &run.chunks {
                 for (at, block) in &chunk.blocks {
                     let position = chunk.position + *at as u64;
-                    if position >= indexed + INDEX_EVERY {
+                    if position >= indexed + self.shared.options.index_bytes {
                         let (offset, time_before) = (block.base, writer.time_max);
                         let kind = IndexKind::Block;
                         state.index.push(IndexEntry { offset, position, time_before, kind });

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Disk, DiskFile, StoreError};
+use super::{Disk, DiskFile, StoreError, StoreOptions};
 
 #[derive(Debug, Default)]
 struct Open {
@@ -15,13 +15,16 @@ struct Open {
 #[derive(Debug)]
 pub(crate) struct Files {
     pub(crate) disk: Arc<dyn Disk>,
+    /// See [`super::StoreOptions::index_bytes`].
+    pub(crate) index_bytes: u64,
     files_max: usize,
     open: Mutex<Open>,
 }
 
 impl Files {
-    pub(crate) fn new(disk: Arc<dyn Disk>, files_max: usize) -> Self {
-        Self { disk, files_max: files_max.max(4), open: Mutex::default() }
+    pub(crate) fn new(disk: Arc<dyn Disk>, options: &StoreOptions) -> Self {
+        let StoreOptions { index_bytes, files_max, .. } = *options;
+        Self { disk, index_bytes, files_max: files_max.max(4), open: Mutex::default() }
     }
 
     fn open(&self) -> MutexGuard<'_, Open> {

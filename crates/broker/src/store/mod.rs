@@ -35,6 +35,9 @@ mod shared;
 #[expect(clippy::module_inception, reason = "the type that the module is named after")]
 mod store;
 
+#[cfg(test)]
+mod tests;
+
 pub use batch::{Batch, Damage, Entry, Page, Record};
 pub use disk::{Disk, DiskEntry, DiskFile, RealDisk};
 pub use error::StoreError;

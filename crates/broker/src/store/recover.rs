@@ -9,7 +9,7 @@ use super::files::Files;
 use super::format::{IndexEntry, IndexKind};
 use super::log::{LogInner, State, Writer};
 use super::scan::{Scanner, Step};
-use super::segment::{INDEX_EVERY, Segment};
+use super::segment::Segment;
 use super::shared::Shared;
 use super::{Damage, LogId, LogOptions, StoreError};
 
@@ -39,6 +39,7 @@ pub(crate) fn open_log(
 ) -> Result<Arc<LogInner>, StoreError> {
     let files = &shared.files;
     let (mut segments, mut sizes) = list(files, id, folder)?;
+    files.sync_folder(folder)?;
     let mut writer = Writer { index_written: 0, time_max: i64::MIN };
     let mut end = loop {
         let Some(last) = segments.last().cloned() else {
@@ -206,7 +207,7 @@ impl Tailing<'_> {
                 Step::Chunk(chunk) => {
                     for (at, block) in &chunk.blocks {
                         let position = chunk.position + *at as u64;
-                        if position >= indexed + INDEX_EVERY {
+                        if position >= indexed + files.index_bytes {
                             let (offset, time_before) = (block.base, end.time_max);
                             end.index.push(IndexEntry {
                                 offset,
@@ -253,6 +254,10 @@ impl Tailing<'_> {
                 }
                 Step::End => break,
             }
+        }
+        if cut {
+            // The process may have ended between writing and syncing: what is read from now on must stay so.
+            file.sync().map_err(|e| files.error("sync", &path, e))?;
         }
         if end.next < durable.offset {
             let why = "the file ends too early".to_owned();

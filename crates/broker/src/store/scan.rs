@@ -58,8 +58,7 @@ impl Chunk {
                 Some((_, end)) => end,
                 None => 0,
             };
-            let mut offset = block.base + skip as u64;
-            for part in table.chunks_exact(ENTRY_HEADER).skip(skip) {
+            for (offset, part) in (block.base..).zip(table.chunks_exact(ENTRY_HEADER)).skip(skip) {
                 let Some((time, end)) = entry(part, 0) else { break };
                 // The table was checked when the block was read.
                 let payload = self.bytes.slice(payloads_at + start..payloads_at + end);
@@ -67,7 +66,6 @@ impl Chunk {
                     return false;
                 }
                 start = end;
-                offset += 1;
             }
         }
         true

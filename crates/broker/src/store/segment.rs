@@ -10,10 +10,9 @@ use super::format::{
 use super::scan::{Scanner, Step};
 use super::{LogId, StoreError};
 
-/// The index has an entry for every so many bytes, or for every block if they are larger.
-pub(crate) const INDEX_EVERY: u64 = 64 << 10;
-/// An index that ends so far before the segment does is completed when it is needed.
-const INDEX_BEHIND_MAX: u64 = 8 << 20;
+/// An index that ends so many times [`super::StoreOptions::index_bytes`] before its segment is completed when it is
+/// needed.
+const INDEX_BEHIND_MAX: u64 = 128;
 
 /// What must be known of a segment to read it.
 #[derive(Clone, Debug)]
@@ -57,8 +56,15 @@ impl Segment {
         digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok())?
     }
 
-    /// Makes the file, durable with its name.
+    /// Makes the file, durable with its name. After an error it is gone again, if the disk lets it.
     pub(crate) fn create(&self, files: &Files, time_before: i64) -> Result<Meta, StoreError> {
+        self.try_create(files, time_before).inspect_err(|_| {
+            // What could not be synced must not be taken for durable by whoever opens the log next.
+            self.remove(files).ok();
+        })
+    }
+
+    fn try_create(&self, files: &Files, time_before: i64) -> Result<Meta, StoreError> {
         let path = self.path();
         // Something may be left from an attempt that found no space.
         files.remove(&self.index_path())?;
@@ -184,7 +190,7 @@ impl Segment {
         let file = files.get(&path, false)?;
         let end = file.size().map_err(|e| files.error("read", &path, e))?;
         let Some(last) = entries.last().copied() else { return Ok(entries) };
-        if end.saturating_sub(last.position) <= INDEX_BEHIND_MAX {
+        if end.saturating_sub(last.position) <= INDEX_BEHIND_MAX * files.index_bytes {
             return Ok(entries);
         }
         let mark = self.meta(files)?.mark;
@@ -196,7 +202,7 @@ impl Segment {
                 Step::Chunk(chunk) => {
                     for (at, block) in &chunk.blocks {
                         let position = chunk.position + *at as u64;
-                        if position >= indexed + INDEX_EVERY {
+                        if position >= indexed + files.index_bytes {
                             let kind = IndexKind::Block;
                             entries.push(IndexEntry { offset: block.base, position, time_before, kind });
                             indexed = position;

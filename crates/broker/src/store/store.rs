@@ -86,7 +86,7 @@ impl Store {
         Ok((store, recovery))
     }
 
-    /// As [`Store::open`], but nothing is written until [`Store::commit_now`].
+    /// As [`Store::open`], without the thread: nothing is written before the store is closed or told to.
     pub(crate) fn open_stepped(
         disk: Arc<dyn Disk>,
         options: StoreOptions,
@@ -95,7 +95,7 @@ impl Store {
         disk.create_folder(LOGS).and_then(|()| disk.sync_folder("")).map_err(folder)?;
         let held = disk.lock(LOCK).map_err(|e| StoreError::io("lock", disk.show(LOCK), e))?;
         let held = held.ok_or_else(|| StoreError::Locked { path: disk.show(LOCK) })?;
-        let files = Files::new(disk, options.files_max);
+        let files = Files::new(disk, &options);
         let shared = Arc::new(Shared {
             queue: Queue::default(),
             tail: Tail::new(options.tail_bytes_max),
@@ -240,6 +240,7 @@ fn recover(shared: &Arc<Shared>) -> Result<(BTreeMap<LogId, Arc<LogInner>>, Reco
     let files = &shared.files;
     let mut entries = files.disk.list(LOGS).map_err(|e| files.error("list", LOGS, e))?;
     entries.sort_unstable();
+    files.sync_folder(LOGS)?;
     let mut recovery = Recovery::default();
     let mut logs = BTreeMap::new();
     for entry in entries.iter().filter(|e| e.folder) {

@@ -11,8 +11,6 @@ pub(crate) const BLOCK_HEADER: usize = 40;
 pub(crate) const ENTRY_HEADER: usize = 12;
 /// No block has a larger body.
 const BODY_MAX: usize = 32 << 20;
-/// A block takes no more batches once its body is this large. Damage costs a block, and reading one entry reads one.
-const BODY_ENOUGH: usize = 256 << 10;
 
 /// The header of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,6 +116,8 @@ pub(crate) fn check_body(header: &BlockHeader, body: &[u8]) -> Result<(), &'stat
 #[derive(Debug)]
 pub(crate) struct Encoder {
     mark: u64,
+    /// A block takes no more batches once its body is this large.
+    enough: usize,
     /// The offset of the next entry to be added.
     next: u64,
     /// The offset of the first entry of the block to come.
@@ -130,10 +130,10 @@ pub(crate) struct Encoder {
 }
 
 impl Encoder {
-    /// For a file with `mark`; the first entry gets the offset `next`.
-    pub(crate) fn new(mark: u64, next: u64, capacity: usize) -> Self {
+    /// For a file with `mark`; the first entry gets the offset `next`. Blocks are closed at `enough` bytes.
+    pub(crate) fn new(mark: u64, next: u64, enough: usize, capacity: usize) -> Self {
         let out = Vec::with_capacity(capacity);
-        Self { mark, next, base: next, open: Vec::new(), open_bytes: 0, out, blocks: Vec::new() }
+        Self { mark, enough, next, base: next, open: Vec::new(), open_bytes: 0, out, blocks: Vec::new() }
     }
 
     /// Adds a batch, whole in one block if it is not larger than [`Batch::WHOLE_BYTES_MAX`]. Gives the offset of its
@@ -154,7 +154,7 @@ impl Encoder {
         self.next += batch.len() as u64;
         self.open_bytes += batch.body_bytes();
         self.open.push(batch);
-        if self.open_bytes >= BODY_ENOUGH {
+        if self.open_bytes >= self.enough {
             self.close_block();
         }
     }

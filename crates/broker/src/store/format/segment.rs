@@ -66,7 +66,7 @@ impl SegmentHeader {
             return Err(HeaderError::Short);
         };
         let len = len as usize;
-        if len < 20 || len > 4096 {
+        if !(20..=4096).contains(&len) {
             return Err(HeaderError::Bad("the length of its header is impossible"));
         }
         let (Some(body), Some(crc)) = (bytes.get(..len - 4), u32_at(bytes, len - 4)) else {
