@@ -4,6 +4,9 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
+use super::StoreError;
+use super::format::{BLOCK_HEADER, ENTRY_HEADER};
+
 /// One entry to append.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -27,7 +30,9 @@ impl Batch {
     /// Batches up to this many bytes are atomic.
     pub const WHOLE_BYTES_MAX: usize = 16 << 20;
     /// The greatest payload of one entry.
-    pub const ENTRY_BYTES_MAX: usize = 16 << 20;
+    pub const ENTRY_BYTES_MAX: usize = Self::WHOLE_BYTES_MAX - ENTRY_HEADER;
+    /// The greatest sum of payloads of a batch.
+    pub const BYTES_MAX: usize = 1 << 30;
 
     /// An empty batch.
     #[must_use]
@@ -68,7 +73,49 @@ impl Batch {
     /// Bytes on disk, about: what to ask [`super::Store::room`] for.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.payloads.len() + 12 * self.table.len() + 48
+        self.body_bytes() + BLOCK_HEADER
+    }
+
+    /// Bytes of the body of a block that holds only this.
+    pub(crate) fn body_bytes(&self) -> usize {
+        self.payloads.len() + ENTRY_HEADER * self.table.len()
+    }
+
+    /// Whether it may be appended at all.
+    pub(crate) fn check(&self) -> Result<(), StoreError> {
+        let too_large = |bytes, bytes_max| Err(StoreError::TooLarge { bytes, bytes_max });
+        if self.payloads.len() > Self::BYTES_MAX {
+            return too_large(self.payloads.len(), Self::BYTES_MAX);
+        }
+        if self.body_bytes() <= Self::ENTRY_BYTES_MAX {
+            return Ok(());
+        }
+        let mut start = 0;
+        for (_, end) in &self.table {
+            let bytes = end.saturating_sub(start) as usize;
+            if bytes > Self::ENTRY_BYTES_MAX {
+                return too_large(bytes, Self::ENTRY_BYTES_MAX);
+            }
+            start = *end;
+        }
+        Ok(())
+    }
+
+    /// If it is too large for one block, keeps what fits and gives the rest.
+    pub(crate) fn split_whole(&mut self) -> Option<Self> {
+        if self.body_bytes() <= Self::WHOLE_BYTES_MAX {
+            return None;
+        }
+        let fits = |(i, (_, end)): (usize, &(i64, u32))| {
+            *end as usize + (i + 1) * ENTRY_HEADER <= Self::WHOLE_BYTES_MAX
+        };
+        let keep = self.table.iter().enumerate().take_while(|e| fits(*e)).count().max(1);
+        let bytes = self.table.get(keep - 1).map_or(0, |(_, end)| *end);
+        let mut table = self.table.split_off(keep);
+        for (_, end) in &mut table {
+            *end -= bytes;
+        }
+        Some(Self { table, payloads: self.payloads.split_off(bytes as usize) })
     }
 }
 

@@ -51,6 +51,12 @@ pub enum StoreError {
         /// The first failure.
         why: String,
     },
+    /// A change of a journal builds on one that was not written, so it was not written either.
+    #[error("log `{log}`: an earlier change was not written, so neither was this one; try again")]
+    Chained {
+        /// The log.
+        log: String,
+    },
     /// A file does not say what it must, and the program cannot go on without it.
     #[error("{path} is damaged at byte {position}: {why}")]
     Damaged {

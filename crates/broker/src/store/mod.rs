@@ -15,20 +15,34 @@
 //! The files are described in `docs/reference/broker-log.md`.
 
 mod batch;
+mod cache;
+mod commit;
 mod disk;
 mod error;
+mod files;
+mod format;
 mod id;
 mod journal;
 mod log;
+mod maintain;
 mod options;
+mod queue;
+mod read;
+mod recover;
+mod scan;
+mod segment;
+mod shared;
 #[expect(clippy::module_inception, reason = "the type that the module is named after")]
 mod store;
 
+#[cfg(test)]
+mod tests;
+
 pub use batch::{Batch, Damage, Entry, Page, Record};
-pub use disk::{Disk, DiskFile, RealDisk};
+pub use disk::{Disk, DiskEntry, DiskFile, RealDisk};
 pub use error::StoreError;
 pub use id::LogId;
 pub use journal::{Journal, StateMachine};
 pub use log::{Append, Bounds, Log};
-pub use options::{LogOptions, StoreOptions, SyncMode};
+pub use options::{JournalOptions, LogOptions, StoreOptions, SyncMode};
 pub use store::{Recovery, Room, Store};

@@ -27,6 +27,15 @@ pub struct StoreOptions {
     pub files_max: usize,
     /// Bytes on disk held back so that logs with [`LogOptions::uses_reserve`] can go on when the disk is full.
     pub reserve_bytes: u64,
+    /// Batches that come together go into one block until it has so many bytes. Damage costs a block, and to read an
+    /// entry is to read its block.
+    pub block_bytes: usize,
+    /// Bytes written at once to a file.
+    pub write_bytes: usize,
+    /// A segment's index has an entry for so many bytes, or for every block if they are larger.
+    pub index_bytes: u64,
+    /// Index entries written at once. Opening checks the blocks that its index does not cover yet.
+    pub index_batch: usize,
     /// How long entries nobody waits for may stay unwritten.
     pub lazy_wait: Duration,
 }
@@ -40,6 +49,10 @@ impl Default for StoreOptions {
             read_bytes_max: 32 << 20,
             files_max: 128,
             reserve_bytes: 8 << 20,
+            block_bytes: 256 << 10,
+            write_bytes: 8 << 20,
+            index_bytes: 64 << 10,
+            index_batch: 32,
             lazy_wait: Duration::from_millis(20),
         }
     }
@@ -65,5 +78,24 @@ impl LogOptions {
     #[must_use]
     pub fn journal() -> Self {
         Self { segment_bytes: 16 << 20, uses_reserve: true }
+    }
+}
+
+/// Settings of a [`super::Journal`].
+#[derive(Clone, Copy, Debug)]
+pub struct JournalOptions {
+    /// Of its log.
+    pub log: LogOptions,
+    /// A snapshot is due once the deltas since the last come to this many bytes ...
+    pub delta_bytes_min: u64,
+    /// ... and to this many times its size.
+    pub delta_times: u64,
+    /// Go on without deltas that cannot be read, instead of failing to open.
+    pub skip_damage: bool,
+}
+
+impl Default for JournalOptions {
+    fn default() -> Self {
+        Self { log: LogOptions::journal(), delta_bytes_min: 256 << 10, delta_times: 4, skip_damage: false }
     }
 }

@@ -19,11 +19,11 @@ pub trait Disk: Debug + Send + Sync {
     /// As the operating system's.
     fn open(&self, path: &str, create: bool) -> io::Result<Arc<dyn DiskFile>>;
 
-    /// The names in a folder, in any order; each with true for a folder.
+    /// What is in a folder, in any order.
     ///
     /// # Errors
     /// As the operating system's.
-    fn list(&self, folder: &str) -> io::Result<Vec<(String, bool)>>;
+    fn list(&self, folder: &str) -> io::Result<Vec<DiskEntry>>;
 
     /// Makes a folder, with those above it. No error if it is there.
     ///
@@ -66,6 +66,17 @@ pub trait Disk: Debug + Send + Sync {
 
     /// How a path is shown to people.
     fn show(&self, path: &str) -> String;
+}
+
+/// What a folder has.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DiskEntry {
+    /// Its name in the folder.
+    pub name: String,
+    /// Whether it is a folder itself.
+    pub folder: bool,
+    /// Bytes, if it is a file.
+    pub bytes: u64,
 }
 
 /// An open file.

@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Disk, DiskFile};
+use super::{Disk, DiskEntry, DiskFile};
 
 /// A folder of the operating system.
 #[derive(Debug)]
@@ -38,13 +38,14 @@ impl Disk for RealDisk {
         Ok(Arc::new(RealFile(file)))
     }
 
-    fn list(&self, folder: &str) -> io::Result<Vec<(String, bool)>> {
+    fn list(&self, folder: &str) -> io::Result<Vec<DiskEntry>> {
         let mut names = Vec::new();
         for entry in std::fs::read_dir(self.at(folder))? {
             let entry = entry?;
             // A name that is not UTF-8 is none of ours.
             if let Ok(name) = entry.file_name().into_string() {
-                names.push((name, entry.file_type()?.is_dir()));
+                let about = entry.metadata()?;
+                names.push(DiskEntry { name, folder: about.is_dir(), bytes: about.len() });
             }
         }
         Ok(names)
