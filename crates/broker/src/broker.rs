@@ -2,12 +2,15 @@
 
 use crate::catalog::Catalog;
 use crate::error::Error;
+use crate::housekeeping;
 use crate::hub::{Hub, Report};
+use crate::push;
 use crate::server;
 use crate::store::{RealDisk, Store, StoreOptions};
+use crate::tasks::spawn;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -20,6 +23,12 @@ pub struct Options {
     pub listen: SocketAddr,
     /// The folder of its data.
     pub data: PathBuf,
+    /// What calls must show as `Authorization: Bearer TOKEN`.
+    pub token: Option<String>,
+    /// What pushes show that are configured with an OIDC token.
+    pub push_token: Option<String>,
+    /// Whether it may listen without a token where other machines reach it.
+    pub open: bool,
 }
 
 /// A running broker. Dropping it stops it without ceremony; see [`stop`](Broker::stop).
@@ -35,6 +44,13 @@ pub struct Broker {
 impl Broker {
     /// Starts a broker. `report` is told what happens that no client is told.
     pub fn start(options: &Options, report: Report) -> Result<Self, Error> {
+        if !options.listen.ip().is_loopback() && options.token.is_none() && !options.open {
+            return Err(Error::Options(format!(
+                "{} can be reached from other machines, and everybody there could read and publish: give a --token, \
+                 or say --allow-anyone",
+                options.listen
+            )));
+        }
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .thread_name("broker")
             .enable_all()
@@ -59,7 +75,19 @@ impl Broker {
             report(&format!("{}: {} (byte {}): {}", damage.path, damage.why, damage.position, damage.done));
         }
         let (stop, stopping) = watch::channel(false);
-        let hub = Arc::new(Hub { catalog: Catalog::open(&store)?, report, stopping });
+        let hub = Arc::new(Hub {
+            catalog: Catalog::open(&store)?,
+            report,
+            pushing: watch::Sender::new(0),
+            push_token: options.push_token.clone(),
+            token: options.token.clone(),
+            validators: Mutex::default(),
+            stopping,
+        });
+        runtime.block_on(async {
+            spawn(housekeeping::run(hub.clone()));
+            spawn(push::supervise(hub.clone()));
+        });
         let server = runtime.spawn(server::serve(hub, listener));
         Ok(Broker { runtime, address, stop, server, store })
     }

@@ -38,3 +38,13 @@ pub async fn sleep_until(time: Option<Micros>) {
         None => std::future::pending().await,
     }
 }
+
+/// A time as RFC 3339 text.
+pub fn rfc3339(time: Micros) -> String {
+    jiff::Timestamp::from_microsecond(time).map(|t| t.to_string()).unwrap_or_default()
+}
+
+/// RFC 3339 text as a time.
+pub fn parse_rfc3339(text: &str) -> Option<Micros> {
+    text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_microsecond)
+}

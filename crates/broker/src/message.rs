@@ -1,5 +1,6 @@
 //! Messages as bytes: checked and completed once when published, delivered as they are.
 
+use crate::clock::{self, Micros};
 use crate::limits;
 use crate::status::{invalid, out_of_range};
 use crate::wire::{self, Field, fields};
@@ -27,6 +28,19 @@ pub fn data(message: &[u8]) -> &[u8] {
 pub fn attribute<'a>(message: &'a [u8], name: &str) -> Option<&'a str> {
     let found = attributes(message).filter(|(key, _)| *key == name).last()?;
     Some(found.1)
+}
+
+/// The id of an encoded `PubsubMessage`.
+pub fn message_id(message: &[u8]) -> &str {
+    let id = fields(message).flatten().filter(|f| f.number == MESSAGE_ID).last();
+    id.and_then(|f| std::str::from_utf8(f.value).ok()).unwrap_or_default()
+}
+
+/// The publish time of an encoded `PubsubMessage`.
+pub fn publish_time(message: &[u8]) -> Option<Micros> {
+    let field = fields(message).flatten().filter(|f| f.number == PUBLISH_TIME).last()?;
+    let time = <prost_types::Timestamp as prost::Message>::decode(field.value).ok()?;
+    Some(clock::micros_of(&time))
 }
 
 /// The attributes of an encoded `PubsubMessage`.
@@ -101,6 +115,13 @@ fn check_attribute(bytes: &[u8]) -> Result<(), Status> {
         return Err(out_of_range("attribute_value_size", value.len(), "maximum", max));
     }
     Ok(())
+}
+
+/// Adds an attribute to an encoded message.
+pub fn put_attribute(key: &str, value: &str, into: &mut Vec<u8>) {
+    wire::put_header(ATTRIBUTES, wire::bytes_len(1, key.len()) + wire::bytes_len(2, value.len()), into);
+    wire::put_bytes(1, key.as_bytes(), into);
+    wire::put_bytes(2, value.as_bytes(), into);
 }
 
 /// Room for what [`complete`] adds to a message.

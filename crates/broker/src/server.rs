@@ -3,8 +3,8 @@
 use crate::grpc;
 use crate::hub::Hub;
 use crate::limits::{CONNECTION_CALLS_MAX, CONNECTIONS_MAX};
-use crate::tasks::spawn;
-use bytes::Bytes;
+use crate::rest;
+use crate::tasks::{spawn, stopped};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -14,8 +14,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tonic::Status;
 use tonic::body::Body;
-use tonic::codegen::http::{Request, Response, StatusCode, header};
+use tonic::codegen::http::{Request, Response, header};
 
 /// How long a connection may say nothing when asked whether it lives.
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
@@ -32,7 +33,7 @@ pub async fn serve(hub: Arc<Hub>, listener: TcpListener) {
         let Ok(permit) = connections.clone().acquire_owned().await else { break };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            _ = stopping.wait_for(|s| *s) => break,
+            () = stopped(&mut stopping) => break,
         };
         match accepted {
             Ok((stream, _)) => {
@@ -76,7 +77,7 @@ async fn connection(hub: Arc<Hub>, stream: TcpStream) {
     tokio::select! {
         // A connection that broke is its client's concern.
         _ended = connection.as_mut() => return,
-        _ = stopping.wait_for(|s| *s) => connection.as_mut().graceful_shutdown(),
+        () = stopped(&mut stopping) => connection.as_mut().graceful_shutdown(),
     }
     let _ended = connection.await;
 }
@@ -86,10 +87,28 @@ async fn answer(hub: Arc<Hub>, request: Request<Incoming>) -> Result<Response<Bo
         .headers()
         .get(header::CONTENT_TYPE)
         .is_some_and(|t| t.as_bytes().starts_with(b"application/grpc"));
-    if is_grpc {
-        return grpc::answer(hub, request).await;
+    if let Err(status) = authorize(&hub, &request) {
+        return Ok(if is_grpc { status.into_http() } else { rest::failure(&status) });
     }
-    let mut response = Response::new(Body::new(http_body_util::Full::new(Bytes::from_static(b"ok\n"))));
-    *response.status_mut() = StatusCode::OK;
-    Ok(response)
+    if is_grpc { grpc::answer(hub, request).await } else { Ok(rest::answer(&hub, request).await) }
+}
+
+/// Checks the token of a call, where the broker asks for one. Whether it lives may be asked by anybody.
+fn authorize(hub: &Hub, request: &Request<Incoming>) -> Result<(), Status> {
+    let Some(token) = &hub.token else { return Ok(()) };
+    let given = request.headers().get(header::AUTHORIZATION).map(|v| v.as_bytes());
+    let given = given.and_then(|v| v.strip_prefix(b"Bearer ").or_else(|| v.strip_prefix(b"bearer ")));
+    match given {
+        Some(given) if is_same(given, token.as_bytes()) => Ok(()),
+        _ if request.uri().path() == "/healthz" => Ok(()),
+        Some(_) => Err(Status::unauthenticated("The token of the request is not the broker's.")),
+        None => Err(Status::unauthenticated(
+            "The broker asks for a token: send the header `Authorization: Bearer TOKEN`.",
+        )),
+    }
+}
+
+/// Compares in a time that does not tell how much is the same.
+fn is_same(given: &[u8], token: &[u8]) -> bool {
+    given.len() == token.len() && given.iter().zip(token).fold(0, |d, (a, b)| d | (a ^ b)) == 0
 }

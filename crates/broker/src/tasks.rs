@@ -22,3 +22,9 @@ pub fn read<T>(lock: &std::sync::RwLock<T>) -> std::sync::RwLockReadGuard<'_, T>
 pub fn write<T>(lock: &std::sync::RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
     lock.write().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
+
+/// Waits until the broker stops.
+pub async fn stopped(stopping: &mut tokio::sync::watch::Receiver<bool>) {
+    // A broker that is gone has stopped too.
+    drop(stopping.wait_for(|stop| *stop).await);
+}

@@ -1,10 +1,15 @@
 //! The calls of the API, one file for each group.
 
 pub mod acks;
+mod check;
 pub mod deliver;
+mod mask;
 mod page;
 pub mod publish;
 pub mod pull;
+pub mod schemas;
+pub mod seek;
+pub mod snapshots;
 pub mod streaming;
 pub mod subscriptions;
 pub mod topics;
@@ -39,16 +44,37 @@ pub async fn unary(hub: &Hub, path: &str, body: Bytes) -> Result<Bytes, Status> 
         "/google.pubsub.v1.Subscriber/Pull" => pull::pull(hub, decode(body)?).await,
         _ => table!(hub, path, body, {
             Publisher CreateTopic => topics::create,
+            Publisher UpdateTopic => topics::update,
             Publisher GetTopic => topics::get,
             Publisher DeleteTopic => topics::delete,
             Publisher ListTopics => topics::list,
             Publisher ListTopicSubscriptions => topics::list_subscriptions,
+            Publisher ListTopicSnapshots => snapshots::list_of_topic,
+            Publisher DetachSubscription => topics::detach,
             Subscriber CreateSubscription => subscriptions::create,
             Subscriber GetSubscription => subscriptions::get,
+            Subscriber UpdateSubscription => subscriptions::update,
+            Subscriber ModifyPushConfig => subscriptions::modify_push_config,
             Subscriber ListSubscriptions => subscriptions::list,
             Subscriber DeleteSubscription => subscriptions::delete,
             Subscriber ModifyAckDeadline => acks::modify,
             Subscriber Acknowledge => acks::acknowledge,
+            Subscriber CreateSnapshot => snapshots::create,
+            Subscriber GetSnapshot => snapshots::get,
+            Subscriber ListSnapshots => snapshots::list,
+            Subscriber UpdateSnapshot => snapshots::update,
+            Subscriber DeleteSnapshot => snapshots::delete,
+            Subscriber Seek => seek::seek,
+            SchemaService CreateSchema => schemas::create,
+            SchemaService GetSchema => schemas::get,
+            SchemaService ListSchemas => schemas::list,
+            SchemaService ListSchemaRevisions => schemas::list_revisions,
+            SchemaService CommitSchema => schemas::commit,
+            SchemaService RollbackSchema => schemas::rollback,
+            SchemaService DeleteSchemaRevision => schemas::delete_revision,
+            SchemaService DeleteSchema => schemas::delete,
+            SchemaService ValidateSchema => schemas::validate,
+            SchemaService ValidateMessage => schemas::validate_message,
         }),
     }
 }

@@ -5,6 +5,7 @@ use crate::hub::Hub;
 use crate::limits::{PUBLISH_BYTES_MAX, PUBLISH_MESSAGES_MAX};
 use crate::message;
 use crate::name::{self, Kind};
+use crate::rpc::schemas::DELETED_SCHEMA;
 use crate::status::{invalid, out_of_range};
 use crate::wire::fields;
 use bytes::Bytes;
@@ -36,9 +37,46 @@ pub async fn publish_to(hub: &Hub, name: &str, messages: &[&[u8]]) -> Result<pb:
             return Err(invalid("All messages of a publish request must have the same ordering key."));
         }
     }
-    let first = topic.feed().publish(hub.store(), messages, clock::now()).await?;
+    let resource = topic.resource();
+    let first = match &resource.schema_settings {
+        None => topic.feed().publish(hub.store(), messages, clock::now()).await?,
+        Some(settings) => {
+            let validated = validated(hub, settings, messages)?;
+            let validated: Vec<&[u8]> = validated.iter().map(Vec::as_slice).collect();
+            topic.feed().publish(hub.store(), &validated, clock::now()).await?
+        }
+    };
     let message_ids = (first..).take(messages.len()).map(|id| id.to_string()).collect();
     Ok(pb::PublishResponse { message_ids })
+}
+
+/// Messages that fit the topic's schema, with attributes that say by which revision, as Google writes them.
+fn validated(hub: &Hub, settings: &pb::SchemaSettings, messages: &[&[u8]]) -> Result<Vec<Vec<u8>>, Status> {
+    if settings.schema == DELETED_SCHEMA {
+        return Err(Status::failed_precondition(
+            "The topic's schema was deleted. Give the topic another schema, or none, before publishing to it.",
+        ));
+    }
+    let revisions = hub.revisions(settings)?;
+    let encoding = settings.encoding();
+    let encode = |message: &&[u8]| {
+        let mut why = String::new();
+        for (id, validator) in &revisions {
+            match validator.check(message::data(message), encoding) {
+                Ok(()) => {
+                    let mut message = message.to_vec();
+                    message::put_attribute("googclient_schemaencoding", encoding.as_str_name(), &mut message);
+                    message::put_attribute("googclient_schemaname", &settings.schema, &mut message);
+                    message::put_attribute("googclient_schemarevisionid", id, &mut message);
+                    return Ok(message);
+                }
+                Err(e) if why.is_empty() => why = e,
+                Err(_) => {}
+            }
+        }
+        Err(invalid(format!("Invalid data in message: Message failed schema validation: {why}.")))
+    };
+    messages.iter().map(encode).collect()
 }
 
 /// Topic and messages of an encoded `PublishRequest`.

@@ -1,22 +1,25 @@
 //! Subscriptions.
 
 use super::page::page;
+use super::{check, mask};
 use crate::catalog::records::{Changes, SubscriptionRecord};
 use crate::error::status_of;
 use crate::hub::Hub;
-use crate::limits;
 use crate::name::{self, Kind};
-use crate::status::exists;
+use crate::status::{exists, invalid};
+use crate::subscription::Subscription;
+use crate::topic::Topic;
 use pubsub_proto::google::pubsub::v1 as pb;
+use std::sync::Arc;
 use tonic::Status;
 
 /// `CreateSubscription`.
 pub async fn create(hub: &Hub, mut subscription: pb::Subscription) -> Result<pb::Subscription, Status> {
     name::check_new(Kind::Subscription, &subscription.name)?;
     name::parse(Kind::Topic, &subscription.topic)?;
-    if subscription.ack_deadline_seconds == 0 {
-        subscription.ack_deadline_seconds = limits::ACK_DEADLINE_SECONDS_MIN;
-    }
+    check::subscription(hub, &mut subscription)?;
+    subscription.tags.clear();
+    subscription.detached = false;
     let catalog = &hub.catalog;
     let mut change = catalog.change().await;
     let topic = catalog.topic(&subscription.topic)?;
@@ -31,13 +34,56 @@ pub async fn create(hub: &Hub, mut subscription: pb::Subscription) -> Result<pb:
     };
     catalog.commit(&mut change, Changes::default().put(&record.subscription.name, &record)).await?;
     let subscription = catalog.add_subscription(record).map_err(status_of)?;
-    Ok(pb::Subscription::clone(&subscription.resource()))
+    crate::push::follow(hub, &subscription);
+    Ok(shown(hub, &subscription))
+}
+
+/// A subscription as clients see it: with what its topic says.
+fn shown(hub: &Hub, subscription: &Subscription) -> pb::Subscription {
+    let mut resource = pb::Subscription::clone(&subscription.resource());
+    let topic = hub.catalog.topic(&resource.topic).ok();
+    resource.topic_message_retention_duration =
+        topic.and_then(|t: Arc<Topic>| t.resource().message_retention_duration);
+    resource
+}
+
+/// `UpdateSubscription`.
+pub async fn update(hub: &Hub, request: pb::UpdateSubscriptionRequest) -> Result<pb::Subscription, Status> {
+    let new = request.subscription.ok_or_else(|| invalid("The request has no subscription."))?;
+    change(hub, &new.name.clone(), |old| mask::subscription(old, new, request.update_mask)).await
+}
+
+/// `ModifyPushConfig`.
+pub async fn modify_push_config(hub: &Hub, request: pb::ModifyPushConfigRequest) -> Result<(), Status> {
+    let config = request.push_config.unwrap_or_default();
+    change(hub, &request.subscription, |old| {
+        Ok(pb::Subscription { push_config: Some(config), ..old.clone() })
+    })
+    .await
+    .map(drop)
+}
+
+async fn change(
+    hub: &Hub,
+    name: &str,
+    make: impl FnOnce(&pb::Subscription) -> Result<pb::Subscription, Status>,
+) -> Result<pb::Subscription, Status> {
+    name::parse(Kind::Subscription, name)?;
+    let catalog = &hub.catalog;
+    let mut change = catalog.change().await;
+    let subscription = catalog.subscription(name)?;
+    let mut resource = make(&subscription.resource())?;
+    check::subscription(hub, &mut resource)?;
+    catalog.commit(&mut change, Changes::default().put(name, &subscription.record(resource.clone()))).await?;
+    subscription.set_resource(resource);
+    crate::push::follow(hub, &subscription);
+    Ok(shown(hub, &subscription))
 }
 
 /// `GetSubscription`.
 pub async fn get(hub: &Hub, request: pb::GetSubscriptionRequest) -> Result<pb::Subscription, Status> {
     name::parse(Kind::Subscription, &request.subscription)?;
-    Ok(pb::Subscription::clone(&*hub.catalog.subscription(&request.subscription)?.resource()))
+    Ok(shown(hub, &*hub.catalog.subscription(&request.subscription)?))
 }
 
 /// `ListSubscriptions`.
@@ -49,7 +95,7 @@ pub async fn list(
     let all = hub.catalog.subscriptions();
     let ours = all.iter().filter(|s| s.name().starts_with(&prefix));
     let (page, next_page_token) = page(ours, |s| s.name(), request.page_size, &request.page_token)?;
-    let subscriptions = page.into_iter().map(|s| pb::Subscription::clone(&s.resource())).collect();
+    let subscriptions = page.into_iter().map(|s| shown(hub, s)).collect();
     Ok(pb::ListSubscriptionsResponse { subscriptions, next_page_token })
 }
 

@@ -28,6 +28,7 @@ use crate::status::not_found;
 use crate::store::{Append, Journal, LogId, Store, StoreError};
 use crate::tasks::{lock, read, write};
 use pubsub_proto::google::pubsub::v1 as pb;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use tokio::sync::watch;
 use tonic::Status;
@@ -47,7 +48,8 @@ pub struct Subscription {
     state: Mutex<State>,
     /// Counts what may let a waiting stream go on: returned messages, other rules, the end.
     changed: watch::Sender<u64>,
-    deleted: std::sync::atomic::AtomicBool,
+    deleted: AtomicBool,
+    pushing: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -101,7 +103,8 @@ impl Subscription {
             feed,
             resource: RwLock::new(Arc::new(record.subscription)),
             changed: watch::Sender::new(0),
-            deleted: std::sync::atomic::AtomicBool::new(false),
+            deleted: AtomicBool::new(false),
+            pushing: AtomicBool::new(false),
         })
     }
 
@@ -113,6 +116,11 @@ impl Subscription {
     /// What tells it from others that had its name.
     pub fn number(&self) -> u64 {
         self.number
+    }
+
+    /// Where the log ended when it was created.
+    pub fn created_at(&self) -> u64 {
+        self.created_at
     }
 
     /// The name of its journal.
@@ -149,8 +157,18 @@ impl Subscription {
 
     /// It is deleted: whoever waits gets to know.
     pub fn set_deleted(&self) {
-        self.deleted.store(true, std::sync::atomic::Ordering::Release);
+        self.deleted.store(true, Ordering::Release);
         self.wake();
+    }
+
+    /// Answers true to the first that asks, until [`end_pushing`](Self::end_pushing).
+    pub fn begin_pushing(&self) -> bool {
+        !self.pushing.swap(true, Ordering::AcqRel)
+    }
+
+    /// Whoever pushed does so no more.
+    pub fn end_pushing(&self) {
+        self.pushing.store(false, Ordering::Release);
     }
 
     /// Lets all that wait look again.
@@ -165,7 +183,7 @@ impl Subscription {
 
     /// Whether messages can be taken.
     pub fn check_usable(&self) -> Result<(), Status> {
-        if self.deleted.load(std::sync::atomic::Ordering::Acquire) {
+        if self.deleted.load(Ordering::Acquire) {
             return Err(not_found(&self.name));
         }
         if read(&self.resource).detached {
