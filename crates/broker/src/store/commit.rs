@@ -154,7 +154,7 @@ impl LogInner {
         }
         if let Err(e) = self.write_at(run, &bytes) {
             let end = self.state().end;
-            let cut = run.file.set_len(end);
+            let cut = run.file.set_len(end).and_then(|()| run.file.sync());
             let error = self.shared.files.error("write", &run.path, e);
             if cut.is_err() || !error.is_no_space() {
                 self.poison(&error);
@@ -189,7 +189,7 @@ impl LogInner {
             self.poison(&e);
             // Nor must a restart read from memory what is not on disk. If this fails too, nothing is lost by it that
             // was answered.
-            run.file.set_len(self.state().end).ok();
+            run.file.set_len(self.state().end).and_then(|()| run.file.sync()).ok();
             return Err(e);
         }
         Ok(())

@@ -12,7 +12,7 @@
 //! - to read: [`Log::read_recent`] answers from memory or not at all; [`Log::read`] may read files, so call it where
 //!   blocking is allowed. Only durable entries are ever read.
 //!
-//! The files are described in `docs/reference/broker-log.md`.
+//! The files are described in `docs/broker-log.md`.
 
 mod batch;
 mod cache;

@@ -93,6 +93,7 @@ impl LogInner {
         let mut bytes = 0;
         loop {
             let state = self.state();
+            page.next = page.next.max(state.first());
             if page.next >= state.next && !state.deleted {
                 return Some(page);
             }

@@ -27,6 +27,8 @@ struct End {
     sound: bool,
     /// Has no entries.
     empty: bool,
+    /// The store was closed well, so that everything is durable.
+    closed: bool,
 }
 
 /// Reads `folder` and makes it fit for writing.
@@ -39,7 +41,6 @@ pub(crate) fn open_log(
 ) -> Result<Arc<LogInner>, StoreError> {
     let files = &shared.files;
     let (mut segments, mut sizes) = list(files, id, folder)?;
-    files.sync_folder(folder)?;
     let mut writer = Writer { index_written: 0, time_max: i64::MIN };
     let mut end = loop {
         let Some(last) = segments.last().cloned() else {
@@ -79,6 +80,10 @@ pub(crate) fn open_log(
         }
         break end;
     };
+    if !end.closed {
+        // The process may have ended between making names and syncing them.
+        files.sync_folder(folder)?;
+    }
     if !end.sound {
         let segment = Segment::new(id, folder, end.next);
         let meta = segment.create(files, end.time_max)?;
@@ -114,7 +119,7 @@ pub(crate) fn open_log(
 
 fn fresh(next: u64, position: u64, time_max: i64) -> End {
     let index = vec![IndexEntry { offset: next, position, time_before: time_max, kind: IndexKind::Block }];
-    End { next, position, time_max, index, index_written: 0, sound: true, empty: true }
+    End { next, position, time_max, index, index_written: 0, sound: true, empty: true, closed: false }
 }
 
 /// The segments in order, with the sizes of their files.
@@ -197,6 +202,7 @@ impl Tailing<'_> {
             index_written: written,
             sound: sound && durable.position <= size,
             empty: false,
+            closed: sound && durable.kind == IndexKind::End && durable.position == size,
             index,
         };
         let file = files.get(&path, false)?;
@@ -255,7 +261,7 @@ impl Tailing<'_> {
                 Step::End => break,
             }
         }
-        if cut {
+        if cut && !end.closed {
             // The process may have ended between writing and syncing: what is read from now on must stay so.
             file.sync().map_err(|e| files.error("sync", &path, e))?;
         }

@@ -1,5 +1,8 @@
 //! Tests of the store as a whole.
 
+mod damage;
+mod decoder;
+mod faults;
 mod model;
 mod sim;
 mod simulation;

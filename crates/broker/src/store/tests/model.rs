@@ -96,15 +96,14 @@ impl Model {
         if bounds.next != self.next() {
             return Err(format!("the log ends at {}, not {}", bounds.next, self.next()));
         }
-        let mut expected = from.max(bounds.first);
+        let expected = from.max(bounds.first);
         if page.records.is_empty() && expected < bounds.next {
             return Err(format!("nothing at {expected} of {bounds:?}"));
         }
-        for record in &page.records {
+        for (expected, record) in (expected..).zip(&page.records) {
             if record.offset != expected {
-                return Err(format!("offset {} after {expected}", record.offset));
+                return Err(format!("offset {} in place of {expected}", record.offset));
             }
-            expected += 1;
             match self.entries.get((record.offset - self.first) as usize) {
                 Some((time, payload)) if *time == record.time && payload[..] == record.payload[..] => {}
                 _ => return Err(format!("entry {} is another one", record.offset)),

@@ -254,7 +254,7 @@ impl Disk for Mount {
             Some(Node::Folder) => return Err(io::Error::from(io::ErrorKind::IsADirectory)),
             None if !create => return Err(missing()),
             None => {
-                if folder_of(path) != "" && !sim.names.contains_key(folder_of(path)) {
+                if !folder_of(path).is_empty() && !sim.names.contains_key(folder_of(path)) {
                     return Err(missing());
                 }
                 sim.inodes.push(Inode::default());

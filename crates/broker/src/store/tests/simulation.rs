@@ -119,14 +119,7 @@ impl World {
     }
 
     fn step(&mut self) -> Result<(), String> {
-        let what = self.rng.below(100);
-        if std::env::var_os("PURLIN_STORE_TRACE").is_some() {
-            println!(
-                "{what}: {:?}",
-                self.models.values().map(|(l, _)| (l.bounds(), l.inner.state().end)).collect::<Vec<_>>()
-            );
-        }
-        match what {
+        match self.rng.below(100) {
             0..30 => self.append()?,
             30..42 => self.delta()?,
             42..64 => {
