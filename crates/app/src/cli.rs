@@ -1,6 +1,7 @@
 //! The command line: one file a command.
 
 pub mod args;
+mod broker;
 mod check;
 mod explain;
 mod generate;
@@ -58,6 +59,7 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
         Command::Graph(a) => graph::graph(a, options, &mut out),
         Command::Test(a) => test::test(a, options, &mut out),
         Command::Generate(a) => generate::generate(a, &mut out),
+        Command::Broker(a) => broker::broker(&a, &mut out),
         Command::Schema => schema::schema(&mut out),
         Command::Reference(a) => schema::reference(&a, &mut out),
         Command::Completions(a) => schema::completions(&a, &mut out),

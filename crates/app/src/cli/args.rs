@@ -66,6 +66,13 @@ Examples:
   purlin test pipelines/             every file below that has tests
   purlin test pipeline.yaml --fix    write what the tests gave as what they expect")]
     Test(TestArgs),
+    /// Run a server of Google's Pub/Sub API, for any client.
+    #[command(after_help = "\
+Examples:
+  purlin broker
+  purlin broker --listen 127.0.0.1:9000 --data /var/lib/purlin/broker
+Clients find it by PUBSUB_EMULATOR_HOST.")]
+    Broker(BrokerArgs),
     /// Print the JSON schema of the language, for editors.
     #[command(after_help = "Example:\n  purlin schema > beam-yaml.schema.json")]
     Schema,
@@ -329,6 +336,17 @@ fn duration(text: &str) -> std::result::Result<Micros, String> {
         return Err("must not be negative".to_owned());
     }
     Ok(duration.micros())
+}
+
+/// `purlin broker`.
+#[derive(Args, Debug)]
+pub struct BrokerArgs {
+    /// Where to listen; port 0 takes any that is free.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8085")]
+    pub listen: std::net::SocketAddr,
+    /// The folder for messages and subscriptions; created if it is not there.
+    #[arg(long, value_name = "DIR", default_value = ".purlin/broker")]
+    pub data: PathBuf,
 }
 
 /// `purlin completions`.
