@@ -40,9 +40,23 @@ impl Kept {
         let Some((_, n)) = self.at.get_mut(i) else { return false };
         *n -= 1;
         if *n == 0 {
-            drop(self.at.remove(i));
+            let _entry = self.at.remove(i);
         }
         true
+    }
+
+    /// Moves an entry from one epoch to another; `None` stands for no entry.
+    pub fn change(&mut self, from: Option<u64>, to: Option<u64>) {
+        if from == to {
+            return;
+        }
+        if let Some(epoch) = to {
+            self.add(epoch);
+        }
+        if let Some(epoch) = from {
+            let was_there = self.release(epoch);
+            debug_assert!(was_there, "no entry of epoch {epoch}");
+        }
     }
 
     /// The oldest epoch there is an entry of.

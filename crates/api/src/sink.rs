@@ -40,6 +40,12 @@ pub trait Sink: Send {
         Box::pin(async { Ok(Bytes::new()) })
     }
 
+    /// As [`Sink::prepare`], for jobs whose checkpoints keep nothing of it: only what `commit` will show must be made
+    /// ready. What waits (see [`Sink::waiting_since`]) may stay as it is, and is lost if the job ends.
+    fn prepare_visible(&mut self, epoch: u64) -> BoxFuture<'_, Result<Bytes>> {
+        self.prepare(epoch)
+    }
+
     /// Makes a prepared epoch visible.
     fn commit(&mut self, epoch: u64, prepared: Bytes) -> BoxFuture<'_, Result<()>> {
         let _ = (epoch, prepared);

@@ -1,6 +1,7 @@
 //! The command line: one file a command.
 
 pub mod args;
+mod broker;
 mod check;
 mod explain;
 mod generate;
@@ -11,6 +12,7 @@ pub mod pubsub;
 mod run;
 mod schema;
 mod test;
+mod why;
 
 use args::{Cli, Command};
 use clap::Parser;
@@ -52,6 +54,7 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
     let mut out = Output::new(cli.json);
     let exit = match cli.command {
         Command::Run(a) => run::run(a, options, &mut out),
+        Command::Why(a) => why::why(&a, &mut out),
         Command::Check(a) => check::check(a, options, &mut out),
         Command::Explain(a) => explain::explain(a, options, &mut out),
         Command::Graph(a) => graph::graph(a, options, &mut out),
@@ -62,6 +65,7 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
         Command::Publish(a) => pubsub::publish(&a, &mut out),
         Command::Pull(a) => pubsub::pull(&a, &mut out),
         Command::Subscribe(a) => pubsub::subscribe(&a, &mut out),
+        Command::Broker(a) => broker::broker(&a, &mut out),
         Command::Schema => schema::schema(&mut out),
         Command::Reference(a) => schema::reference(&a, &mut out),
         Command::Completions(a) => schema::completions(&a, &mut out),

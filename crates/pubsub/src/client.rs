@@ -205,7 +205,7 @@ pub(crate) fn random() -> u64 {
 }
 
 /// A name nobody else has made, for a client or a temporary resource: letters and digits.
-pub(crate) fn unique() -> String {
+pub fn unique() -> String {
     format!("{:x}{:016x}", clock::now() / 1_000_000, random())
 }
 

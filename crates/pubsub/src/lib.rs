@@ -28,7 +28,7 @@ mod subscriber;
 mod tasks;
 
 pub use address::Address;
-pub use client::{Client, ClientOptions};
+pub use client::{Client, ClientOptions, unique};
 pub use error::{Error, ErrorKind, Result};
 pub use names::{SnapshotName, SubscriptionName, TopicName};
 pub use publisher::{MESSAGE_BYTES_MAX, Publisher, PublisherOptions, check_message};

@@ -179,10 +179,22 @@ impl Subscriber {
     /// # Errors
     /// If the service refuses the subscription, or does not answer for too long.
     pub async fn next(&self, wait: Duration) -> Result<Option<Deliveries>> {
-        let mut got = self.shared.queue.try_take()?;
-        if got.is_none() && !wait.is_zero() {
-            got = clock::within(wait, self.shared.queue.take()).await.transpose()?;
+        if let Some(got) = self.try_next()? {
+            return Ok(Some(got));
         }
+        let got = clock::within(wait, self.shared.queue.take()).await.transpose()?;
+        if got.is_some() {
+            self.shared.moved();
+        }
+        Ok(got)
+    }
+
+    /// The next messages, if some wait here.
+    ///
+    /// # Errors
+    /// As [`Subscriber::next`].
+    pub fn try_next(&self) -> Result<Option<Deliveries>> {
+        let got = self.shared.queue.try_take()?;
         if got.is_some() {
             // While it waited here, more may have waited behind it.
             self.shared.moved();

@@ -40,8 +40,16 @@ Examples:
   purlin run pipeline.yaml
   purlin run pipeline.yaml --jinja_variables='{\"IN\": \"data\", \"OUT\": \"out\"}'
   purlin run pipeline.yaml --set IN=data --set OUT=out --json
+  purlin run live.yaml --until-idle 5s    a stream, until nothing comes for 5 s; windows are closed then
 Other `--name=value` options become pipeline options, as in Beam.")]
     Run(RunArgs),
+    /// Say what a running pipeline waits for: who holds its watermark, since when, and by which rule.
+    #[command(after_help = "\
+Examples:
+  purlin why pipeline.yaml
+  purlin why --json       every pipeline that runs in this folder
+Ask from the folder that the pipeline was started in.")]
+    Why(WhyArgs),
     /// Say everything that is wrong with pipelines, without running them.
     #[command(after_help = "Example:\n  purlin check pipelines/*.yaml --json")]
     Check(FilesArgs),
@@ -60,6 +68,13 @@ Examples:
   purlin test pipelines/             every file below that has tests
   purlin test pipeline.yaml --fix    write what the tests gave as what they expect")]
     Test(TestArgs),
+    /// Run a server of Google's Pub/Sub API, for any client.
+    #[command(after_help = "\
+Examples:
+  purlin broker
+  purlin broker --listen 127.0.0.1:9000 --data /var/lib/purlin/broker
+Clients find it by PUBSUB_EMULATOR_HOST.")]
+    Broker(BrokerArgs),
     /// Print the JSON schema of the language, for editors.
     #[command(after_help = "Example:\n  purlin schema > beam-yaml.schema.json")]
     Schema,
@@ -153,6 +168,63 @@ pub struct RunArgs {
     /// Print no progress and no summary.
     #[arg(long, short)]
     pub quiet: bool,
+    /// For pipelines that do not end by themselves.
+    #[command(flatten)]
+    pub live: LiveArgs,
+}
+
+/// How a pipeline runs that reads an unbounded source.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Live pipelines")]
+pub struct LiveArgs {
+    /// When stopped (Ctrl-C, SIGTERM), close all windows and emit what they have. Otherwise open windows stay open:
+    /// their messages are not acknowledged and come again in the next run.
+    #[arg(long)]
+    pub drain: bool,
+    /// Stop and drain once the sources gave nothing for this long.
+    #[arg(long = "until-idle", value_name = "DURATION", value_parser = duration)]
+    pub until_idle: Option<Micros>,
+    /// Stop and drain after this long.
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+    pub run_for: Option<Micros>,
+    /// How often results are committed and messages acknowledged.
+    #[arg(long = "commit-every", value_name = "DURATION", default_value = "1s", value_parser = duration)]
+    pub commit_every: Micros,
+    /// How many rows may wait to be acknowledged because windows are open; beyond that the oldest are acknowledged, and
+    /// would be missing in open windows after a crash.
+    #[arg(long = "unacked-rows", value_name = "N", default_value_t = 1_000_000)]
+    pub unacked_rows: u64,
+}
+
+impl LiveArgs {
+    /// As the engine takes them.
+    pub fn options(&self) -> purlin_engine::Live {
+        let of = |micros: Micros| std::time::Duration::from_micros(micros.unsigned_abs());
+        purlin_engine::Live {
+            epoch_every: of(self.commit_every),
+            unacknowledged_rows_max: self.unacked_rows,
+            until_idle: self.until_idle.map(of),
+            run_for: self.run_for.map(of),
+        }
+    }
+
+    /// The flags that only make sense for such a pipeline and were given.
+    pub fn given(&self) -> Vec<&'static str> {
+        let flags = [
+            ("--drain", self.drain),
+            ("--until-idle", self.until_idle.is_some()),
+            ("--for", self.run_for.is_some()),
+        ];
+        flags.into_iter().filter(|(_, given)| *given).map(|(flag, _)| flag).collect()
+    }
+}
+
+/// `purlin why`.
+#[derive(Args, Debug)]
+pub struct WhyArgs {
+    /// The pipeline's file, or its name without folder and ending; all that run here, if it is left out.
+    #[arg(value_name = "PIPELINE")]
+    pub pipeline: Option<String>,
 }
 
 /// `purlin check`.
@@ -311,6 +383,17 @@ pub(super) fn duration(text: &str) -> std::result::Result<Micros, String> {
         return Err("must not be negative".to_owned());
     }
     Ok(duration.micros())
+}
+
+/// `purlin broker`.
+#[derive(Args, Debug)]
+pub struct BrokerArgs {
+    /// Where to listen; port 0 takes any that is free.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8085")]
+    pub listen: std::net::SocketAddr,
+    /// The folder for messages and subscriptions; created if it is not there.
+    #[arg(long, value_name = "DIR", default_value = ".purlin/broker")]
+    pub data: PathBuf,
 }
 
 /// `purlin completions`.

@@ -5,6 +5,7 @@
 mod bad_input;
 mod command_line;
 mod lanes;
+mod live;
 mod pipes;
 mod purchases;
 mod python_worker;

@@ -1,0 +1,142 @@
+//! The loop of a lane that reads from outside.
+
+use super::duties::ordered;
+use super::task::{Halt, Task, sleep};
+use crate::commit::Reading;
+use crate::wiring::LaneParts;
+use purlin_api::{Budget, EventTime, Pull, Result, Source, SourceStatus};
+use std::future::poll_fn;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+
+/// A source that has not ended, and when it is to be asked again.
+#[derive(Clone, Copy)]
+struct Open {
+    place: usize,
+    due: EventTime,
+}
+
+/// What woke the lane.
+enum Woken {
+    /// Which of the due sources, by place, and what it gave.
+    Pulled(usize, Result<Pull>),
+    /// A timer, a source that is due now, or an order.
+    Other,
+}
+
+impl Task {
+    /// Asks all sources that are due at once and takes what the first of them gives. Timers fire, barriers pass and the
+    /// job stops while they wait: their futures are dropped then, and made anew.
+    pub(super) async fn drive_sources(&mut self, lane: &mut LaneParts) -> Result<(), Halt> {
+        let budget = Budget { rows_max: self.shared.options.rows_max, bytes_max: 16 << 20 };
+        let mut open: Vec<Open> =
+            (0..lane.sources.len()).map(|place| Open { place, due: EventTime::MIN }).collect();
+        let mut turn = 0;
+        while !open.is_empty() {
+            let now = self.shared.options.clock.now();
+            lane.core.fire_timers(now);
+            self.pump(lane).await?;
+            let mut due: Vec<usize> = Vec::new();
+            match self.attend(lane).await? {
+                Reading::On => due.extend(open.iter().filter(|o| o.due <= now).map(|o| o.place)),
+                Reading::Off => {}
+                Reading::Ended => {
+                    for o in open.drain(..) {
+                        self.end_source(lane, o.place).await?;
+                    }
+                    continue;
+                }
+            }
+            if !due.is_empty() {
+                turn = (turn + 1) % due.len();
+                due.rotate_left(turn);
+            }
+            let next_due = open.iter().map(|o| o.due).filter(|d| *d > now).min();
+            let wake = [next_due, lane.core.next_timer()].into_iter().flatten().min();
+            let woken = tokio::select! { biased;
+                _ = self.stop.wait_for(|s| *s) => return Err(Halt::Stopped),
+                () = ordered(&mut self.duties) => Woken::Other,
+                (place, pulled) = first(&mut lane.sources, &due, budget), if !due.is_empty() => {
+                    Woken::Pulled(place, pulled)
+                }
+                () = sleep(&self.shared, wake), if wake.is_some() => Woken::Other,
+            };
+            let Woken::Pulled(place, pulled) = woken else { continue };
+            let status = self.take(lane, place, pulled).await?;
+            let now = self.shared.options.clock.now();
+            match status {
+                SourceStatus::Done => open.retain(|o| o.place != place),
+                SourceStatus::Ready => set_due(&mut open, place, EventTime::MIN),
+                SourceStatus::Idle(delay) => set_due(&mut open, place, now.plus(delay)),
+            }
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    }
+
+    async fn take(
+        &mut self,
+        lane: &mut LaneParts,
+        place: usize,
+        pulled: Result<Pull>,
+    ) -> Result<SourceStatus, Halt> {
+        let Some((node, source)) = lane.sources.get(place) else { return Ok(SourceStatus::Done) };
+        let node = *node;
+        let pull = pulled.map_err(|e| e.in_place(lane.core.label(node)))?;
+        if let (Some((done, total)), Some(stats)) = (source.progress(), lane.core.stats(node)) {
+            // Each lane tells of all that share the work, and not in order.
+            stats.read_done.fetch_max(done, Ordering::Relaxed);
+            stats.read_total.fetch_max(total, Ordering::Relaxed);
+        }
+        if let Some(duties) = &mut self.duties {
+            duties.read += pull.read;
+        }
+        let status = lane.take_pull(node, pull)?;
+        self.pump(lane).await?;
+        Ok(status)
+    }
+
+    /// Ends a source before it has: all windows behind it close.
+    async fn end_source(&mut self, lane: &mut LaneParts, place: usize) -> Result<(), Halt> {
+        let Some(node) = lane.sources.get(place).map(|(node, _)| *node) else { return Ok(()) };
+        lane.core.deliver_pull(node, Vec::new(), EventTime::MAX, false, true)?;
+        self.pump(lane).await
+    }
+}
+
+fn set_due(open: &mut [Open], place: usize, due: EventTime) {
+    if let Some(o) = open.iter_mut().find(|o| o.place == place) {
+        o.due = due;
+    }
+}
+
+/// What the first of some sources gives; the others' futures are dropped, which they allow.
+async fn first(
+    sources: &mut [(usize, Box<dyn Source>)],
+    due: &[usize],
+    budget: Budget,
+) -> (usize, Result<Pull>) {
+    if let [only] = due
+        && let Some((_, source)) = sources.get_mut(*only)
+    {
+        return (*only, source.next(budget).await);
+    }
+    let mut asked: Vec<_> = sources
+        .iter_mut()
+        .enumerate()
+        .filter_map(|(place, (_, source))| {
+            let turn = due.iter().position(|d| *d == place)?;
+            Some((turn, place, source.next(budget)))
+        })
+        .collect();
+    asked.sort_by_key(|(turn, ..)| *turn);
+    poll_fn(|cx| {
+        for (_, place, next) in &mut asked {
+            if let Poll::Ready(pulled) = next.as_mut().poll(cx) {
+                return Poll::Ready((*place, pulled));
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}
