@@ -60,7 +60,7 @@ pub(super) struct Epochs {
     began: EventTime,
     /// When the last epoch began, and what had moved and been read by then.
     last: (EventTime, u64, u64),
-    /// What had been read when it was last looked, and when that last grew.
+    /// What had been read when it was last looked, and when a source was last seen with something to give.
     read: (u64, EventTime),
     told_early: bool,
 }
@@ -106,7 +106,9 @@ impl Epochs {
         let (now, options) = (shared.options.clock.now(), &shared.options.live);
         let read: u64 = self.sources.iter().map(|s| s.rows_in()).sum();
         let quiet = read == self.read.0;
-        if !quiet {
+        // A source that has more and is not asked, because nobody takes it, is not idle.
+        let active = self.sources.iter().any(|s| s.active.load(Ordering::Relaxed) > 0);
+        if !quiet || active {
             self.read = (read, now);
         }
         let over = |limit: Option<Duration>, since| limit.is_some_and(|l| passed(since, now) >= l);
