@@ -184,7 +184,8 @@ fn passed(since: EventTime, now: EventTime) -> Duration {
 
 /// What woke the supervisor.
 enum Woken {
-    Ended(Option<std::result::Result<LaneEnd, tokio::task::JoinError>>),
+    /// A lane; `None` once there is none.
+    Ended(Option<Box<std::result::Result<LaneEnd, tokio::task::JoinError>>>),
     Reported(Option<Report>),
     Wished,
     Tick,
@@ -208,27 +209,28 @@ pub(super) async fn supervise(
     let mut tick = shared.options.clock.now().plus(pause);
     loop {
         let woken = tokio::select! { biased;
-            ended = tasks.join_next() => Woken::Ended(ended),
+            ended = tasks.join_next() => Woken::Ended(ended.map(Box::new)),
             woken = of_epochs(&mut epochs) => woken,
             () = sleep(shared, Some(tick)) => Woken::Tick,
         };
         match woken {
             Woken::Ended(None) => break,
-            Woken::Ended(Some(Ok(mut end))) => {
+            Woken::Ended(Some(ended)) => {
                 shared.live.fetch_sub(1, Ordering::SeqCst);
-                if let Err(e) = std::mem::replace(&mut end.result, Ok(())) {
+                let (result, end) = match *ended {
+                    Ok(LaneEnd { index, rites, result }) => (result, Some((index, rites))),
+                    Err(e) => (Err(Error::internal(format!("a lane broke down: {e}"))), None),
+                };
+                if let Err(e) = result {
                     failure.get_or_insert(e);
                     stop.halt();
                 }
-                if let Some(epochs) = &mut epochs {
-                    epochs.committer.lane_ended(end.index);
+                if let Some((index, of_lane)) = end {
+                    if let Some(epochs) = &mut epochs {
+                        epochs.committer.lane_ended(index);
+                    }
+                    rites.push(of_lane);
                 }
-                rites.push(end.rites);
-            }
-            Woken::Ended(Some(Err(e))) => {
-                shared.live.fetch_sub(1, Ordering::SeqCst);
-                failure.get_or_insert_with(|| Error::internal(format!("a lane broke down: {e}")));
-                stop.halt();
             }
             Woken::Reported(Some(report)) => {
                 if let Some(epochs) = &mut epochs {
