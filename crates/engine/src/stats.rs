@@ -30,7 +30,7 @@ pub struct NodeStats {
     pub in_state: AtomicU64,
     /// The output watermark of the last lane that moved.
     pub watermark: AtomicI64,
-    /// For a source: how many of its instances are neither idle nor at their end.
+    /// For a source: how many of its instances gave something when they were last asked.
     pub active: AtomicU64,
     /// For a source that knows: how much it has read, in units of its own (bytes, for files).
     pub read_done: AtomicU64,

@@ -14,7 +14,8 @@ use std::task::Poll;
 struct Open {
     place: usize,
     due: EventTime,
-    is_idle: bool,
+    /// It gave nothing when it was last asked.
+    is_quiet: bool,
 }
 
 /// What woke the lane.
@@ -31,7 +32,7 @@ impl Task {
     pub(super) async fn drive_sources(&mut self, lane: &mut LaneParts) -> Result<(), Halt> {
         let budget = Budget { rows_max: self.shared.options.rows_max, bytes_max: 16 << 20 };
         let mut open: Vec<Open> = (0..lane.sources.len())
-            .map(|place| Open { place, due: EventTime::MIN, is_idle: false })
+            .map(|place| Open { place, due: EventTime::MIN, is_quiet: false })
             .collect();
         open.iter().for_each(|o| active(lane, o.place, true));
         let mut turn = 0;
@@ -65,6 +66,7 @@ impl Task {
                 () = sleep(&self.shared, wake), if wake.is_some() => Woken::Other,
             };
             let Woken::Pulled(place, pulled) = woken else { continue };
+            let is_quiet = pulled.as_ref().is_ok_and(|p| p.read == 0);
             let status = self.take(lane, place, pulled).await?;
             let now = self.shared.options.clock.now();
             let due = match status {
@@ -73,9 +75,9 @@ impl Task {
             };
             if let Some(o) = open.iter_mut().find(|o| o.place == place) {
                 o.due = due;
-                let is_idle = status != SourceStatus::Ready;
-                if std::mem::replace(&mut o.is_idle, is_idle) != is_idle {
-                    active(lane, place, !is_idle);
+                let is_quiet = is_quiet || status == SourceStatus::Done;
+                if std::mem::replace(&mut o.is_quiet, is_quiet) != is_quiet {
+                    active(lane, place, !is_quiet);
                 }
             }
             open.retain(|o| o.place != place || status != SourceStatus::Done);

@@ -56,9 +56,10 @@ pub(super) struct Epochs {
     wishes: watch::Receiver<Wish>,
     looks: watch::Receiver<u64>,
     sources: Vec<Arc<NodeStats>>,
+    sinks: Vec<Arc<NodeStats>>,
     phase: Phase,
     began: EventTime,
-    /// When the last epoch began, and what had moved and been read by then.
+    /// When the last epoch began, and what had moved and how many rows had been read and written by then.
     last: (EventTime, u64, u64),
     /// What had been read when it was last looked, and when a source was last seen with something to give.
     read: (u64, EventTime),
@@ -85,6 +86,7 @@ impl Epochs {
             wishes: stop.wishes(),
             looks: watcher.looks.subscribe(),
             sources: stats.iter().filter(|s| s.is_source).cloned().collect(),
+            sinks: stats.iter().filter(|s| s.is_sink).cloned().collect(),
             phase: Phase::Running,
             began: now,
             last: (now, 0, 0),
@@ -160,11 +162,13 @@ impl Epochs {
 
     fn begin_if_due(&mut self, shared: &Shared, now: EventTime, read: u64, quiet: bool) {
         let moves = shared.moves.load(Ordering::Relaxed);
-        let (since, moves_then, read_then) = self.last;
+        let rows = read + self.sinks.iter().map(|s| s.rows_in()).sum::<u64>();
+        let (since, moves_then, rows_then) = self.last;
         let every = shared.options.live.epoch_every;
-        let due = if quiet { every.min(QUIET_EPOCH) } else { every };
-        if (moves, read) != (moves_then, read_then) && passed(since, now) >= due {
-            self.last = (now, moves, read);
+        // Where only time goes on, nobody waits for the end of an epoch.
+        let due = if quiet && rows != rows_then { every.min(QUIET_EPOCH) } else { every };
+        if (moves, rows) != (moves_then, rows_then) && passed(since, now) >= due {
+            self.last = (now, moves, rows);
             self.committer.begin();
         }
     }
