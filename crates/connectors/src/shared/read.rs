@@ -3,6 +3,7 @@
 mod errors;
 pub(crate) mod pieces;
 mod source;
+mod waiting;
 pub(crate) mod work;
 
 pub(crate) use errors::error_schema;
