@@ -9,7 +9,7 @@ pub(crate) mod work;
 pub(crate) use errors::error_schema;
 pub(crate) use source::FilesSource;
 
-use super::records::Record;
+use super::records::{Ahead, Record};
 use super::scan::Framing;
 use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow_schema::SchemaRef;
@@ -81,6 +81,12 @@ pub(crate) trait Decoder: Send {
     /// True once the records that come are data.
     fn at_data(&self) -> bool {
         true
+    }
+    /// Takes lines that it can read without having each given to it, from the first that lies ahead: how many, all of
+    /// them rows, and their bytes with line ends. It may stop at any line; that is given as a record then.
+    fn lines(&mut self, ahead: &Ahead<'_>, rows_max: usize) -> (u64, usize) {
+        let _ = (ahead, rows_max);
+        (0, 0)
     }
     /// Takes a record.
     fn record(&mut self, record: &Record<'_>) -> Result<Fate, Stop>;

@@ -4,8 +4,8 @@ use super::errors::{ErrorRows, bad_record, fault_text};
 use super::pieces::Part;
 use super::waiting::Waiting;
 use super::work::{OpenAt, Position, Remainder, Todo, Work};
-use super::{Decoder, Fate, OnBad, ReadNode, RowError, Stop};
-use crate::shared::records::Records;
+use super::{Decoder, Fate, OnBad, ReadNode, Stop};
+use crate::shared::records::{Ahead, Records};
 use crate::shared::scan::Framing;
 use bytes::Bytes;
 use purlin_api::shape::physical;
@@ -111,6 +111,7 @@ impl FilesSource {
                 }
                 bytes += OPEN_COST_BYTES;
             }
+            bytes += self.lines(&mut pull, rows_max, bytes_max.saturating_sub(bytes));
             bytes += self.step(&mut pull)?;
         }
         if self.decoder.rows() > 0 {
@@ -209,6 +210,20 @@ impl FilesSource {
             }
         }
         records.skip_to(at.offset, at.line)
+    }
+
+    /// Lets the decoder take lines that it knows how to read, about so many bytes; returns how many they had.
+    fn lines(&mut self, pull: &mut Pull, rows_max: usize, bytes_max: u64) -> u64 {
+        let Some(open) = self.held.as_mut().and_then(|h| h.open.as_mut()) else { return 0 };
+        // One row is left for the record behind them.
+        let taken = self.decoder.rows() + self.errors.as_ref().map_or(0, ErrorRows::len);
+        let rows_max = rows_max.saturating_sub(taken + 1);
+        let Some(ahead) = open.records.ahead().filter(|_| rows_max > 0) else { return 0 };
+        let begin_max = ahead.begin_max.min(usize::try_from(bytes_max).unwrap_or(usize::MAX));
+        let (lines, bytes) = self.decoder.lines(&Ahead { begin_max, ..ahead }, rows_max);
+        open.records.pass(bytes, lines);
+        pull.read += lines;
+        bytes as u64
     }
 
     /// Takes the next record of the open file; returns how many bytes it had.
