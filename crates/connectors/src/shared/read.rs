@@ -134,19 +134,7 @@ impl PlanNode for ReadNode {
     }
 
     fn explain(&self) -> String {
-        let files = match &*self.files {
-            [one] => one.path.clone(),
-            [first, ..] => format!("{} files, first {}", self.files.len(), first.path),
-            [] => "no files".to_owned(),
-        };
-        let read = self.needed.iter().filter(|n| **n).count();
-        let columns = if read == self.needed.len() {
-            String::new()
-        } else {
-            format!("; {read} of {} columns", self.needed.len())
-        };
-        let errors = self.outputs.get(1).map(|o| format!("; errors to {}", o.tag)).unwrap_or_default();
-        format!("{}; {files}{columns}{errors}", self.format.describe())
+        explained(&self.format.describe(), &self.files, &self.needed, &self.outputs)
     }
 
     fn prune(&self, needed: &[bool]) -> Option<Arc<dyn PlanNode>> {
@@ -189,6 +177,20 @@ impl PlanNode for DividedRead {
     fn build(&self, cx: &BuildCx) -> Result<Running> {
         start(&self.node, &self.pieces, cx)
     }
+}
+
+/// A reader in words: its format, its files, which columns it reads, where errors go.
+pub(crate) fn explained(format: &str, files: &[FileInfo], needed: &[bool], outputs: &[Output]) -> String {
+    let files = match files {
+        [one] => one.path.clone(),
+        [first, ..] => format!("{} files, first {}", files.len(), first.path),
+        [] => "no files".to_owned(),
+    };
+    let read = needed.iter().filter(|n| **n).count();
+    let columns =
+        if read == needed.len() { String::new() } else { format!("; {read} of {} columns", needed.len()) };
+    let errors = outputs.get(1).map(|o| format!("; errors to {}", o.tag)).unwrap_or_default();
+    format!("{format}; {files}{columns}{errors}")
 }
 
 /// An instance that takes pieces of the queue that all lanes share.
