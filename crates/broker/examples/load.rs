@@ -64,7 +64,7 @@ fn main() -> Result<(), Failure> {
 
 /// Runs a broker until its standard input ends.
 fn serve(folder: &Path) -> Result<(), Failure> {
-    let options = purlin_broker::Options { listen: ([127, 0, 0, 1], 0).into(), data: folder.to_owned() };
+    let options = purlin_broker::Options::new(([127, 0, 0, 1], 0).into(), folder);
     let report: purlin_broker::Report = Arc::new(|text: &str| println!("{text}"));
     let broker = purlin_broker::Broker::start(&options, report)?;
     println!("{}", broker.address());
