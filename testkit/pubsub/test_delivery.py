@@ -7,7 +7,7 @@ import unittest
 from google.api_core import exceptions
 from google.cloud import pubsub_v1
 
-from broker import Clients, until
+from broker import PROJECT, Clients, until
 
 
 class Publishing(unittest.TestCase):
@@ -187,7 +187,7 @@ class Delivery(unittest.TestCase):
                 "a": "b",
                 "CloudPubSubDeadLetterSourceDeliveryCount": "5",
                 "CloudPubSubDeadLetterSourceSubscription": subscription.split("/")[-1],
-                "CloudPubSubDeadLetterSourceSubscriptionProject": "tests",
+                "CloudPubSubDeadLetterSourceSubscriptionProject": PROJECT,
             },
         )
 
@@ -292,7 +292,7 @@ class Seeking(unittest.TestCase):
             request={"name": name, "subscription": subscription, "labels": {"a": "b"}}
         )
         self.assertEqual((snapshot.topic, dict(snapshot.labels)), (topic, {"a": "b"}))
-        self.assertIn(name, [s.name for s in subscriber.list_snapshots(request={"project": "projects/tests"})])
+        self.assertIn(name, [s.name for s in subscriber.list_snapshots(request={"project": f"projects/{PROJECT}"})])
         self.assertEqual(list(self.clients.publisher.list_topic_snapshots(request={"topic": topic})), [name])
         rest = {r.message.data for r in self.clients.pull(subscription, 2)}
         self.clients.publish(topic, "4")
