@@ -64,7 +64,13 @@ fn main() -> Result<(), Failure> {
 
 /// Runs a broker until its standard input ends.
 fn serve(folder: &Path) -> Result<(), Failure> {
-    let options = purlin_broker::Options { listen: ([127, 0, 0, 1], 0).into(), data: folder.to_owned() };
+    let options = purlin_broker::Options {
+        listen: ([127, 0, 0, 1], 0).into(),
+        data: folder.to_owned(),
+        token: None,
+        push_token: None,
+        open: false,
+    };
     let report: purlin_broker::Report = Arc::new(|text: &str| println!("{text}"));
     let broker = purlin_broker::Broker::start(&options, report)?;
     println!("{}", broker.address());
@@ -280,7 +286,7 @@ async fn latency(load: Arc<Load>, rate: u64, seconds: u64) -> Result<(), Failure
             let mut micros = Vec::new();
             let look = |data: &[u8]| {
                 let sent = data.first_chunk::<8>().map_or(0, |b| u64::from_le_bytes(*b));
-                micros.push(start.elapsed().as_micros() as u64 - sent);
+                micros.push((start.elapsed().as_micros() as u64).saturating_sub(sent));
             };
             let pulled = pull(load, counts, look).await;
             tell.send(micros).await.map_err(|_| "nobody listens")?;
