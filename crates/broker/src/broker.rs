@@ -31,6 +31,13 @@ pub struct Options {
     pub open: bool,
 }
 
+impl Options {
+    /// A broker that asks for no token.
+    pub fn new(listen: SocketAddr, data: impl Into<PathBuf>) -> Self {
+        Options { listen, data: data.into(), token: None, push_token: None, open: false }
+    }
+}
+
 /// A running broker. Dropping it stops it without ceremony; see [`stop`](Broker::stop).
 #[derive(Debug)]
 pub struct Broker {

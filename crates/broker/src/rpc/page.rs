@@ -6,7 +6,7 @@ use tonic::Status;
 
 /// One page of `items`, which are in order of `name`, and the token of the next. A token is the last name of its page,
 /// so that pages stay right while resources come and go.
-pub fn page<T>(
+pub(crate) fn page<T>(
     items: impl IntoIterator<Item = T>,
     name: impl Fn(&T) -> &str,
     size: i32,
