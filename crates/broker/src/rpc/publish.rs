@@ -14,14 +14,18 @@ use pubsub_proto::google::pubsub::v1 as pb;
 use tonic::Status;
 
 /// `Publish`, encoded on both sides.
-pub async fn publish(hub: &Hub, body: Bytes) -> Result<Bytes, Status> {
+pub(crate) async fn publish(hub: &Hub, body: Bytes) -> Result<Bytes, Status> {
     let (name, messages) = split(&body)?;
     let response = publish_to(hub, name, &messages).await?;
     Ok(response.encode_to_vec().into())
 }
 
 /// Publishes encoded messages to a topic.
-pub async fn publish_to(hub: &Hub, name: &str, messages: &[&[u8]]) -> Result<pb::PublishResponse, Status> {
+pub(crate) async fn publish_to(
+    hub: &Hub,
+    name: &str,
+    messages: &[&[u8]],
+) -> Result<pb::PublishResponse, Status> {
     name::parse(Kind::Topic, name)?;
     let topic = hub.catalog.topic(name)?;
     if messages.is_empty() {
@@ -30,10 +34,16 @@ pub async fn publish_to(hub: &Hub, name: &str, messages: &[&[u8]]) -> Result<pb:
     if messages.len() > PUBLISH_MESSAGES_MAX {
         return Err(out_of_range("message_count", messages.len(), "maximum", PUBLISH_MESSAGES_MAX));
     }
+    let bytes: usize = messages.iter().map(|m| m.len()).sum();
+    if bytes > PUBLISH_BYTES_MAX {
+        return Err(out_of_range("request_size", bytes, "maximum", PUBLISH_BYTES_MAX));
+    }
     let mut keys = messages.iter().map(|m| message::check(m));
     let first_key = keys.next().transpose()?.unwrap_or_default();
     for key in keys {
-        if key? != first_key {
+        let key = key?;
+        // Most have none, and comparing what is empty is not free.
+        if key.len() != first_key.len() || !key.is_empty() && key != first_key {
             return Err(invalid("All messages of a publish request must have the same ordering key."));
         }
     }
@@ -81,7 +91,7 @@ fn validated(hub: &Hub, settings: &pb::SchemaSettings, messages: &[&[u8]]) -> Re
 
 /// Topic and messages of an encoded `PublishRequest`.
 fn split(body: &[u8]) -> Result<(&str, Vec<&[u8]>), Status> {
-    if body.len() > PUBLISH_BYTES_MAX + 1024 {
+    if body.len() > PUBLISH_BYTES_MAX {
         return Err(out_of_range("request_size", body.len(), "maximum", PUBLISH_BYTES_MAX));
     }
     let (mut name, mut messages) = (&[][..], Vec::new());
