@@ -13,7 +13,7 @@ const CHUNK_MESSAGES_MAX: usize = 500;
 
 /// Sends messages to the dead-letter topic and acknowledges them. What cannot be sent comes again at the deadline of
 /// its lease, and is tried then.
-pub async fn forward(hub: &Hub, subscription: &Subscription, dead: Vec<Delivery>) {
+pub(crate) async fn forward(hub: &Hub, subscription: &Subscription, dead: Vec<Delivery>) {
     for chunk in dead.chunks(CHUNK_MESSAGES_MAX) {
         if let Err(status) = forward_chunk(hub, subscription, chunk).await {
             (hub.report)(&format!(

@@ -43,7 +43,7 @@ pub enum Error {
 }
 
 /// What a client is told when the store fails.
-pub fn status_of(error: StoreError) -> Status {
+pub(crate) fn status_of(error: StoreError) -> Status {
     match error {
         StoreError::NoSpace { .. } => Status::resource_exhausted(format!(
             "The broker's disk is full: nothing of the request was kept. Free some space and try again. ({error})"

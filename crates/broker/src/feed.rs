@@ -14,7 +14,7 @@ const IDS_A_MICROSECOND: u64 = 64;
 
 /// The messages of a topic, in the order in which they were published.
 #[derive(Debug)]
-pub struct Feed {
+pub(crate) struct Feed {
     number: u64,
     log: Log,
     last: Mutex<Last>,
@@ -29,22 +29,27 @@ struct Last {
 
 impl Feed {
     /// The messages in a log.
-    pub fn new(number: u64, log: Log) -> Self {
+    pub(crate) fn new(number: u64, log: Log) -> Self {
         Feed { number, log, last: Mutex::default() }
     }
 
     /// The number of the log.
-    pub fn number(&self) -> u64 {
+    pub(crate) fn number(&self) -> u64 {
         self.number
     }
 
     /// The log.
-    pub fn log(&self) -> &Log {
+    pub(crate) fn log(&self) -> &Log {
         &self.log
     }
 
     /// Appends checked messages and answers their ids once they are durable: the first, and how many follow it.
-    pub async fn publish(&self, store: &Store, messages: &[&[u8]], now: Micros) -> Result<u64, Status> {
+    pub(crate) async fn publish(
+        &self,
+        store: &Store,
+        messages: &[&[u8]],
+        now: Micros,
+    ) -> Result<u64, Status> {
         let bytes: usize = messages.iter().map(|m| m.len() + message::COMPLETED_BYTES).sum();
         let room = store.room(bytes + 12 * messages.len() + 48).await.map_err(status_of)?;
         let (first, append) = {

@@ -99,7 +99,7 @@ impl Service<Request<Streaming<Bytes>>> for StreamingPull {
 }
 
 /// Answers a gRPC call.
-pub async fn answer<B>(
+pub(crate) async fn answer<B>(
     hub: Arc<Hub>,
     request: http::Request<B>,
 ) -> Result<http::Response<tonic::body::Body>, Infallible>

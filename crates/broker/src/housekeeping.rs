@@ -16,7 +16,7 @@ use std::time::Duration;
 const INTERVAL: Duration = Duration::from_secs(5);
 
 /// Runs until the broker stops.
-pub async fn run(hub: Arc<Hub>) {
+pub(crate) async fn run(hub: Arc<Hub>) {
     let mut stopping = hub.stopping.clone();
     loop {
         tokio::select! {

@@ -17,26 +17,26 @@ use tonic::Status;
 pub type Report = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// The broker behind its API.
-pub struct Hub {
+pub(crate) struct Hub {
     /// The resources.
-    pub catalog: Catalog,
+    pub(crate) catalog: Catalog,
     /// Tells whoever runs the broker.
-    pub report: Report,
+    pub(crate) report: Report,
     /// Counts changes after which messages may have to be pushed.
-    pub pushing: watch::Sender<u64>,
+    pub(crate) pushing: watch::Sender<u64>,
     /// What is sent with pushes that ask for a token.
-    pub push_token: Option<String>,
+    pub(crate) push_token: Option<String>,
     /// What calls must show.
-    pub token: Option<String>,
+    pub(crate) token: Option<String>,
     /// Schemas that were read, by name and revision.
-    pub validators: Mutex<HashMap<String, Arc<Validator>>>,
+    pub(crate) validators: Mutex<HashMap<String, Arc<Validator>>>,
     /// True once the broker stops.
-    pub stopping: watch::Receiver<bool>,
+    pub(crate) stopping: watch::Receiver<bool>,
 }
 
 impl Hub {
     /// The store.
-    pub fn store(&self) -> &Store {
+    pub(crate) fn store(&self) -> &Store {
         self.catalog.store()
     }
 }
@@ -52,7 +52,10 @@ const VALIDATORS_MAX: usize = 1000;
 
 impl Hub {
     /// The revisions of a topic's schema that messages may follow, newest first.
-    pub fn revisions(&self, settings: &pb::SchemaSettings) -> Result<Vec<(String, Arc<Validator>)>, Status> {
+    pub(crate) fn revisions(
+        &self,
+        settings: &pb::SchemaSettings,
+    ) -> Result<Vec<(String, Arc<Validator>)>, Status> {
         let record = self.catalog.schema(&settings.schema)?;
         let place = |id: &str| record.revisions.iter().position(|r| r.revision_id == id);
         let first = place(&settings.first_revision_id).unwrap_or(0);
@@ -76,7 +79,7 @@ impl Hub {
 
     /// Takes messages of a subscription; what was delivered too often goes to its dead-letter topic first. Also answers
     /// when to look again although nothing was published.
-    pub async fn take(
+    pub(crate) async fn take(
         &self,
         subscription: &Subscription,
         taker: Taker,

@@ -14,37 +14,37 @@ const PUBLISH_TIME: u32 = 4;
 const ORDERING_KEY: u32 = 5;
 
 /// The ordering key of an encoded `PubsubMessage`, unless it is empty.
-pub fn ordering_key(message: &[u8]) -> Option<&[u8]> {
+pub(crate) fn ordering_key(message: &[u8]) -> Option<&[u8]> {
     let key = fields(message).flatten().filter(|f| f.number == ORDERING_KEY).last()?;
     (!key.value.is_empty()).then_some(key.value)
 }
 
 /// The payload of an encoded `PubsubMessage`.
-pub fn data(message: &[u8]) -> &[u8] {
+pub(crate) fn data(message: &[u8]) -> &[u8] {
     fields(message).flatten().filter(|f| f.number == DATA).last().map_or(&[], |f| f.value)
 }
 
 /// The value of an attribute of an encoded `PubsubMessage`.
-pub fn attribute<'a>(message: &'a [u8], name: &str) -> Option<&'a str> {
+pub(crate) fn attribute<'a>(message: &'a [u8], name: &str) -> Option<&'a str> {
     let found = attributes(message).filter(|(key, _)| *key == name).last()?;
     Some(found.1)
 }
 
 /// The id of an encoded `PubsubMessage`.
-pub fn message_id(message: &[u8]) -> &str {
+pub(crate) fn message_id(message: &[u8]) -> &str {
     let id = fields(message).flatten().filter(|f| f.number == MESSAGE_ID).last();
     id.and_then(|f| std::str::from_utf8(f.value).ok()).unwrap_or_default()
 }
 
 /// The publish time of an encoded `PubsubMessage`.
-pub fn publish_time(message: &[u8]) -> Option<Micros> {
+pub(crate) fn publish_time(message: &[u8]) -> Option<Micros> {
     let field = fields(message).flatten().filter(|f| f.number == PUBLISH_TIME).last()?;
     let time = <prost_types::Timestamp as prost::Message>::decode(field.value).ok()?;
     Some(clock::micros_of(&time))
 }
 
 /// The attributes of an encoded `PubsubMessage`.
-pub fn attributes(message: &[u8]) -> impl Iterator<Item = (&str, &str)> {
+pub(crate) fn attributes(message: &[u8]) -> impl Iterator<Item = (&str, &str)> {
     fields(message).flatten().filter(|f| f.number == ATTRIBUTES).filter_map(|f| entry(f.value))
 }
 
@@ -62,7 +62,7 @@ fn entry(bytes: &[u8]) -> Option<(&str, &str)> {
 }
 
 /// Checks a message that is to be published. Answers its ordering key.
-pub fn check(message: &[u8]) -> Result<&[u8], Status> {
+pub(crate) fn check(message: &[u8]) -> Result<&[u8], Status> {
     let (mut has_data, mut attributes, mut key) = (false, 0usize, &[][..]);
     for field in fields(message) {
         let field = field.map_err(|e| invalid(format!("A message of the request cannot be read: {e}.")))?;
@@ -118,17 +118,17 @@ fn check_attribute(bytes: &[u8]) -> Result<(), Status> {
 }
 
 /// Adds an attribute to an encoded message.
-pub fn put_attribute(key: &str, value: &str, into: &mut Vec<u8>) {
+pub(crate) fn put_attribute(key: &str, value: &str, into: &mut Vec<u8>) {
     wire::put_header(ATTRIBUTES, wire::bytes_len(1, key.len()) + wire::bytes_len(2, value.len()), into);
     wire::put_bytes(1, key.as_bytes(), into);
     wire::put_bytes(2, value.as_bytes(), into);
 }
 
 /// Room for what [`complete`] adds to a message.
-pub const COMPLETED_BYTES: usize = 48;
+pub(crate) const COMPLETED_BYTES: usize = 48;
 
 /// Writes a checked message with its id and its publish time (microseconds since 1970).
-pub fn complete(message: &[u8], id: u64, publish_time: i64, into: &mut Vec<u8>) {
+pub(crate) fn complete(message: &[u8], id: u64, publish_time: i64, into: &mut Vec<u8>) {
     for field in fields(message).flatten() {
         if matches!(field.number, DATA | ATTRIBUTES | ORDERING_KEY) {
             into.put_slice(field.whole);

@@ -5,7 +5,7 @@ use tonic::Status;
 
 /// What a resource is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// A topic.
     Topic,
     /// A subscription.
@@ -18,7 +18,7 @@ pub enum Kind {
 
 impl Kind {
     /// The word in names.
-    pub fn plural(self) -> &'static str {
+    pub(crate) fn plural(self) -> &'static str {
         match self {
             Kind::Topic => "topics",
             Kind::Subscription => "subscriptions",
@@ -32,7 +32,7 @@ const RULES: &str =
     "Refer to https://cloud.google.com/pubsub/docs/pubsub-basics#resource_names for more information.";
 
 /// The project and the id in the name of a resource that exists or not, if it has the form of one.
-pub fn parse(kind: Kind, name: &str) -> Result<(&str, &str), Status> {
+pub(crate) fn parse(kind: Kind, name: &str) -> Result<(&str, &str), Status> {
     let parts = name
         .strip_prefix("projects/")
         .and_then(|rest| rest.split_once('/'))
@@ -47,7 +47,7 @@ pub fn parse(kind: Kind, name: &str) -> Result<(&str, &str), Status> {
 }
 
 /// Checks the name of a resource that is to be created.
-pub fn check_new(kind: Kind, name: &str) -> Result<(), Status> {
+pub(crate) fn check_new(kind: Kind, name: &str) -> Result<(), Status> {
     let (_, id) = parse(kind, name)?;
     let wrong =
         |why: &str| Err(invalid(format!("Invalid resource name given (name={name}): the id {why}. {RULES}")));
@@ -67,7 +67,7 @@ pub fn check_new(kind: Kind, name: &str) -> Result<(), Status> {
 }
 
 /// The project in `projects/PROJECT`.
-pub fn project(name: &str) -> Result<&str, Status> {
+pub(crate) fn project(name: &str) -> Result<&str, Status> {
     name.strip_prefix("projects/").filter(|p| is_project(p)).ok_or_else(|| {
         invalid(format!(
             "Invalid project name: (name={name}). It must have the form projects/PROJECT. {RULES}"

@@ -26,7 +26,7 @@ const PING_INTERVAL: Duration = Duration::from_secs(60);
 const STOP_GRACE: Duration = Duration::from_secs(3);
 
 /// Accepts connections until the broker stops, then lets them end.
-pub async fn serve(hub: Arc<Hub>, listener: TcpListener) {
+pub(crate) async fn serve(hub: Arc<Hub>, listener: TcpListener) {
     let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut stopping = hub.stopping.clone();
     loop {

@@ -25,22 +25,22 @@ struct ErrorInfo {
 }
 
 /// A request that cannot be right, whatever the state of the broker.
-pub fn invalid(message: impl Into<String>) -> Status {
+pub(crate) fn invalid(message: impl Into<String>) -> Status {
     Status::invalid_argument(message)
 }
 
 /// No such resource.
-pub fn not_found(name: &str) -> Status {
+pub(crate) fn not_found(name: &str) -> Status {
     Status::not_found(format!("Resource not found (resource={}).", last(name)))
 }
 
 /// There is such a resource already.
-pub fn exists(name: &str) -> Status {
+pub(crate) fn exists(name: &str) -> Status {
     Status::already_exists(format!("Resource already exists in the project (resource={}).", last(name)))
 }
 
 /// A number outside its range, in Google's words.
-pub fn out_of_range(
+pub(crate) fn out_of_range(
     what: &str,
     value: impl std::fmt::Display,
     bound: &str,
@@ -53,7 +53,7 @@ pub fn out_of_range(
 }
 
 /// Why single ack ids of an exactly-once subscription failed.
-pub fn ack_failures(failed: impl IntoIterator<Item = (String, &'static str)>) -> Status {
+pub(crate) fn ack_failures(failed: impl IntoIterator<Item = (String, &'static str)>) -> Status {
     let message = "Some acknowledgement ids in the request were invalid. This could be because the acknowledgement ids \
                    have expired or the acknowledgement ids were malformed.";
     let info = ErrorInfo {

@@ -9,14 +9,14 @@ use std::sync::{Arc, RwLock};
 
 /// A topic.
 #[derive(Debug)]
-pub struct Topic {
+pub(crate) struct Topic {
     feed: Arc<Feed>,
     resource: RwLock<Arc<pb::Topic>>,
 }
 
 impl Topic {
     /// A topic that is in the catalog.
-    pub fn new(
+    pub(crate) fn new(
         record: TopicRecord,
         feed: impl FnOnce(u64) -> Result<Arc<Feed>, StoreError>,
     ) -> Result<Self, StoreError> {
@@ -24,22 +24,22 @@ impl Topic {
     }
 
     /// Its messages.
-    pub fn feed(&self) -> &Arc<Feed> {
+    pub(crate) fn feed(&self) -> &Arc<Feed> {
         &self.feed
     }
 
     /// The resource as clients see it.
-    pub fn resource(&self) -> Arc<pb::Topic> {
+    pub(crate) fn resource(&self) -> Arc<pb::Topic> {
         read(&self.resource).clone()
     }
 
     /// Changes the resource.
-    pub fn set_resource(&self, topic: pb::Topic) {
+    pub(crate) fn set_resource(&self, topic: pb::Topic) {
         *write(&self.resource) = Arc::new(topic);
     }
 
     /// The record for the catalog, with another resource.
-    pub fn record(&self, topic: pb::Topic) -> TopicRecord {
+    pub(crate) fn record(&self, topic: pb::Topic) -> TopicRecord {
         TopicRecord { topic, log: self.feed.number() }
     }
 }

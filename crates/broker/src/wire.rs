@@ -1,34 +1,34 @@
 //! Reading and writing protobuf without messages in between: what is published is kept and delivered as bytes.
 
-use bytes::{BufMut, Bytes};
+use bytes::BufMut;
 use prost::encoding::{decode_varint, encode_varint, encoded_len_varint};
 
 /// One field of an encoded message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Field<'a> {
+pub(crate) struct Field<'a> {
     /// Its number.
-    pub number: u32,
+    pub(crate) number: u32,
     /// Its bytes, where it has a length; else what follows the tag.
-    pub value: &'a [u8],
+    pub(crate) value: &'a [u8],
     /// Tag, length and value.
-    pub whole: &'a [u8],
+    pub(crate) whole: &'a [u8],
     /// Whether it has a length.
-    pub delimited: bool,
+    pub(crate) delimited: bool,
 }
 
 /// The bytes are no protobuf message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the bytes are no protobuf message")]
-pub struct Malformed;
+pub(crate) struct Malformed;
 
 /// The fields of an encoded message, in order.
-pub fn fields(bytes: &[u8]) -> Fields<'_> {
+pub(crate) fn fields(bytes: &[u8]) -> Fields<'_> {
     Fields { rest: bytes }
 }
 
 /// See [`fields`].
 #[derive(Clone, Debug)]
-pub struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     rest: &'a [u8],
 }
 
@@ -77,41 +77,36 @@ impl<'a> Iterator for Fields<'a> {
     }
 }
 
-/// The part of `bytes` that `slice` is a view of, sharing the memory.
-pub fn share(bytes: &Bytes, slice: &[u8]) -> Bytes {
-    if slice.is_empty() { Bytes::new() } else { bytes.slice_ref(slice) }
-}
-
 /// The tag of a field with a length.
 fn tag(number: u32) -> u64 {
     u64::from(number) << 3 | 2
 }
 
 /// Writes a field with a length.
-pub fn put_bytes(number: u32, value: &[u8], into: &mut impl BufMut) {
+pub(crate) fn put_bytes(number: u32, value: &[u8], into: &mut impl BufMut) {
     put_header(number, value.len(), into);
     into.put_slice(value);
 }
 
 /// Writes tag and length of a field.
-pub fn put_header(number: u32, length: usize, into: &mut impl BufMut) {
+pub(crate) fn put_header(number: u32, length: usize, into: &mut impl BufMut) {
     encode_varint(tag(number), into);
     encode_varint(length as u64, into);
 }
 
 /// Writes a field that is a number.
-pub fn put_number(number: u32, value: u64, into: &mut impl BufMut) {
+pub(crate) fn put_number(number: u32, value: u64, into: &mut impl BufMut) {
     encode_varint(u64::from(number) << 3, into);
     encode_varint(value, into);
 }
 
 /// The size of a field with a length.
-pub fn bytes_len(number: u32, length: usize) -> usize {
+pub(crate) fn bytes_len(number: u32, length: usize) -> usize {
     encoded_len_varint(tag(number)) + encoded_len_varint(length as u64) + length
 }
 
 /// The size of a field that is a number.
-pub fn number_len(number: u32, value: u64) -> usize {
+pub(crate) fn number_len(number: u32, value: u64) -> usize {
     encoded_len_varint(u64::from(number) << 3) + encoded_len_varint(value)
 }
 

@@ -71,6 +71,7 @@ Examples:
 Examples:
   purlin broker
   purlin broker --listen 127.0.0.1:9000 --data /var/lib/purlin/broker
+  purlin broker --listen 0.0.0.0:8085 --token SECRET
 Clients find it by PUBSUB_EMULATOR_HOST.")]
     Broker(BrokerArgs),
     /// Print the JSON schema of the language, for editors.
@@ -347,6 +348,15 @@ pub struct BrokerArgs {
     /// The folder for messages and subscriptions; created if it is not there.
     #[arg(long, value_name = "DIR", default_value = ".purlin/broker")]
     pub data: PathBuf,
+    /// Answer only calls with `Authorization: Bearer TOKEN`.
+    #[arg(long, value_name = "TOKEN")]
+    pub token: Option<String>,
+    /// Send `Authorization: Bearer TOKEN` with the pushes of subscriptions that have an `oidc_token`.
+    #[arg(long = "push-token", value_name = "TOKEN")]
+    pub push_token: Option<String>,
+    /// Listen where other machines can reach it although it asks for no token.
+    #[arg(long = "allow-anyone")]
+    pub allow_anyone: bool,
 }
 
 /// `purlin completions`.

@@ -10,7 +10,13 @@ use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 
 pub(crate) fn broker(args: &BrokerArgs, out: &mut Output) -> Exit {
-    let options = Options { listen: args.listen, data: args.data.clone() };
+    let options = Options {
+        listen: args.listen,
+        data: args.data.clone(),
+        token: args.token.clone(),
+        push_token: args.push_token.clone(),
+        open: args.allow_anyone,
+    };
     let broker = match Broker::start(&options, Arc::new(print_event)) {
         Ok(broker) => broker,
         Err(e) => {

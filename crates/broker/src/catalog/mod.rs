@@ -1,6 +1,6 @@
 //! All resources: in memory for use, in a journal for the next start.
 
-pub mod records;
+pub(crate) mod records;
 
 use crate::clock::{self, Micros};
 use crate::error::{Error, status_of};
@@ -18,14 +18,14 @@ use std::sync::{Arc, Mutex, RwLock};
 use tonic::Status;
 
 /// What a client is told about `topic` of a subscription whose topic is gone.
-pub const DELETED_TOPIC: &str = "_deleted-topic_";
+pub(crate) const DELETED_TOPIC: &str = "_deleted-topic_";
 
 /// Resources of one kind, by name.
 type Shelf<T> = RwLock<BTreeMap<String, Arc<T>>>;
 
 /// All resources.
 #[derive(Debug)]
-pub struct Catalog {
+pub(crate) struct Catalog {
     store: Store,
     /// One change of resources at a time.
     journal: tokio::sync::Mutex<Journal<Records>>,
@@ -38,11 +38,11 @@ pub struct Catalog {
 }
 
 /// The right to change resources, one change after another.
-pub type Change<'a> = tokio::sync::MutexGuard<'a, Journal<Records>>;
+pub(crate) type Change<'a> = tokio::sync::MutexGuard<'a, Journal<Records>>;
 
 impl Catalog {
     /// Reads what an earlier run left.
-    pub fn open(store: &Store) -> Result<Self, Error> {
+    pub(crate) fn open(store: &Store) -> Result<Self, Error> {
         let journal = Journal::open(store, &LogId::new("catalog")?, Records::default())?;
         let records = journal.state().0.clone();
         let catalog = Catalog {
@@ -104,24 +104,24 @@ impl Catalog {
     }
 
     /// The store.
-    pub fn store(&self) -> &Store {
+    pub(crate) fn store(&self) -> &Store {
         &self.store
     }
 
     /// A number that no log or subscription had before: the time, or the next.
-    pub fn new_number(&self) -> u64 {
+    pub(crate) fn new_number(&self) -> u64 {
         let mut last = lock(&self.last_number);
         *last = u64::try_from(clock::now()).unwrap_or(0).max(*last + 1);
         *last
     }
 
     /// Begins a change of resources.
-    pub async fn change(&self) -> Change<'_> {
+    pub(crate) async fn change(&self) -> Change<'_> {
         self.journal.lock().await
     }
 
     /// Makes changes durable. What is in memory is changed by the caller, once this is done.
-    pub async fn commit(&self, change: &mut Change<'_>, changes: Changes) -> Result<(), Status> {
+    pub(crate) async fn commit(&self, change: &mut Change<'_>, changes: Changes) -> Result<(), Status> {
         let delta = changes.encode_to_vec();
         let room = self.store.room(delta.len() + 64).await.map_err(status_of)?;
         let append = change.apply(&delta, clock::now(), room).map_err(status_of)?;
@@ -130,7 +130,7 @@ impl Catalog {
     }
 
     /// The log with a number, opened once.
-    pub fn feed(&self, number: u64) -> Result<Arc<Feed>, StoreError> {
+    pub(crate) fn feed(&self, number: u64) -> Result<Arc<Feed>, StoreError> {
         let mut feeds = lock(&self.feeds);
         if let Some(feed) = feeds.get(&number) {
             return Ok(feed.clone());
@@ -142,12 +142,12 @@ impl Catalog {
     }
 
     /// All logs of topics.
-    pub fn feeds(&self) -> Vec<Arc<Feed>> {
+    pub(crate) fn feeds(&self) -> Vec<Arc<Feed>> {
         lock(&self.feeds).values().cloned().collect()
     }
 
     /// Deletes the log if nothing uses it any more.
-    pub fn release(&self, number: u64) -> Result<(), StoreError> {
+    pub(crate) fn release(&self, number: u64) -> Result<(), StoreError> {
         let used = read(&self.topics).values().any(|t| t.feed().number() == number)
             || read(&self.subscriptions).values().any(|s| s.feed().number() == number)
             || read(&self.snapshots).values().any(|s| s.log == number);
@@ -158,7 +158,7 @@ impl Catalog {
     }
 
     /// Puts a topic in place.
-    pub fn add_topic(&self, record: TopicRecord) -> Result<Arc<Topic>, StoreError> {
+    pub(crate) fn add_topic(&self, record: TopicRecord) -> Result<Arc<Topic>, StoreError> {
         let name = record.topic.name.clone();
         let topic = Arc::new(Topic::new(record, |number| self.feed(number))?);
         write(&self.topics).insert(name, topic.clone());
@@ -166,12 +166,15 @@ impl Catalog {
     }
 
     /// Takes a topic away.
-    pub fn remove_topic(&self, name: &str) {
+    pub(crate) fn remove_topic(&self, name: &str) {
         write(&self.topics).remove(name);
     }
 
     /// Puts a subscription in place.
-    pub fn add_subscription(&self, record: SubscriptionRecord) -> Result<Arc<Subscription>, StoreError> {
+    pub(crate) fn add_subscription(
+        &self,
+        record: SubscriptionRecord,
+    ) -> Result<Arc<Subscription>, StoreError> {
         let name = record.subscription.name.clone();
         let feed = self.feed(record.log)?;
         let subscription = Arc::new(Subscription::open(&self.store, record, feed, self.new_number())?);
@@ -180,25 +183,25 @@ impl Catalog {
     }
 
     /// Takes a subscription away, with what it has acknowledged.
-    pub fn remove_subscription(&self, subscription: &Subscription) -> Result<(), StoreError> {
+    pub(crate) fn remove_subscription(&self, subscription: &Subscription) -> Result<(), StoreError> {
         write(&self.subscriptions).remove(subscription.name());
         self.store.delete_log(&subscription.journal_id()?)?;
         self.release(subscription.feed().number())
     }
 
     /// Puts a snapshot in place.
-    pub fn add_snapshot(&self, record: SnapshotRecord) {
+    pub(crate) fn add_snapshot(&self, record: SnapshotRecord) {
         write(&self.snapshots).insert(record.snapshot.name.clone(), Arc::new(record));
     }
 
     /// Takes a snapshot away.
-    pub fn remove_snapshot(&self, name: &str) -> Result<(), StoreError> {
+    pub(crate) fn remove_snapshot(&self, name: &str) -> Result<(), StoreError> {
         let removed = write(&self.snapshots).remove(name);
         removed.map_or(Ok(()), |s| self.release(s.log))
     }
 
     /// Puts a schema in place, or takes it away.
-    pub fn set_schema(&self, name: &str, record: Option<SchemaRecord>) {
+    pub(crate) fn set_schema(&self, name: &str, record: Option<SchemaRecord>) {
         match record {
             Some(record) => drop(write(&self.schemas).insert(name.to_owned(), Arc::new(record))),
             None => drop(write(&self.schemas).remove(name)),
@@ -206,47 +209,47 @@ impl Catalog {
     }
 
     /// The topic of a name.
-    pub fn topic(&self, name: &str) -> Result<Arc<Topic>, Status> {
+    pub(crate) fn topic(&self, name: &str) -> Result<Arc<Topic>, Status> {
         read(&self.topics).get(name).cloned().ok_or_else(|| not_found(name))
     }
 
     /// The subscription of a name.
-    pub fn subscription(&self, name: &str) -> Result<Arc<Subscription>, Status> {
+    pub(crate) fn subscription(&self, name: &str) -> Result<Arc<Subscription>, Status> {
         read(&self.subscriptions).get(name).cloned().ok_or_else(|| not_found(name))
     }
 
     /// The snapshot of a name.
-    pub fn snapshot(&self, name: &str) -> Result<Arc<SnapshotRecord>, Status> {
+    pub(crate) fn snapshot(&self, name: &str) -> Result<Arc<SnapshotRecord>, Status> {
         read(&self.snapshots).get(name).cloned().ok_or_else(|| not_found(name))
     }
 
     /// The schema of a name.
-    pub fn schema(&self, name: &str) -> Result<Arc<SchemaRecord>, Status> {
+    pub(crate) fn schema(&self, name: &str) -> Result<Arc<SchemaRecord>, Status> {
         read(&self.schemas).get(name).cloned().ok_or_else(|| not_found(name))
     }
 
     /// All topics, by name.
-    pub fn topics(&self) -> Vec<Arc<Topic>> {
+    pub(crate) fn topics(&self) -> Vec<Arc<Topic>> {
         read(&self.topics).values().cloned().collect()
     }
 
     /// All subscriptions, by name.
-    pub fn subscriptions(&self) -> Vec<Arc<Subscription>> {
+    pub(crate) fn subscriptions(&self) -> Vec<Arc<Subscription>> {
         read(&self.subscriptions).values().cloned().collect()
     }
 
     /// All snapshots, by name.
-    pub fn snapshots(&self) -> Vec<Arc<SnapshotRecord>> {
+    pub(crate) fn snapshots(&self) -> Vec<Arc<SnapshotRecord>> {
         read(&self.snapshots).values().cloned().collect()
     }
 
     /// All schemas, by name.
-    pub fn schemas(&self) -> Vec<(String, Arc<SchemaRecord>)> {
+    pub(crate) fn schemas(&self) -> Vec<(String, Arc<SchemaRecord>)> {
         read(&self.schemas).iter().map(|(n, s)| (n.clone(), s.clone())).collect()
     }
 }
 
 /// When snapshots may be forgotten.
-pub fn is_expired(snapshot: &SnapshotRecord, now: Micros) -> bool {
+pub(crate) fn is_expired(snapshot: &SnapshotRecord, now: Micros) -> bool {
     snapshot.snapshot.expire_time.as_ref().is_some_and(|t| clock::micros_of(t) <= now)
 }

@@ -8,84 +8,84 @@ use std::collections::BTreeMap;
 
 /// A topic.
 #[derive(Clone, PartialEq, Message)]
-pub struct TopicRecord {
+pub(crate) struct TopicRecord {
     /// The resource.
     #[prost(message, required, tag = "1")]
-    pub topic: pb::Topic,
+    pub(crate) topic: pb::Topic,
     /// The number of its log.
     #[prost(uint64, tag = "2")]
-    pub log: u64,
+    pub(crate) log: u64,
 }
 
 /// A subscription.
 #[derive(Clone, PartialEq, Message)]
-pub struct SubscriptionRecord {
+pub(crate) struct SubscriptionRecord {
     /// The resource.
     #[prost(message, required, tag = "1")]
-    pub subscription: pb::Subscription,
+    pub(crate) subscription: pb::Subscription,
     /// The number of its topic's log.
     #[prost(uint64, tag = "2")]
-    pub log: u64,
+    pub(crate) log: u64,
     /// Its own number, also in the name of its journal.
     #[prost(uint64, tag = "3")]
-    pub number: u64,
+    pub(crate) number: u64,
     /// Where the log ended when it was created.
     #[prost(uint64, tag = "4")]
-    pub created_at: u64,
+    pub(crate) created_at: u64,
 }
 
 /// A snapshot.
 #[derive(Clone, PartialEq, Message)]
-pub struct SnapshotRecord {
+pub(crate) struct SnapshotRecord {
     /// The resource.
     #[prost(message, required, tag = "1")]
-    pub snapshot: pb::Snapshot,
+    pub(crate) snapshot: pb::Snapshot,
     /// The number of the topic's log.
     #[prost(uint64, tag = "2")]
-    pub log: u64,
+    pub(crate) log: u64,
     /// What was acknowledged, as [`crate::subscription::acked::AckSet`] writes it.
     #[prost(bytes = "vec", tag = "3")]
-    pub acked: Vec<u8>,
+    pub(crate) acked: Vec<u8>,
 }
 
 /// A schema, with its revisions: oldest first.
 #[derive(Clone, PartialEq, Message)]
-pub struct SchemaRecord {
+pub(crate) struct SchemaRecord {
     /// The revisions.
     #[prost(message, repeated, tag = "1")]
-    pub revisions: Vec<pb::Schema>,
+    pub(crate) revisions: Vec<pb::Schema>,
 }
 
 /// Some changes that are made together.
 #[derive(Clone, PartialEq, Message)]
-pub struct Changes {
+pub(crate) struct Changes {
     /// The changes, in order.
     #[prost(message, repeated, tag = "1")]
-    pub changes: Vec<Change>,
+    pub(crate) changes: Vec<Change>,
 }
 
 /// A record that is put, or deleted.
 #[derive(Clone, PartialEq, Message)]
-pub struct Change {
+pub(crate) struct Change {
     /// The resource's name.
     #[prost(string, tag = "1")]
-    pub name: String,
+    pub(crate) name: String,
     /// The record; none deletes it.
     #[prost(bytes = "bytes", optional, tag = "2")]
-    pub record: Option<Bytes>,
+    pub(crate) record: Option<Bytes>,
 }
 
 impl Changes {
     /// Adds a record.
     #[must_use]
-    pub fn put(mut self, name: &str, record: &impl Message) -> Self {
+    pub(crate) fn put(mut self, name: &str, record: &impl Message) -> Self {
         self.changes.push(Change { name: name.to_owned(), record: Some(record.encode_to_vec().into()) });
         self
     }
 
     /// Takes a record away.
     #[must_use]
-    pub fn delete(mut self, name: &str) -> Self {
+    pub(crate) fn delete(mut self, name: &str) -> Self {
         self.changes.push(Change { name: name.to_owned(), record: None });
         self
     }
@@ -93,7 +93,7 @@ impl Changes {
 
 /// All records, by name.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Records(pub BTreeMap<String, Bytes>);
+pub(crate) struct Records(pub BTreeMap<String, Bytes>);
 
 impl StateMachine for Records {
     fn apply(&mut self, delta: &[u8]) -> Result<(), String> {

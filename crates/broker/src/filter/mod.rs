@@ -13,7 +13,7 @@ use crate::message;
 
 /// A parsed filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Filter {
+pub(crate) enum Filter {
     /// The attribute is there.
     Has(String),
     /// The attribute has this value.
@@ -30,12 +30,12 @@ pub enum Filter {
 
 impl Filter {
     /// Parses a filter; the error says what is wrong and where.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         parse::filter(text)
     }
 
     /// Whether an encoded `PubsubMessage` matches.
-    pub fn matches(&self, message: &[u8]) -> bool {
+    pub(crate) fn matches(&self, message: &[u8]) -> bool {
         let value = |key: &str| message::attribute(message, key);
         match self {
             Filter::Has(key) => value(key).is_some(),

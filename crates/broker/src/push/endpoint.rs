@@ -4,11 +4,11 @@ use tonic::codegen::http::Uri;
 
 /// An address of HTTP.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Endpoint(Uri);
+pub(crate) struct Endpoint(Uri);
 
 impl Endpoint {
     /// Reads an address; the error says what is wrong with it.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let uri: Uri = text.parse().map_err(|e| format!("it is no address: {e}"))?;
         match uri.scheme_str() {
             Some("http") => {}
@@ -28,7 +28,7 @@ impl Endpoint {
     }
 
     /// The address.
-    pub fn uri(&self) -> &Uri {
+    pub(crate) fn uri(&self) -> &Uri {
         &self.0
     }
 }

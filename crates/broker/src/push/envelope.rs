@@ -14,7 +14,7 @@ use tonic::codegen::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, Head
 use tonic::codegen::http::{HeaderMap, Method, Request};
 
 /// The request for a delivery.
-pub fn request(
+pub(crate) fn request(
     endpoint: &Endpoint,
     config: &PushConfig,
     subscription: &Subscription,

@@ -1,6 +1,6 @@
 //! Push: messages go to an HTTP endpoint, which acknowledges by the status of its answer.
 
-pub mod endpoint;
+pub(crate) mod endpoint;
 mod envelope;
 
 use crate::clock;
@@ -28,7 +28,7 @@ type Http = Client<HttpConnector, Full<Bytes>>;
 const PAUSE: Backoff = Backoff { min_micros: SECOND / 10, max_micros: 60 * SECOND };
 
 /// Lets pushing begin where it is configured.
-pub fn follow(hub: &Hub, subscription: &Subscription) {
+pub(crate) fn follow(hub: &Hub, subscription: &Subscription) {
     let resource = subscription.resource();
     if resource.push_config.as_ref().is_some_and(|c| !c.push_endpoint.is_empty()) {
         hub.pushing.send_modify(|n| *n += 1);
@@ -36,7 +36,7 @@ pub fn follow(hub: &Hub, subscription: &Subscription) {
 }
 
 /// Starts a task for each subscription that pushes and has none.
-pub async fn supervise(hub: Arc<Hub>) {
+pub(crate) async fn supervise(hub: Arc<Hub>) {
     let http: Http =
         Client::builder(TokioExecutor::new()).pool_max_idle_per_host(PUSH_IN_FLIGHT_MAX).build_http();
     let mut changed = hub.pushing.subscribe();

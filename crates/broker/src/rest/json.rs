@@ -17,11 +17,11 @@ use tonic::Status;
 
 /// An object that is read field by field.
 #[derive(Clone, Copy, Debug)]
-pub struct Fields<'a>(pub Option<&'a Map<String, Value>>);
+pub(crate) struct Fields<'a>(pub Option<&'a Map<String, Value>>);
 
 impl<'a> Fields<'a> {
     /// The fields of a value; null and nothing have none.
-    pub fn of(value: Option<&'a Value>, what: &str) -> Result<Self, Status> {
+    pub(crate) fn of(value: Option<&'a Value>, what: &str) -> Result<Self, Status> {
         match value {
             None | Some(Value::Null) => Ok(Fields(None)),
             Some(Value::Object(object)) => Ok(Fields(Some(object))),
@@ -30,7 +30,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A field, by its camel case or snake case name.
-    pub fn get(&self, key: &str) -> Option<&'a Value> {
+    pub(crate) fn get(&self, key: &str) -> Option<&'a Value> {
         let object = self.0?;
         let found = object.get(key).or_else(|| {
             let snake: String = key
@@ -45,17 +45,17 @@ impl<'a> Fields<'a> {
     }
 
     /// Whether the object itself is there.
-    pub fn is_there(&self) -> bool {
+    pub(crate) fn is_there(&self) -> bool {
         self.0.is_some()
     }
 
     /// An object in a field.
-    pub fn object(&self, key: &str) -> Result<Fields<'a>, Status> {
+    pub(crate) fn object(&self, key: &str) -> Result<Fields<'a>, Status> {
         Fields::of(self.get(key), key)
     }
 
     /// Text in a field; nothing is empty.
-    pub fn text(&self, key: &str) -> Result<String, Status> {
+    pub(crate) fn text(&self, key: &str) -> Result<String, Status> {
         match self.get(key) {
             None => Ok(String::new()),
             Some(Value::String(s)) => Ok(s.clone()),
@@ -64,7 +64,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A number in a field, also as text; nothing is 0.
-    pub fn number(&self, key: &str) -> Result<i32, Status> {
+    pub(crate) fn number(&self, key: &str) -> Result<i32, Status> {
         let number = match self.get(key) {
             None => Some(0),
             Some(Value::Number(n)) => n.as_i64().and_then(|n| i32::try_from(n).ok()),
@@ -75,7 +75,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Yes or no in a field; nothing is no.
-    pub fn flag(&self, key: &str) -> Result<bool, Status> {
+    pub(crate) fn flag(&self, key: &str) -> Result<bool, Status> {
         match self.get(key) {
             None => Ok(false),
             Some(Value::Bool(b)) => Ok(*b),
@@ -84,7 +84,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A list of texts.
-    pub fn texts(&self, key: &str) -> Result<Vec<String>, Status> {
+    pub(crate) fn texts(&self, key: &str) -> Result<Vec<String>, Status> {
         self.list(key)?
             .iter()
             .map(|v| v.as_str().map(str::to_owned).ok_or_else(|| wrong(key, "a list of texts")))
@@ -92,7 +92,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A list.
-    pub fn list(&self, key: &str) -> Result<&'a [Value], Status> {
+    pub(crate) fn list(&self, key: &str) -> Result<&'a [Value], Status> {
         match self.get(key) {
             None => Ok(&[]),
             Some(Value::Array(list)) => Ok(list),
@@ -101,7 +101,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Texts by key.
-    pub fn map(&self, key: &str) -> Result<HashMap<String, String>, Status> {
+    pub(crate) fn map(&self, key: &str) -> Result<HashMap<String, String>, Status> {
         let object = self.object(key)?;
         let pair = |(k, v): (&String, &Value)| {
             v.as_str().map(|v| (k.clone(), v.to_owned())).ok_or_else(|| wrong(key, "an object of texts"))
@@ -110,7 +110,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A length of time: `600s`, `1.5s`.
-    pub fn duration(&self, key: &str) -> Result<Option<Duration>, Status> {
+    pub(crate) fn duration(&self, key: &str) -> Result<Option<Duration>, Status> {
         let text = self.text(key)?;
         if text.is_empty() {
             return Ok(None);
@@ -128,7 +128,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A time: RFC 3339.
-    pub fn time(&self, key: &str) -> Result<Option<Timestamp>, Status> {
+    pub(crate) fn time(&self, key: &str) -> Result<Option<Timestamp>, Status> {
         let text = self.text(key)?;
         if text.is_empty() {
             return Ok(None);
@@ -139,7 +139,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Base64 in a field, in either alphabet.
-    pub fn bytes(&self, key: &str) -> Result<Vec<u8>, Status> {
+    pub(crate) fn bytes(&self, key: &str) -> Result<Vec<u8>, Status> {
         let text = self.text(key)?;
         STANDARD.decode(&text).or_else(|_| URL_SAFE.decode(&text)).map_err(|_| wrong(key, "base64"))
     }
@@ -181,7 +181,7 @@ fn enumeration(text: &str, key: &str, find: impl Fn(&str) -> Option<i32>) -> Res
 }
 
 /// A topic.
-pub fn topic(t: &pb::Topic) -> Value {
+pub(crate) fn topic(t: &pb::Topic) -> Value {
     let settings = t.schema_settings.as_ref().map_or(Value::Null, |s| {
         object([
             ("schema", json!(s.schema)),
@@ -201,7 +201,7 @@ pub fn topic(t: &pb::Topic) -> Value {
 }
 
 /// Reads a topic.
-pub fn read_topic(f: Fields<'_>) -> Result<pb::Topic, Status> {
+pub(crate) fn read_topic(f: Fields<'_>) -> Result<pb::Topic, Status> {
     let settings = f.object("schemaSettings")?;
     Ok(pb::Topic {
         name: f.text("name")?,
@@ -223,12 +223,12 @@ pub fn read_topic(f: Fields<'_>) -> Result<pb::Topic, Status> {
 }
 
 /// Reads the field `encoding`.
-pub fn read_encoding(f: Fields<'_>) -> Result<i32, Status> {
+pub(crate) fn read_encoding(f: Fields<'_>) -> Result<i32, Status> {
     enumeration(&f.text("encoding")?, "encoding", |t| pb::Encoding::from_str_name(t).map(i32::from))
 }
 
 /// A subscription.
-pub fn subscription(s: &pb::Subscription) -> Value {
+pub(crate) fn subscription(s: &pb::Subscription) -> Value {
     let dead = s.dead_letter_policy.as_ref().map_or(Value::Null, |p| {
         object([
             ("deadLetterTopic", json!(p.dead_letter_topic)),
@@ -286,7 +286,7 @@ fn push_config(config: Option<&pb::PushConfig>) -> Value {
 }
 
 /// Reads where messages are pushed to.
-pub fn read_push_config(f: Fields<'_>) -> Result<pb::PushConfig, Status> {
+pub(crate) fn read_push_config(f: Fields<'_>) -> Result<pb::PushConfig, Status> {
     let token = f.object("oidcToken")?;
     let bare = f.object("noWrapper")?;
     Ok(pb::PushConfig {
@@ -311,7 +311,7 @@ pub fn read_push_config(f: Fields<'_>) -> Result<pb::PushConfig, Status> {
 }
 
 /// Reads a subscription.
-pub fn read_subscription(f: Fields<'_>) -> Result<pb::Subscription, Status> {
+pub(crate) fn read_subscription(f: Fields<'_>) -> Result<pb::Subscription, Status> {
     for unknown in ["bigqueryConfig", "cloudStorageConfig", "bigtableConfig", "messageTransforms"] {
         if f.get(unknown).is_some() {
             return Err(Status::unimplemented(format!("The broker has no support for `{unknown}`.")));
@@ -356,7 +356,7 @@ pub fn read_subscription(f: Fields<'_>) -> Result<pb::Subscription, Status> {
 }
 
 /// A snapshot.
-pub fn snapshot(s: &pb::Snapshot) -> Value {
+pub(crate) fn snapshot(s: &pb::Snapshot) -> Value {
     object([
         ("name", json!(s.name)),
         ("topic", json!(s.topic)),
@@ -366,7 +366,7 @@ pub fn snapshot(s: &pb::Snapshot) -> Value {
 }
 
 /// Reads a snapshot.
-pub fn read_snapshot(f: Fields<'_>) -> Result<pb::Snapshot, Status> {
+pub(crate) fn read_snapshot(f: Fields<'_>) -> Result<pb::Snapshot, Status> {
     Ok(pb::Snapshot {
         name: f.text("name")?,
         topic: f.text("topic")?,
@@ -376,7 +376,7 @@ pub fn read_snapshot(f: Fields<'_>) -> Result<pb::Snapshot, Status> {
 }
 
 /// A schema.
-pub fn schema(s: &pb::Schema) -> Value {
+pub(crate) fn schema(s: &pb::Schema) -> Value {
     object([
         ("name", json!(s.name)),
         ("type", json!(s.r#type().as_str_name())),
@@ -387,7 +387,7 @@ pub fn schema(s: &pb::Schema) -> Value {
 }
 
 /// Reads a schema.
-pub fn read_schema(f: Fields<'_>) -> Result<Option<pb::Schema>, Status> {
+pub(crate) fn read_schema(f: Fields<'_>) -> Result<Option<pb::Schema>, Status> {
     if !f.is_there() {
         return Ok(None);
     }
@@ -400,12 +400,12 @@ pub fn read_schema(f: Fields<'_>) -> Result<Option<pb::Schema>, Status> {
 }
 
 /// Reads the view of schemas in a query.
-pub fn read_view(text: &str) -> Result<i32, Status> {
+pub(crate) fn read_view(text: &str) -> Result<i32, Status> {
     enumeration(text, "view", |t| pb::SchemaView::from_str_name(t).map(i32::from))
 }
 
 /// A message as it is stored.
-pub fn stored_message(payload: &[u8]) -> Map<String, Value> {
+pub(crate) fn stored_message(payload: &[u8]) -> Map<String, Value> {
     let attributes: Map<String, Value> =
         message::attributes(payload).map(|(k, v)| (k.to_owned(), Value::from(v))).collect();
     let value = object([
@@ -422,7 +422,7 @@ pub fn stored_message(payload: &[u8]) -> Map<String, Value> {
 }
 
 /// Reads a message that is to be published.
-pub fn read_message(value: &Value) -> Result<pb::PubsubMessage, Status> {
+pub(crate) fn read_message(value: &Value) -> Result<pb::PubsubMessage, Status> {
     let f = Fields::of(Some(value), "messages")?;
     Ok(pb::PubsubMessage {
         data: f.bytes("data")?.into(),
@@ -433,7 +433,7 @@ pub fn read_message(value: &Value) -> Result<pb::PubsubMessage, Status> {
 }
 
 /// A delivery.
-pub fn received(delivery: &Delivery, with_attempt: bool) -> Value {
+pub(crate) fn received(delivery: &Delivery, with_attempt: bool) -> Value {
     let mut value =
         json!({"ackId": delivery.ack_id.to_string(), "message": stored_message(&delivery.payload)});
     if let Some(object) = value.as_object_mut().filter(|_| with_attempt) {

@@ -1,6 +1,6 @@
 //! The same calls as REST, for `curl`: paths, bodies and errors as Google's.
 
-pub mod json;
+pub(crate) mod json;
 mod routes;
 
 use crate::hub::Hub;
@@ -15,7 +15,7 @@ use tonic::{Code, Status};
 
 /// A call of REST, read.
 #[derive(Debug)]
-pub struct Call {
+pub(crate) struct Call {
     method: Method,
     /// Below `/v1/`, without the verb.
     path: String,
@@ -26,7 +26,7 @@ pub struct Call {
 }
 
 /// Answers a call.
-pub async fn answer<B>(hub: &Hub, request: Request<B>) -> Response<Body>
+pub(crate) async fn answer<B>(hub: &Hub, request: Request<B>) -> Response<Body>
 where
     B: http_body::Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -45,7 +45,7 @@ where
 }
 
 /// The response of a call that failed.
-pub fn failure(status: &Status) -> Response<Body> {
+pub(crate) fn failure(status: &Status) -> Response<Body> {
     let (code, name) = http_status(status.code());
     let error = json!({"error": {"code": code.as_u16(), "message": status.message(), "status": name}});
     respond(code, "application/json", format!("{error:#}\n"))

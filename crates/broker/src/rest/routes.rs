@@ -14,7 +14,7 @@ use serde_json::{Value, json as value};
 use tonic::Status;
 
 /// Answers a call with a JSON value.
-pub async fn call(hub: &Hub, call: Call) -> Result<Value, Status> {
+pub(crate) async fn call(hub: &Hub, call: Call) -> Result<Value, Status> {
     let parts: Vec<&str> = call.path.split('/').collect();
     match parts.as_slice() {
         ["projects", _, "topics", ..] => topics_call(hub, &call, parts.len(), parts.get(4).copied()).await,

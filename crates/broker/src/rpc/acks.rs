@@ -15,7 +15,7 @@ use tonic::Status;
 const INVALID_ACK_ID: &str = "PERMANENT_FAILURE_INVALID_ACK_ID";
 
 /// `Acknowledge`.
-pub async fn acknowledge(hub: &Hub, request: pb::AcknowledgeRequest) -> Result<(), Status> {
+pub(crate) async fn acknowledge(hub: &Hub, request: pb::AcknowledgeRequest) -> Result<(), Status> {
     let subscription = find(hub, &request.subscription, &request.ack_ids)?;
     let ids: Vec<Option<AckId>> = request.ack_ids.iter().map(|id| AckId::parse(id)).collect();
     let outcomes = subscription.ack(&ids).await?;
@@ -23,7 +23,7 @@ pub async fn acknowledge(hub: &Hub, request: pb::AcknowledgeRequest) -> Result<(
 }
 
 /// `ModifyAckDeadline`.
-pub async fn modify(hub: &Hub, request: pb::ModifyAckDeadlineRequest) -> Result<(), Status> {
+pub(crate) async fn modify(hub: &Hub, request: pb::ModifyAckDeadlineRequest) -> Result<(), Status> {
     let subscription = find(hub, &request.subscription, &request.ack_ids)?;
     check_seconds(request.ack_deadline_seconds)?;
     let ids = request.ack_ids.iter().map(|id| (AckId::parse(id), request.ack_deadline_seconds));
@@ -32,7 +32,7 @@ pub async fn modify(hub: &Hub, request: pb::ModifyAckDeadlineRequest) -> Result<
 }
 
 /// Checks the deadline of a message.
-pub fn check_seconds(seconds: i32) -> Result<(), Status> {
+pub(crate) fn check_seconds(seconds: i32) -> Result<(), Status> {
     match seconds {
         0..=ACK_DEADLINE_SECONDS_MAX => Ok(()),
         ..0 => Err(out_of_range("ack_deadline_seconds", seconds, "minimum", 0)),

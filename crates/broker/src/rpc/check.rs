@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use tonic::Status;
 
 /// Checks a topic that is to be kept.
-pub fn topic(hub: &Hub, topic: &pb::Topic) -> Result<(), Status> {
+pub(crate) fn topic(hub: &Hub, topic: &pb::Topic) -> Result<(), Status> {
     labels(&topic.labels)?;
     if let Some(retention) = &topic.message_retention_duration {
         retention_of("message_retention_duration", retention)?;
@@ -31,7 +31,7 @@ pub fn topic(hub: &Hub, topic: &pb::Topic) -> Result<(), Status> {
 }
 
 /// Checks a subscription that is to be kept, and fills in what Google fills in.
-pub fn subscription(hub: &Hub, subscription: &mut pb::Subscription) -> Result<(), Status> {
+pub(crate) fn subscription(hub: &Hub, subscription: &mut pb::Subscription) -> Result<(), Status> {
     labels(&subscription.labels)?;
     ack_deadline(&mut subscription.ack_deadline_seconds)?;
     for (set, field) in [
@@ -91,7 +91,7 @@ fn retention_of(field: &str, span: &prost_types::Duration) -> Result<(), Status>
 }
 
 /// Checks labels: <https://cloud.google.com/pubsub/docs/labels>.
-pub fn labels(labels: &HashMap<String, String>) -> Result<(), Status> {
+pub(crate) fn labels(labels: &HashMap<String, String>) -> Result<(), Status> {
     if labels.len() > LABELS_MAX {
         return Err(out_of_range("labels_count", labels.len(), "maximum", LABELS_MAX));
     }
@@ -156,7 +156,7 @@ fn dead_letter_policy(hub: &Hub, policy: &mut pb::DeadLetterPolicy) -> Result<()
 }
 
 /// Checks where messages are pushed to; nowhere is good too.
-pub fn push_config(config: &pb::PushConfig) -> Result<(), Status> {
+pub(crate) fn push_config(config: &pb::PushConfig) -> Result<(), Status> {
     if config.push_endpoint.is_empty() {
         return Ok(());
     }

@@ -9,7 +9,7 @@ const MESSAGE: u32 = 2;
 const DELIVERY_ATTEMPT: u32 = 3;
 
 /// Adds `received_messages` of a `PullResponse` or `StreamingPullResponse`.
-pub fn put_received(deliveries: &[Delivery], with_attempt: bool, into: &mut Vec<u8>) {
+pub(crate) fn put_received(deliveries: &[Delivery], with_attempt: bool, into: &mut Vec<u8>) {
     let bytes: usize = deliveries.iter().map(|d| d.payload.len() + 64).sum();
     into.reserve(bytes);
     let mut ack_id = Vec::with_capacity(48);

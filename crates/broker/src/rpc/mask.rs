@@ -6,7 +6,7 @@ use pubsub_proto::google::pubsub::v1 as pb;
 use tonic::Status;
 
 /// The refusal of a field whose feature the broker does not have.
-pub fn unsupported(field: &str) -> Status {
+pub(crate) fn unsupported(field: &str) -> Status {
     Status::unimplemented(format!("The broker has no support for `{field}`."))
 }
 
@@ -40,7 +40,7 @@ fn unknown(path: &str, what: &str) -> Status {
 }
 
 /// A topic as an update makes it.
-pub fn topic(old: &pb::Topic, new: pb::Topic, mask: Option<FieldMask>) -> Result<pb::Topic, Status> {
+pub(crate) fn topic(old: &pb::Topic, new: pb::Topic, mask: Option<FieldMask>) -> Result<pb::Topic, Status> {
     let mut topic = old.clone();
     for path in paths(mask)? {
         match path.as_str() {
@@ -70,7 +70,7 @@ pub fn topic(old: &pb::Topic, new: pb::Topic, mask: Option<FieldMask>) -> Result
 }
 
 /// A subscription as an update makes it.
-pub fn subscription(
+pub(crate) fn subscription(
     old: &pb::Subscription,
     new: pb::Subscription,
     mask: Option<FieldMask>,
@@ -129,7 +129,7 @@ fn part_of_subscription(s: &mut pb::Subscription, new: &pb::Subscription, path: 
 }
 
 /// A snapshot as an update makes it.
-pub fn snapshot(
+pub(crate) fn snapshot(
     old: &pb::Snapshot,
     new: &pb::Snapshot,
     mask: Option<FieldMask>,

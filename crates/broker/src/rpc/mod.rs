@@ -1,18 +1,18 @@
 //! The calls of the API, one file for each group.
 
-pub mod acks;
+pub(crate) mod acks;
 mod check;
-pub mod deliver;
+pub(crate) mod deliver;
 mod mask;
 mod page;
-pub mod publish;
-pub mod pull;
-pub mod schemas;
-pub mod seek;
-pub mod snapshots;
-pub mod streaming;
-pub mod subscriptions;
-pub mod topics;
+pub(crate) mod publish;
+pub(crate) mod pull;
+pub(crate) mod schemas;
+pub(crate) mod seek;
+pub(crate) mod snapshots;
+pub(crate) mod streaming;
+pub(crate) mod subscriptions;
+pub(crate) mod topics;
 
 use crate::hub::Hub;
 use bytes::Bytes;
@@ -20,7 +20,7 @@ use prost::Message;
 use tonic::Status;
 
 /// The path of the one call that streams.
-pub const STREAMING_PULL: &str = "/google.pubsub.v1.Subscriber/StreamingPull";
+pub(crate) const STREAMING_PULL: &str = "/google.pubsub.v1.Subscriber/StreamingPull";
 
 /// Calls a function for a path, with the request decoded and the response encoded.
 macro_rules! table {
@@ -37,7 +37,7 @@ macro_rules! table {
 }
 
 /// Answers a call with one request and one response.
-pub async fn unary(hub: &Hub, path: &str, body: Bytes) -> Result<Bytes, Status> {
+pub(crate) async fn unary(hub: &Hub, path: &str, body: Bytes) -> Result<Bytes, Status> {
     match path {
         // These work on bytes: what is in them is kept or delivered as it is.
         "/google.pubsub.v1.Publisher/Publish" => publish::publish(hub, body).await,
@@ -80,6 +80,6 @@ pub async fn unary(hub: &Hub, path: &str, body: Bytes) -> Result<Bytes, Status> 
 }
 
 /// Decodes a request.
-pub fn decode<M: Message + Default>(body: Bytes) -> Result<M, Status> {
+pub(crate) fn decode<M: Message + Default>(body: Bytes) -> Result<M, Status> {
     M::decode(body).map_err(|e| Status::invalid_argument(format!("The request cannot be read: {e}.")))
 }

@@ -6,7 +6,7 @@ use tonic::Status;
 
 /// One page of `items`, which are in order of `name`, and the token of the next. A token is the last name of its page,
 /// so that pages stay right while resources come and go.
-pub fn page<T>(
+pub(crate) fn page<T>(
     items: impl IntoIterator<Item = T>,
     name: impl Fn(&T) -> &str,
     size: i32,
@@ -29,11 +29,14 @@ mod tests {
 
     #[test]
     fn pages_follow_each_other() {
-        let names = ["a", "b", "c"];
-        let name = |n: &&'static str| *n;
-        assert_eq!(page(names, name, 2, "").unwrap(), (vec!["a", "b"], "b".to_owned()));
-        assert_eq!(page(names, name, 2, "b").unwrap(), (vec!["c"], String::new()));
-        assert_eq!(page(names, name, 3, "").unwrap().1, "");
-        assert!(page(names, name, -1, "").is_err());
+        let names = ["a", "b", "c"].map(str::to_owned);
+        let page_of = |size, token| {
+            let (page, next) = page(names.iter(), |n| n.as_str(), size, token)?;
+            Ok::<_, Status>((page.into_iter().map(String::as_str).collect::<Vec<_>>().concat(), next))
+        };
+        assert_eq!(page_of(2, "").unwrap(), ("ab".to_owned(), "b".to_owned()));
+        assert_eq!(page_of(2, "b").unwrap(), ("c".to_owned(), String::new()));
+        assert_eq!(page_of(3, "").unwrap().1, "");
+        assert!(page_of(-1, "").is_err());
     }
 }

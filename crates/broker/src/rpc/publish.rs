@@ -14,14 +14,18 @@ use pubsub_proto::google::pubsub::v1 as pb;
 use tonic::Status;
 
 /// `Publish`, encoded on both sides.
-pub async fn publish(hub: &Hub, body: Bytes) -> Result<Bytes, Status> {
+pub(crate) async fn publish(hub: &Hub, body: Bytes) -> Result<Bytes, Status> {
     let (name, messages) = split(&body)?;
     let response = publish_to(hub, name, &messages).await?;
     Ok(response.encode_to_vec().into())
 }
 
 /// Publishes encoded messages to a topic.
-pub async fn publish_to(hub: &Hub, name: &str, messages: &[&[u8]]) -> Result<pb::PublishResponse, Status> {
+pub(crate) async fn publish_to(
+    hub: &Hub,
+    name: &str,
+    messages: &[&[u8]],
+) -> Result<pb::PublishResponse, Status> {
     name::parse(Kind::Topic, name)?;
     let topic = hub.catalog.topic(name)?;
     if messages.is_empty() {

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use tonic::Status;
 
 /// `Pull`, with the response encoded.
-pub async fn pull(hub: &Hub, request: pb::PullRequest) -> Result<Bytes, Status> {
+pub(crate) async fn pull(hub: &Hub, request: pb::PullRequest) -> Result<Bytes, Status> {
     let (subscription, deliveries) = take(hub, request).await?;
     let mut bytes = Vec::new();
     put_received(&deliveries, subscription.resource().dead_letter_policy.is_some(), &mut bytes);
@@ -22,7 +22,10 @@ pub async fn pull(hub: &Hub, request: pb::PullRequest) -> Result<Bytes, Status> 
 }
 
 /// Takes messages for one call: waits for the first, not for more.
-pub async fn take(hub: &Hub, request: pb::PullRequest) -> Result<(Arc<Subscription>, Vec<Delivery>), Status> {
+pub(crate) async fn take(
+    hub: &Hub,
+    request: pb::PullRequest,
+) -> Result<(Arc<Subscription>, Vec<Delivery>), Status> {
     name::parse(Kind::Subscription, &request.subscription)?;
     let subscription = hub.catalog.subscription(&request.subscription)?;
     let wanted = usize::try_from(request.max_messages).ok().filter(|n| *n > 0).ok_or_else(|| {

@@ -13,10 +13,10 @@ use pubsub_proto::google::pubsub::v1::validate_message_request::SchemaSpec;
 use tonic::Status;
 
 /// What a client is told about the schema of a topic when it is gone.
-pub const DELETED_SCHEMA: &str = "_deleted-schema_";
+pub(crate) const DELETED_SCHEMA: &str = "_deleted-schema_";
 
 /// `CreateSchema`.
-pub async fn create(hub: &Hub, request: pb::CreateSchemaRequest) -> Result<pb::Schema, Status> {
+pub(crate) async fn create(hub: &Hub, request: pb::CreateSchemaRequest) -> Result<pb::Schema, Status> {
     let project = name::project(&request.parent)?;
     let name = format!("projects/{project}/schemas/{}", request.schema_id);
     name::check_new(Kind::Schema, &name)?;
@@ -70,7 +70,7 @@ fn viewed(mut schema: pb::Schema, with_definition: bool) -> pb::Schema {
 }
 
 /// `GetSchema`.
-pub async fn get(hub: &Hub, request: pb::GetSchemaRequest) -> Result<pb::Schema, Status> {
+pub(crate) async fn get(hub: &Hub, request: pb::GetSchemaRequest) -> Result<pb::Schema, Status> {
     let (name, revision) = split(&request.name);
     name::parse(Kind::Schema, name)?;
     let schema = find(&*hub.catalog.schema(name)?, name, revision)?;
@@ -78,7 +78,10 @@ pub async fn get(hub: &Hub, request: pb::GetSchemaRequest) -> Result<pb::Schema,
 }
 
 /// `ListSchemas`.
-pub async fn list(hub: &Hub, request: pb::ListSchemasRequest) -> Result<pb::ListSchemasResponse, Status> {
+pub(crate) async fn list(
+    hub: &Hub,
+    request: pb::ListSchemasRequest,
+) -> Result<pb::ListSchemasResponse, Status> {
     let prefix = format!("projects/{}/", name::project(&request.parent)?);
     let all = hub.catalog.schemas();
     let ours = all.iter().filter(|(name, _)| name.starts_with(&prefix));
@@ -89,7 +92,7 @@ pub async fn list(hub: &Hub, request: pb::ListSchemasRequest) -> Result<pb::List
 }
 
 /// `ListSchemaRevisions`: newest first.
-pub async fn list_revisions(
+pub(crate) async fn list_revisions(
     hub: &Hub,
     request: pb::ListSchemaRevisionsRequest,
 ) -> Result<pb::ListSchemaRevisionsResponse, Status> {
@@ -102,7 +105,7 @@ pub async fn list_revisions(
 }
 
 /// `CommitSchema`.
-pub async fn commit(hub: &Hub, request: pb::CommitSchemaRequest) -> Result<pb::Schema, Status> {
+pub(crate) async fn commit(hub: &Hub, request: pb::CommitSchemaRequest) -> Result<pb::Schema, Status> {
     let schema = request.schema.ok_or_else(|| invalid("The request has no schema."))?;
     check(&schema)?;
     add(hub, &request.name, |record| {
@@ -116,7 +119,7 @@ pub async fn commit(hub: &Hub, request: pb::CommitSchemaRequest) -> Result<pb::S
 }
 
 /// `RollbackSchema`: an old revision becomes the newest, under a new id.
-pub async fn rollback(hub: &Hub, request: pb::RollbackSchemaRequest) -> Result<pb::Schema, Status> {
+pub(crate) async fn rollback(hub: &Hub, request: pb::RollbackSchemaRequest) -> Result<pb::Schema, Status> {
     let (name, revision) = (request.name.clone(), request.revision_id);
     add(hub, &request.name, |record| find(record, &name, Some(&revision))).await
 }
@@ -144,7 +147,7 @@ async fn add(
 }
 
 /// `DeleteSchemaRevision`.
-pub async fn delete_revision(
+pub(crate) async fn delete_revision(
     hub: &Hub,
     request: pb::DeleteSchemaRevisionRequest,
 ) -> Result<pb::Schema, Status> {
@@ -167,7 +170,7 @@ pub async fn delete_revision(
 }
 
 /// `DeleteSchema`: topics with it take no more messages until they are given another, or none.
-pub async fn delete(hub: &Hub, request: pb::DeleteSchemaRequest) -> Result<(), Status> {
+pub(crate) async fn delete(hub: &Hub, request: pb::DeleteSchemaRequest) -> Result<(), Status> {
     name::parse(Kind::Schema, &request.name)?;
     let mut change = hub.catalog.change().await;
     hub.catalog.schema(&request.name)?;
@@ -190,7 +193,7 @@ pub async fn delete(hub: &Hub, request: pb::DeleteSchemaRequest) -> Result<(), S
 }
 
 /// `ValidateSchema`.
-pub async fn validate(
+pub(crate) async fn validate(
     _: &Hub,
     request: pb::ValidateSchemaRequest,
 ) -> Result<pb::ValidateSchemaResponse, Status> {
@@ -200,7 +203,7 @@ pub async fn validate(
 }
 
 /// `ValidateMessage`.
-pub async fn validate_message(
+pub(crate) async fn validate_message(
     hub: &Hub,
     request: pb::ValidateMessageRequest,
 ) -> Result<pb::ValidateMessageResponse, Status> {

@@ -14,7 +14,7 @@ use pubsub_proto::google::pubsub::v1::seek_request::Target;
 use tonic::Status;
 
 /// `Seek`.
-pub async fn seek(hub: &Hub, request: pb::SeekRequest) -> Result<pb::SeekResponse, Status> {
+pub(crate) async fn seek(hub: &Hub, request: pb::SeekRequest) -> Result<pb::SeekResponse, Status> {
     name::parse(Kind::Subscription, &request.subscription)?;
     let subscription = hub.catalog.subscription(&request.subscription)?;
     subscription.check_usable()?;

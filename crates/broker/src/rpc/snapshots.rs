@@ -15,7 +15,7 @@ use std::sync::Arc;
 use tonic::Status;
 
 /// `CreateSnapshot`.
-pub async fn create(hub: &Hub, request: pb::CreateSnapshotRequest) -> Result<pb::Snapshot, Status> {
+pub(crate) async fn create(hub: &Hub, request: pb::CreateSnapshotRequest) -> Result<pb::Snapshot, Status> {
     let (project, _) = name::parse(Kind::Subscription, &request.subscription)?;
     let catalog = &hub.catalog;
     let name = if request.name.is_empty() {
@@ -63,12 +63,15 @@ fn find(hub: &Hub, name: &str) -> Result<Arc<SnapshotRecord>, Status> {
 }
 
 /// `GetSnapshot`.
-pub async fn get(hub: &Hub, request: pb::GetSnapshotRequest) -> Result<pb::Snapshot, Status> {
+pub(crate) async fn get(hub: &Hub, request: pb::GetSnapshotRequest) -> Result<pb::Snapshot, Status> {
     Ok(find(hub, &request.snapshot)?.snapshot.clone())
 }
 
 /// `ListSnapshots`.
-pub async fn list(hub: &Hub, request: pb::ListSnapshotsRequest) -> Result<pb::ListSnapshotsResponse, Status> {
+pub(crate) async fn list(
+    hub: &Hub,
+    request: pb::ListSnapshotsRequest,
+) -> Result<pb::ListSnapshotsResponse, Status> {
     let prefix = format!("projects/{}/", name::project(&request.project)?);
     let now = clock::now();
     let all = hub.catalog.snapshots();
@@ -81,7 +84,7 @@ pub async fn list(hub: &Hub, request: pb::ListSnapshotsRequest) -> Result<pb::Li
 }
 
 /// `ListTopicSnapshots`.
-pub async fn list_of_topic(
+pub(crate) async fn list_of_topic(
     hub: &Hub,
     request: pb::ListTopicSnapshotsRequest,
 ) -> Result<pb::ListTopicSnapshotsResponse, Status> {
@@ -96,7 +99,7 @@ pub async fn list_of_topic(
 }
 
 /// `UpdateSnapshot`.
-pub async fn update(hub: &Hub, request: pb::UpdateSnapshotRequest) -> Result<pb::Snapshot, Status> {
+pub(crate) async fn update(hub: &Hub, request: pb::UpdateSnapshotRequest) -> Result<pb::Snapshot, Status> {
     let new = request.snapshot.ok_or_else(|| invalid("The request has no snapshot."))?;
     let mut change = hub.catalog.change().await;
     let old = find(hub, &new.name)?;
@@ -109,14 +112,18 @@ pub async fn update(hub: &Hub, request: pb::UpdateSnapshotRequest) -> Result<pb:
 }
 
 /// `DeleteSnapshot`.
-pub async fn delete(hub: &Hub, request: pb::DeleteSnapshotRequest) -> Result<(), Status> {
+pub(crate) async fn delete(hub: &Hub, request: pb::DeleteSnapshotRequest) -> Result<(), Status> {
     let mut change = hub.catalog.change().await;
     find(hub, &request.snapshot)?;
     remove(hub, &mut change, &request.snapshot).await
 }
 
 /// Takes a snapshot away, whether it has expired or not.
-pub async fn remove(hub: &Hub, change: &mut crate::catalog::Change<'_>, name: &str) -> Result<(), Status> {
+pub(crate) async fn remove(
+    hub: &Hub,
+    change: &mut crate::catalog::Change<'_>,
+    name: &str,
+) -> Result<(), Status> {
     hub.catalog.commit(change, Changes::default().delete(name)).await?;
     hub.catalog.remove_snapshot(name).map_err(status_of)
 }

@@ -40,7 +40,7 @@ const KEEPALIVE: Micros = 30 * SECOND;
 
 /// The responses of a stream.
 #[derive(Debug)]
-pub struct Responses(mpsc::Receiver<Result<Bytes, Status>>);
+pub(crate) struct Responses(mpsc::Receiver<Result<Bytes, Status>>);
 
 impl Stream for Responses {
     type Item = Result<Bytes, Status>;
@@ -51,7 +51,7 @@ impl Stream for Responses {
 }
 
 /// Starts a stream.
-pub fn start(hub: Arc<Hub>, requests: Streaming<Bytes>) -> Responses {
+pub(crate) fn start(hub: Arc<Hub>, requests: Streaming<Bytes>) -> Responses {
     let (sender, receiver) = mpsc::channel(STREAM_RESPONSES_MAX);
     spawn(async move {
         let ended = tokio::select! {

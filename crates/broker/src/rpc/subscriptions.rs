@@ -14,7 +14,10 @@ use std::sync::Arc;
 use tonic::Status;
 
 /// `CreateSubscription`.
-pub async fn create(hub: &Hub, mut subscription: pb::Subscription) -> Result<pb::Subscription, Status> {
+pub(crate) async fn create(
+    hub: &Hub,
+    mut subscription: pb::Subscription,
+) -> Result<pb::Subscription, Status> {
     name::check_new(Kind::Subscription, &subscription.name)?;
     name::parse(Kind::Topic, &subscription.topic)?;
     check::subscription(hub, &mut subscription)?;
@@ -48,13 +51,19 @@ fn shown(hub: &Hub, subscription: &Subscription) -> pb::Subscription {
 }
 
 /// `UpdateSubscription`.
-pub async fn update(hub: &Hub, request: pb::UpdateSubscriptionRequest) -> Result<pb::Subscription, Status> {
+pub(crate) async fn update(
+    hub: &Hub,
+    request: pb::UpdateSubscriptionRequest,
+) -> Result<pb::Subscription, Status> {
     let new = request.subscription.ok_or_else(|| invalid("The request has no subscription."))?;
     change(hub, &new.name.clone(), |old| mask::subscription(old, new, request.update_mask)).await
 }
 
 /// `ModifyPushConfig`.
-pub async fn modify_push_config(hub: &Hub, request: pb::ModifyPushConfigRequest) -> Result<(), Status> {
+pub(crate) async fn modify_push_config(
+    hub: &Hub,
+    request: pb::ModifyPushConfigRequest,
+) -> Result<(), Status> {
     let config = request.push_config.unwrap_or_default();
     change(hub, &request.subscription, |old| {
         Ok(pb::Subscription { push_config: Some(config), ..old.clone() })
@@ -81,13 +90,13 @@ async fn change(
 }
 
 /// `GetSubscription`.
-pub async fn get(hub: &Hub, request: pb::GetSubscriptionRequest) -> Result<pb::Subscription, Status> {
+pub(crate) async fn get(hub: &Hub, request: pb::GetSubscriptionRequest) -> Result<pb::Subscription, Status> {
     name::parse(Kind::Subscription, &request.subscription)?;
     Ok(shown(hub, &*hub.catalog.subscription(&request.subscription)?))
 }
 
 /// `ListSubscriptions`.
-pub async fn list(
+pub(crate) async fn list(
     hub: &Hub,
     request: pb::ListSubscriptionsRequest,
 ) -> Result<pb::ListSubscriptionsResponse, Status> {
@@ -100,7 +109,7 @@ pub async fn list(
 }
 
 /// `DeleteSubscription`.
-pub async fn delete(hub: &Hub, request: pb::DeleteSubscriptionRequest) -> Result<(), Status> {
+pub(crate) async fn delete(hub: &Hub, request: pb::DeleteSubscriptionRequest) -> Result<(), Status> {
     name::parse(Kind::Subscription, &request.subscription)?;
     let catalog = &hub.catalog;
     let mut change = catalog.change().await;

@@ -13,7 +13,7 @@ use pubsub_proto::google::pubsub::v1 as pb;
 use tonic::Status;
 
 /// `CreateTopic`.
-pub async fn create(hub: &Hub, mut topic: pb::Topic) -> Result<pb::Topic, Status> {
+pub(crate) async fn create(hub: &Hub, mut topic: pb::Topic) -> Result<pb::Topic, Status> {
     name::check_new(Kind::Topic, &topic.name)?;
     check::topic(hub, &topic)?;
     topic.state = pb::topic::State::Active.into();
@@ -31,7 +31,7 @@ pub async fn create(hub: &Hub, mut topic: pb::Topic) -> Result<pb::Topic, Status
 }
 
 /// `UpdateTopic`.
-pub async fn update(hub: &Hub, request: pb::UpdateTopicRequest) -> Result<pb::Topic, Status> {
+pub(crate) async fn update(hub: &Hub, request: pb::UpdateTopicRequest) -> Result<pb::Topic, Status> {
     let new = request.topic.ok_or_else(|| invalid("The request has no topic."))?;
     name::parse(Kind::Topic, &new.name)?;
     let catalog = &hub.catalog;
@@ -47,13 +47,13 @@ pub async fn update(hub: &Hub, request: pb::UpdateTopicRequest) -> Result<pb::To
 }
 
 /// `GetTopic`.
-pub async fn get(hub: &Hub, request: pb::GetTopicRequest) -> Result<pb::Topic, Status> {
+pub(crate) async fn get(hub: &Hub, request: pb::GetTopicRequest) -> Result<pb::Topic, Status> {
     name::parse(Kind::Topic, &request.topic)?;
     Ok(pb::Topic::clone(&*hub.catalog.topic(&request.topic)?.resource()))
 }
 
 /// `DeleteTopic`: its subscriptions stay, with what they have not acknowledged.
-pub async fn delete(hub: &Hub, request: pb::DeleteTopicRequest) -> Result<(), Status> {
+pub(crate) async fn delete(hub: &Hub, request: pb::DeleteTopicRequest) -> Result<(), Status> {
     name::parse(Kind::Topic, &request.topic)?;
     let catalog = &hub.catalog;
     let mut change = catalog.change().await;
@@ -77,7 +77,10 @@ pub async fn delete(hub: &Hub, request: pb::DeleteTopicRequest) -> Result<(), St
 }
 
 /// `ListTopics`.
-pub async fn list(hub: &Hub, request: pb::ListTopicsRequest) -> Result<pb::ListTopicsResponse, Status> {
+pub(crate) async fn list(
+    hub: &Hub,
+    request: pb::ListTopicsRequest,
+) -> Result<pb::ListTopicsResponse, Status> {
     let prefix = format!("projects/{}/", name::project(&request.project)?);
     let topics =
         hub.catalog.topics().into_iter().map(|t| t.resource()).filter(|t| t.name.starts_with(&prefix));
@@ -89,7 +92,7 @@ pub async fn list(hub: &Hub, request: pb::ListTopicsRequest) -> Result<pb::ListT
 }
 
 /// `ListTopicSubscriptions`.
-pub async fn list_subscriptions(
+pub(crate) async fn list_subscriptions(
     hub: &Hub,
     request: pb::ListTopicSubscriptionsRequest,
 ) -> Result<pb::ListTopicSubscriptionsResponse, Status> {
@@ -106,7 +109,7 @@ pub async fn list_subscriptions(
 }
 
 /// `DetachSubscription`: it receives nothing any more and loses what it had.
-pub async fn detach(
+pub(crate) async fn detach(
     hub: &Hub,
     request: pb::DetachSubscriptionRequest,
 ) -> Result<pb::DetachSubscriptionResponse, Status> {

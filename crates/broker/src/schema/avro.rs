@@ -41,7 +41,7 @@ struct Field {
 
 /// A schema.
 #[derive(Debug)]
-pub struct Schema {
+pub(crate) struct Schema {
     root: Type,
     named: Vec<Named>,
     names: Vec<String>,
@@ -56,7 +56,7 @@ struct Reader {
 
 impl Schema {
     /// Reads a definition.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let value: Value = serde_json::from_str(text).map_err(|e| format!("it is not JSON: {e}"))?;
         let mut reader = Reader::default();
         let root = reader.type_of(&value, "", 0)?;
@@ -64,13 +64,13 @@ impl Schema {
     }
 
     /// Checks data in Avro's JSON encoding.
-    pub fn check_json(&self, data: &[u8]) -> Result<(), String> {
+    pub(crate) fn check_json(&self, data: &[u8]) -> Result<(), String> {
         let value: Value = serde_json::from_slice(data).map_err(|e| format!("it is not JSON: {e}"))?;
         self.json(&self.root, &value, "the message", 0)
     }
 
     /// Checks data in Avro's binary encoding: one datum, nothing after it.
-    pub fn check_binary(&self, data: &[u8]) -> Result<(), String> {
+    pub(crate) fn check_binary(&self, data: &[u8]) -> Result<(), String> {
         let mut rest = data;
         self.binary(&self.root, &mut rest, 0)?;
         if rest.is_empty() { Ok(()) } else { Err(format!("{} bytes are left after the value", rest.len())) }

@@ -8,11 +8,11 @@ use tonic::Status;
 
 /// A schema that messages can be checked against.
 #[derive(Debug)]
-pub struct Validator(avro::Schema);
+pub(crate) struct Validator(avro::Schema);
 
 impl Validator {
     /// Reads a schema's definition.
-    pub fn new(schema: &pb::Schema) -> Result<Self, Status> {
+    pub(crate) fn new(schema: &pb::Schema) -> Result<Self, Status> {
         match schema.r#type() {
             pb::schema::Type::Avro => avro::Schema::parse(&schema.definition)
                 .map(Validator)
@@ -27,7 +27,7 @@ impl Validator {
     }
 
     /// Checks a message; the error says what is wrong with it.
-    pub fn check(&self, data: &[u8], encoding: pb::Encoding) -> Result<(), String> {
+    pub(crate) fn check(&self, data: &[u8], encoding: pb::Encoding) -> Result<(), String> {
         match encoding {
             pb::Encoding::Json => self.0.check_json(data),
             pb::Encoding::Binary => self.0.check_binary(data),

@@ -4,18 +4,18 @@ use std::fmt;
 
 /// A delivery of a message. As text: three numbers in base 36 with `-` between them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct AckId {
+pub(crate) struct AckId {
     /// Which subscription; one that is created anew under an old name has another number.
-    pub incarnation: u64,
+    pub(crate) incarnation: u64,
     /// Which message.
-    pub offset: u64,
+    pub(crate) offset: u64,
     /// Which delivery of it.
-    pub lease: u64,
+    pub(crate) lease: u64,
 }
 
 impl AckId {
     /// Reads an ack id; `None` if it is none of ours.
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split('-');
         let mut next = || parts.next().and_then(number);
         let id = AckId { incarnation: next()?, offset: next()?, lease: next()? };
@@ -23,7 +23,7 @@ impl AckId {
     }
 
     /// Writes the text.
-    pub fn write(&self, into: &mut Vec<u8>) {
+    pub(crate) fn write(&self, into: &mut Vec<u8>) {
         for (i, n) in [self.incarnation, self.offset, self.lease].into_iter().enumerate() {
             if i > 0 {
                 into.push(b'-');

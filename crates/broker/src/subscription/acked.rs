@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 /// Its size follows the number of gaps, which is at most the number of messages that were delivered and are not
 /// acknowledged: that number has a bound, so this has one too.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AckSet {
+pub(crate) struct AckSet {
     floor: u64,
     /// Start to end (exclusive); disjoint, not adjacent, all above the floor.
     ranges: BTreeMap<u64, u64>,
@@ -15,27 +15,27 @@ pub struct AckSet {
 
 impl AckSet {
     /// Everything below `floor`, nothing else.
-    pub fn below(floor: u64) -> Self {
+    pub(crate) fn below(floor: u64) -> Self {
         AckSet { floor, ranges: BTreeMap::new() }
     }
 
     /// The first offset that is not acknowledged.
-    pub fn floor(&self) -> u64 {
+    pub(crate) fn floor(&self) -> u64 {
         self.floor
     }
 
     /// The ranges above the floor, `start..end`.
-    pub fn ranges(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+    pub(crate) fn ranges(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
         self.ranges.iter().map(|(s, e)| (*s, *e))
     }
 
     /// Whether an offset is acknowledged.
-    pub fn contains(&self, offset: u64) -> bool {
+    pub(crate) fn contains(&self, offset: u64) -> bool {
         offset < self.floor || self.ranges.range(..=offset).next_back().is_some_and(|(_, end)| offset < *end)
     }
 
     /// The first offset at or after `from` that is not acknowledged.
-    pub fn next_gap(&self, from: u64) -> u64 {
+    pub(crate) fn next_gap(&self, from: u64) -> u64 {
         let from = from.max(self.floor);
         match self.ranges.range(..=from).next_back() {
             Some((_, end)) => from.max(*end),
@@ -44,7 +44,7 @@ impl AckSet {
     }
 
     /// Acknowledges one offset.
-    pub fn insert(&mut self, offset: u64) {
+    pub(crate) fn insert(&mut self, offset: u64) {
         if offset == self.floor && self.ranges.is_empty() {
             self.floor = offset + 1;
         } else {
@@ -53,7 +53,7 @@ impl AckSet {
     }
 
     /// Acknowledges `start..end`.
-    pub fn insert_range(&mut self, start: u64, end: u64) {
+    pub(crate) fn insert_range(&mut self, start: u64, end: u64) {
         if start >= end || end <= self.floor {
             return;
         }
@@ -77,7 +77,7 @@ impl AckSet {
     }
 
     /// What this set would be if only offsets below `limit` had been acknowledged.
-    pub fn cut(&mut self, limit: u64) {
+    pub(crate) fn cut(&mut self, limit: u64) {
         self.floor = self.floor.min(limit);
         self.ranges.split_off(&limit);
         if let Some(mut last) = self.ranges.last_entry() {
@@ -97,7 +97,7 @@ impl AckSet {
     }
 
     /// The set as bytes: the floor, then for each range its distance and its length, as varints.
-    pub fn encode(&self, into: &mut Vec<u8>) {
+    pub(crate) fn encode(&self, into: &mut Vec<u8>) {
         prost::encoding::encode_varint(self.floor, into);
         let mut at = self.floor;
         for (start, end) in &self.ranges {
@@ -108,7 +108,7 @@ impl AckSet {
     }
 
     /// Reads what [`encode`](Self::encode) wrote, to the end of the bytes; `None` if that is not what they hold.
-    pub fn decode(mut bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn decode(mut bytes: &[u8]) -> Option<Self> {
         let mut next = || prost::encoding::decode_varint(&mut bytes).ok();
         let mut set = AckSet::below(next()?);
         let mut at = set.floor;

@@ -9,7 +9,7 @@ const AGAIN_BYTES_MAX: usize = 64 << 10;
 
 /// Two places in a log: where new messages come from, and where messages are read again.
 #[derive(Debug)]
-pub struct LogBacklog {
+pub(crate) struct LogBacklog {
     log: Log,
     /// Read ahead; empty when the end was reached, so that a subscription at rest holds nothing.
     new: std::vec::IntoIter<Record>,
@@ -18,18 +18,18 @@ pub struct LogBacklog {
 
 impl LogBacklog {
     /// The messages of a log.
-    pub fn new(log: Log) -> Self {
+    pub(crate) fn new(log: Log) -> Self {
         LogBacklog { log, new: Vec::new().into_iter(), again: Vec::new() }
     }
 
     /// Forgets what was read ahead.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.new = Vec::new().into_iter();
         self.again = Vec::new();
     }
 
     /// Forgets what was read to deliver messages again.
-    pub fn clear_again(&mut self) {
+    pub(crate) fn clear_again(&mut self) {
         self.again = Vec::new();
     }
 

@@ -17,32 +17,32 @@ use std::hash::BuildHasher;
 
 /// What decides how a subscription delivers.
 #[derive(Clone, Debug, Default)]
-pub struct Rules {
+pub(crate) struct Rules {
     /// The deadline of what `Pull` and push hand out.
-    pub ack_deadline: Micros,
+    pub(crate) ack_deadline: Micros,
     /// Whether messages with one ordering key are delivered in order.
-    pub ordered: bool,
+    pub(crate) ordered: bool,
     /// Whether expired and unknown ack ids are refused.
-    pub exactly_once: bool,
+    pub(crate) exactly_once: bool,
     /// The delay of messages that failed.
-    pub backoff: Backoff,
+    pub(crate) backoff: Backoff,
     /// After so many deliveries a message goes to the dead-letter topic.
-    pub attempts_max: Option<u32>,
+    pub(crate) attempts_max: Option<u32>,
     /// Only messages that match are delivered.
-    pub filter: Option<Filter>,
+    pub(crate) filter: Option<Filter>,
 }
 
 /// A message as the log keeps it.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// Its place in the log.
-    pub offset: u64,
+    pub(crate) offset: u64,
     /// An encoded `PubsubMessage`.
-    pub payload: Bytes,
+    pub(crate) payload: Bytes,
 }
 
 /// Where messages come from.
-pub trait Backlog {
+pub(crate) trait Backlog {
     /// The first message at or after an offset; `None` if there is none yet.
     fn next_from(&mut self, offset: u64) -> Result<Option<Entry>, StoreError>;
     /// The message at an offset; `None` if it is kept no more.
@@ -51,42 +51,42 @@ pub trait Backlog {
 
 /// One message for a client.
 #[derive(Clone, Debug)]
-pub struct Delivery {
+pub(crate) struct Delivery {
     /// What the client acknowledges.
-    pub ack_id: AckId,
+    pub(crate) ack_id: AckId,
     /// How often it was delivered, with this time.
-    pub attempt: u32,
+    pub(crate) attempt: u32,
     /// An encoded `PubsubMessage`.
-    pub payload: Bytes,
+    pub(crate) payload: Bytes,
 }
 
 /// What [`Core::take`] found.
 #[derive(Debug, Default)]
-pub struct Taken {
+pub(crate) struct Taken {
     /// For the client.
-    pub deliveries: Vec<Delivery>,
+    pub(crate) deliveries: Vec<Delivery>,
     /// Delivered too often: for the dead-letter topic. They are leased until they are acknowledged or nacked.
-    pub dead: Vec<Delivery>,
+    pub(crate) dead: Vec<Delivery>,
     /// It stopped for the length of the work, not because there was nothing more: call again.
-    pub more: bool,
+    pub(crate) more: bool,
 }
 
 /// Who takes messages, and how many.
 #[derive(Clone, Copy, Debug)]
-pub struct Taker {
+pub(crate) struct Taker {
     /// A stream, or a number of its own for each `Pull`.
-    pub holder: Holder,
+    pub(crate) holder: Holder,
     /// The deadline of what it takes, from now.
-    pub ack_deadline: Micros,
+    pub(crate) ack_deadline: Micros,
     /// At most so many messages.
-    pub messages_max: usize,
+    pub(crate) messages_max: usize,
     /// No more messages once this many bytes are taken.
-    pub bytes_max: usize,
+    pub(crate) bytes_max: usize,
 }
 
 /// What became of an ack id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// Done, or there was nothing to do.
     Done,
     /// The id is of no message that is out (exactly-once subscriptions only).
@@ -95,7 +95,7 @@ pub enum Outcome {
 
 /// The state of one subscription.
 #[derive(Debug)]
-pub struct Core {
+pub(crate) struct Core {
     incarnation: u64,
     rules: Rules,
     acked: AckSet,
@@ -117,7 +117,7 @@ pub struct Core {
 impl Core {
     /// A subscription whose acknowledged messages are known. `incarnation` tells it from others of its name, and lease
     /// ids start at `lease_first`, which must be greater than any before.
-    pub fn new(incarnation: u64, rules: Rules, acked: AckSet, lease_first: u64) -> Self {
+    pub(crate) fn new(incarnation: u64, rules: Rules, acked: AckSet, lease_first: u64) -> Self {
         Core {
             incarnation,
             rules,
@@ -136,50 +136,50 @@ impl Core {
     }
 
     /// Other rules from now on.
-    pub fn set_rules(&mut self, rules: Rules) {
+    pub(crate) fn set_rules(&mut self, rules: Rules) {
         self.rules = rules;
     }
 
     /// The rules.
-    pub fn rules(&self) -> &Rules {
+    pub(crate) fn rules(&self) -> &Rules {
         &self.rules
     }
 
     /// Which messages are acknowledged.
-    pub fn acked(&self) -> &AckSet {
+    pub(crate) fn acked(&self) -> &AckSet {
         &self.acked
     }
 
     /// How many messages are out or wait to come again.
-    pub fn outstanding(&self) -> usize {
+    pub(crate) fn outstanding(&self) -> usize {
         self.leases.len() + self.retries.len() + self.keys.waiting()
     }
 
     /// A number for a taker without a stream.
-    pub fn new_holder(&mut self) -> Holder {
+    pub(crate) fn new_holder(&mut self) -> Holder {
         self.holder_next += 1;
         self.holder_next
     }
 
     /// A stream begins.
-    pub fn open_stream(&mut self, flow: Flow) -> Holder {
+    pub(crate) fn open_stream(&mut self, flow: Flow) -> Holder {
         let holder = self.new_holder();
         self.flows.insert(holder, flow);
         holder
     }
 
     /// A stream ended. What it holds comes again at its deadline.
-    pub fn close_stream(&mut self, holder: Holder) {
+    pub(crate) fn close_stream(&mut self, holder: Holder) {
         self.flows.remove(&holder);
     }
 
     /// When [`take`](Self::take) must be called again although nothing was published.
-    pub fn next_due(&self) -> Option<Micros> {
+    pub(crate) fn next_due(&self) -> Option<Micros> {
         [self.leases.next_due(), self.retries.next_due(), self.keys.next_due()].into_iter().flatten().min()
     }
 
     /// Takes messages for a client: first those that come again, then new ones.
-    pub fn take(
+    pub(crate) fn take(
         &mut self,
         now: Micros,
         taker: Taker,
@@ -354,7 +354,7 @@ impl Core {
     }
 
     /// Acknowledges a message.
-    pub fn ack(&mut self, id: &AckId, now: Micros) -> Outcome {
+    pub(crate) fn ack(&mut self, id: &AckId, now: Micros) -> Outcome {
         if !self.is_ours(id) || self.rules.exactly_once && self.live(id, now).is_none() {
             return if self.rules.exactly_once { Outcome::Invalid } else { Outcome::Done };
         }
@@ -375,7 +375,7 @@ impl Core {
     }
 
     /// Moves the deadline of a message; 0 gives it back.
-    pub fn modify(&mut self, id: &AckId, deadline: Micros, now: Micros) -> Outcome {
+    pub(crate) fn modify(&mut self, id: &AckId, deadline: Micros, now: Micros) -> Outcome {
         let Some(lease) = self.live(id, now).filter(|_| self.is_ours(id)) else {
             return if self.rules.exactly_once { Outcome::Invalid } else { Outcome::Done };
         };
@@ -388,7 +388,7 @@ impl Core {
     }
 
     /// Acknowledges everything below an offset: it is older than what the subscription keeps.
-    pub fn drop_before(&mut self, offset: u64, now: Micros) -> bool {
+    pub(crate) fn drop_before(&mut self, offset: u64, now: Micros) -> bool {
         let from = self.acked.floor();
         if offset <= from {
             return false;
@@ -413,7 +413,7 @@ impl Core {
     }
 
     /// Sets what is acknowledged. All leases end; ack ids given out before mean nothing any more.
-    pub fn seek(&mut self, acked: AckSet) {
+    pub(crate) fn seek(&mut self, acked: AckSet) {
         self.leases.clear();
         self.retries.clear();
         self.keys.clear();
@@ -427,7 +427,7 @@ impl Core {
     }
 
     /// What was acknowledged since the last call, as a set to be united with what was known before.
-    pub fn take_delta(&mut self) -> Option<AckSet> {
+    pub(crate) fn take_delta(&mut self) -> Option<AckSet> {
         if self.fresh.is_empty() {
             return None;
         }

@@ -10,15 +10,15 @@ const REPLACE: u8 = 1;
 
 /// The durable copy of an [`AckSet`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Acked(pub AckSet);
+pub(crate) struct Acked(pub AckSet);
 
 /// A change: more is acknowledged.
-pub fn unite(delta: &AckSet) -> Vec<u8> {
+pub(crate) fn unite(delta: &AckSet) -> Vec<u8> {
     encode(UNITE, delta)
 }
 
 /// A change: exactly this is acknowledged.
-pub fn replace(set: &AckSet) -> Vec<u8> {
+pub(crate) fn replace(set: &AckSet) -> Vec<u8> {
     encode(REPLACE, set)
 }
 

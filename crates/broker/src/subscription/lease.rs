@@ -7,29 +7,29 @@ use std::collections::{BTreeMap, HashMap};
 const TICK_MICROS: Micros = 50_000;
 
 /// Who holds a lease: a stream, or one `Pull`. 0 is nobody outside: the message is on its way to the dead-letter topic.
-pub type Holder = u64;
+pub(crate) type Holder = u64;
 
 /// One message in a client's hands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lease {
+pub(crate) struct Lease {
     /// Tells this delivery from others of the same message; part of the ack id.
-    pub id: u64,
+    pub(crate) id: u64,
     /// When the lease ends unless it is extended.
-    pub deadline: Micros,
+    pub(crate) deadline: Micros,
     /// How often the message has been delivered, with this time.
-    pub attempt: u32,
+    pub(crate) attempt: u32,
     /// The size of the message.
-    pub bytes: u32,
+    pub(crate) bytes: u32,
     /// Who holds it.
-    pub holder: Holder,
+    pub(crate) holder: Holder,
     /// The hash of its ordering key, where order matters.
-    pub key: Option<u64>,
+    pub(crate) key: Option<u64>,
     tick: i64,
 }
 
 impl Lease {
     /// A lease that has not been granted yet.
-    pub fn new(
+    pub(crate) fn new(
         id: u64,
         deadline: Micros,
         attempt: u32,
@@ -43,7 +43,7 @@ impl Lease {
 
 /// All leases of a subscription, by offset and by deadline.
 #[derive(Debug, Default)]
-pub struct Leases {
+pub(crate) struct Leases {
     by_offset: HashMap<u64, Lease>,
     /// Offsets that may have to end in a tick. A lease is in one tick that counts (`Lease::tick`), at or before its
     /// deadline: extending a lease costs nothing until that tick comes.
@@ -52,17 +52,17 @@ pub struct Leases {
 
 impl Leases {
     /// How many there are.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.by_offset.len()
     }
 
     /// The lease of an offset.
-    pub fn get(&self, offset: u64) -> Option<&Lease> {
+    pub(crate) fn get(&self, offset: u64) -> Option<&Lease> {
         self.by_offset.get(&offset)
     }
 
     /// Grants a lease. The offset must have none.
-    pub fn grant(&mut self, offset: u64, mut lease: Lease) {
+    pub(crate) fn grant(&mut self, offset: u64, mut lease: Lease) {
         lease.tick = tick_of(lease.deadline);
         self.ticks.entry(lease.tick).or_default().push(offset);
         let before = self.by_offset.insert(offset, lease);
@@ -70,7 +70,7 @@ impl Leases {
     }
 
     /// Ends a lease, acknowledged or not.
-    pub fn end(&mut self, offset: u64) -> Option<Lease> {
+    pub(crate) fn end(&mut self, offset: u64) -> Option<Lease> {
         let lease = self.by_offset.remove(&offset);
         if self.by_offset.is_empty() {
             self.ticks.clear();
@@ -79,7 +79,7 @@ impl Leases {
     }
 
     /// Moves the deadline of a lease.
-    pub fn extend(&mut self, offset: u64, deadline: Micros) {
+    pub(crate) fn extend(&mut self, offset: u64, deadline: Micros) {
         let Some(lease) = self.by_offset.get_mut(&offset) else { return };
         lease.deadline = deadline;
         let tick = tick_of(deadline);
@@ -90,7 +90,7 @@ impl Leases {
     }
 
     /// Takes out the leases whose deadline has passed.
-    pub fn expired(&mut self, now: Micros) -> Vec<(u64, Lease)> {
+    pub(crate) fn expired(&mut self, now: Micros) -> Vec<(u64, Lease)> {
         let mut ended = Vec::new();
         while let Some(first) = self.ticks.first_entry() {
             let tick = *first.key();
@@ -113,12 +113,12 @@ impl Leases {
     }
 
     /// When [`expired`](Self::expired) must be asked again.
-    pub fn next_due(&self) -> Option<Micros> {
+    pub(crate) fn next_due(&self) -> Option<Micros> {
         self.ticks.first_key_value().map(|(t, _)| t.saturating_mul(TICK_MICROS))
     }
 
     /// Ends all leases.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.by_offset.clear();
         self.ticks.clear();
     }

@@ -1,17 +1,19 @@
 //! Subscriptions: the state machine of [`core`] with a log to read from and a journal of what is acknowledged.
 
-pub mod ack_id;
-pub mod acked;
+pub(crate) mod ack_id;
+pub(crate) mod acked;
 mod backlog;
-pub mod core;
-pub mod flow;
-pub mod journal;
-pub mod lease;
+pub(crate) mod core;
+pub(crate) mod flow;
+pub(crate) mod journal;
+pub(crate) mod lease;
+#[cfg(test)]
+mod model;
 mod ordering;
-pub mod retry;
-pub mod rules;
+pub(crate) mod retry;
+pub(crate) mod rules;
 
-pub use crate::clock::Micros;
+pub(crate) use crate::clock::Micros;
 
 use self::ack_id::AckId;
 use self::acked::AckSet;
@@ -38,7 +40,7 @@ const DELTA_BYTES_EACH: usize = 20;
 
 /// A subscription.
 #[derive(Debug)]
-pub struct Subscription {
+pub(crate) struct Subscription {
     name: String,
     number: u64,
     created_at: u64,
@@ -61,14 +63,14 @@ struct State {
 
 /// What wakes one that waits for messages.
 #[derive(Debug)]
-pub struct Waker {
+pub(crate) struct Waker {
     published: watch::Receiver<u64>,
     changed: watch::Receiver<u64>,
 }
 
 impl Waker {
     /// Waits until there may be something to take, at the latest at `due`.
-    pub async fn wait(&mut self, due: Option<Micros>) {
+    pub(crate) async fn wait(&mut self, due: Option<Micros>) {
         tokio::select! {
             _ = self.published.changed() => {}
             _ = self.changed.changed() => {}
@@ -79,7 +81,7 @@ impl Waker {
 
 impl Subscription {
     /// Opens a subscription that is in the catalog. `start` must be greater than at any earlier start.
-    pub fn open(
+    pub(crate) fn open(
         store: &Store,
         record: SubscriptionRecord,
         feed: Arc<Feed>,
@@ -109,37 +111,37 @@ impl Subscription {
     }
 
     /// Its name.
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
     /// What tells it from others that had its name.
-    pub fn number(&self) -> u64 {
+    pub(crate) fn number(&self) -> u64 {
         self.number
     }
 
     /// Where the log ended when it was created.
-    pub fn created_at(&self) -> u64 {
+    pub(crate) fn created_at(&self) -> u64 {
         self.created_at
     }
 
     /// The name of its journal.
-    pub fn journal_id(&self) -> Result<LogId, StoreError> {
+    pub(crate) fn journal_id(&self) -> Result<LogId, StoreError> {
         journal_id(self.number)
     }
 
     /// Where its messages are.
-    pub fn feed(&self) -> &Arc<Feed> {
+    pub(crate) fn feed(&self) -> &Arc<Feed> {
         &self.feed
     }
 
     /// The resource as clients see it.
-    pub fn resource(&self) -> Arc<pb::Subscription> {
+    pub(crate) fn resource(&self) -> Arc<pb::Subscription> {
         read(&self.resource).clone()
     }
 
     /// The record for the catalog, with another resource.
-    pub fn record(&self, subscription: pb::Subscription) -> SubscriptionRecord {
+    pub(crate) fn record(&self, subscription: pb::Subscription) -> SubscriptionRecord {
         SubscriptionRecord {
             subscription,
             log: self.feed.number(),
@@ -149,40 +151,40 @@ impl Subscription {
     }
 
     /// Changes the resource and the rules in it.
-    pub fn set_resource(&self, subscription: pb::Subscription) {
+    pub(crate) fn set_resource(&self, subscription: pb::Subscription) {
         lock(&self.state).core.set_rules(rules::rules_of(&subscription));
         *write(&self.resource) = Arc::new(subscription);
         self.wake();
     }
 
     /// It is deleted: whoever waits gets to know.
-    pub fn set_deleted(&self) {
+    pub(crate) fn set_deleted(&self) {
         self.deleted.store(true, Ordering::Release);
         self.wake();
     }
 
     /// Answers true to the first that asks, until [`end_pushing`](Self::end_pushing).
-    pub fn begin_pushing(&self) -> bool {
+    pub(crate) fn begin_pushing(&self) -> bool {
         !self.pushing.swap(true, Ordering::AcqRel)
     }
 
     /// Whoever pushed does so no more.
-    pub fn end_pushing(&self) {
+    pub(crate) fn end_pushing(&self) {
         self.pushing.store(false, Ordering::Release);
     }
 
     /// Lets all that wait look again.
-    pub fn wake(&self) {
+    pub(crate) fn wake(&self) {
         self.changed.send_modify(|n| *n += 1);
     }
 
     /// The deadline of what `Pull` and push hand out.
-    pub fn ack_deadline(&self) -> Micros {
+    pub(crate) fn ack_deadline(&self) -> Micros {
         lock(&self.state).core.rules().ack_deadline
     }
 
     /// Whether messages can be taken.
-    pub fn check_usable(&self) -> Result<(), Status> {
+    pub(crate) fn check_usable(&self) -> Result<(), Status> {
         if self.deleted.load(Ordering::Acquire) {
             return Err(not_found(&self.name));
         }
@@ -196,27 +198,27 @@ impl Subscription {
     }
 
     /// To be made before looking for messages: what happens after that wakes it.
-    pub fn waker(&self) -> Waker {
+    pub(crate) fn waker(&self) -> Waker {
         Waker { published: self.feed.log().watch_next(), changed: self.changed.subscribe() }
     }
 
     /// A stream begins.
-    pub fn open_stream(&self, flow: Flow) -> Holder {
+    pub(crate) fn open_stream(&self, flow: Flow) -> Holder {
         lock(&self.state).core.open_stream(flow)
     }
 
     /// A stream ended.
-    pub fn close_stream(&self, holder: Holder) {
+    pub(crate) fn close_stream(&self, holder: Holder) {
         lock(&self.state).core.close_stream(holder);
     }
 
     /// A holder that is no stream.
-    pub fn new_holder(&self) -> Holder {
+    pub(crate) fn new_holder(&self) -> Holder {
         lock(&self.state).core.new_holder()
     }
 
     /// Takes messages for a client. Also answers when to look again although nothing was published.
-    pub fn take(&self, taker: Taker) -> Result<(Taken, Option<Micros>), Status> {
+    pub(crate) fn take(&self, taker: Taker) -> Result<(Taken, Option<Micros>), Status> {
         self.check_usable()?;
         let mut state = lock(&self.state);
         let State { core, backlog, .. } = &mut *state;
@@ -230,7 +232,7 @@ impl Subscription {
 
     /// Acknowledges messages. Answers, for each id, what became of it; on an exactly-once subscription only when that is
     /// durable.
-    pub async fn ack(&self, ids: &[Option<AckId>]) -> Result<Vec<Outcome>, Status> {
+    pub(crate) async fn ack(&self, ids: &[Option<AckId>]) -> Result<Vec<Outcome>, Status> {
         let bytes = 64 + ids.len() * DELTA_BYTES_EACH;
         let room = self.store.room(bytes).await.map_err(status_of)?;
         let now = clock::now();
@@ -255,7 +257,7 @@ impl Subscription {
     }
 
     /// Moves deadlines: for each id the seconds from now, 0 to give it back.
-    pub fn modify(&self, ids: impl IntoIterator<Item = (Option<AckId>, i32)>) -> Vec<Outcome> {
+    pub(crate) fn modify(&self, ids: impl IntoIterator<Item = (Option<AckId>, i32)>) -> Vec<Outcome> {
         let now = clock::now();
         let mut state = lock(&self.state);
         let exactly_once = state.core.rules().exactly_once;
@@ -277,12 +279,12 @@ impl Subscription {
     }
 
     /// What is acknowledged now.
-    pub fn acked(&self) -> AckSet {
+    pub(crate) fn acked(&self) -> AckSet {
         lock(&self.state).core.acked().clone()
     }
 
     /// Sets what is acknowledged, durably.
-    pub async fn seek(&self, change: impl FnOnce(&AckSet) -> AckSet) -> Result<(), Status> {
+    pub(crate) async fn seek(&self, change: impl FnOnce(&AckSet) -> AckSet) -> Result<(), Status> {
         let room = self.store.room(1 << 20).await.map_err(status_of)?;
         let append = {
             let mut state = lock(&self.state);
@@ -299,7 +301,7 @@ impl Subscription {
 
     /// Forgets messages older than the subscription keeps, and tells the journal how far all is acknowledged. Answers
     /// the first offset it needs.
-    pub fn keep_from(&self, offset: u64) -> Result<u64, StoreError> {
+    pub(crate) fn keep_from(&self, offset: u64) -> Result<u64, StoreError> {
         let now = clock::now();
         let mut state = lock(&self.state);
         state.core.drop_before(offset, now);

@@ -22,7 +22,7 @@ struct Key {
 
 /// The keys of a subscription, by hash. Keys with equal hashes are treated as one key, which keeps more order than asked.
 #[derive(Debug, Default)]
-pub struct Keys {
+pub(crate) struct Keys {
     by_hash: HashMap<u64, Key>,
     /// Keys of which nothing is out and something waits.
     due: BTreeSet<(Micros, u64)>,
@@ -32,12 +32,12 @@ pub struct Keys {
 
 impl Keys {
     /// How many messages wait for their turn.
-    pub fn waiting(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         self.waiting.len()
     }
 
     /// Whether a message that was never delivered may go to `holder` now. If not, it waits here.
-    pub fn admit(&mut self, hash: u64, offset: u64, holder: Holder) -> bool {
+    pub(crate) fn admit(&mut self, hash: u64, offset: u64, holder: Holder) -> bool {
         let key = self.by_hash.entry(hash).or_default();
         if key.waiting.is_empty() && (key.out.is_empty() || key.holder == holder) {
             return true;
@@ -48,7 +48,7 @@ impl Keys {
     }
 
     /// A message of the key went out. It waits no more.
-    pub fn sent(&mut self, hash: u64, offset: u64, holder: Holder) {
+    pub(crate) fn sent(&mut self, hash: u64, offset: u64, holder: Holder) {
         let key = self.by_hash.entry(hash).or_default();
         key.holder = holder;
         key.out.insert(offset);
@@ -58,7 +58,7 @@ impl Keys {
     }
 
     /// A message is acknowledged, whether out or waiting.
-    pub fn acked(&mut self, hash: u64, offset: u64, now: Micros) {
+    pub(crate) fn acked(&mut self, hash: u64, offset: u64, now: Micros) {
         let Some(key) = self.by_hash.get_mut(&hash) else { return };
         key.out.remove(&offset);
         if key.waiting.remove(&offset).is_some() {
@@ -68,7 +68,7 @@ impl Keys {
     }
 
     /// A message failed: it and what is out behind it wait, not before `due`. Answers what else has to come back.
-    pub fn failed(&mut self, hash: u64, offset: u64, attempts: u32, due: Micros) -> Vec<u64> {
+    pub(crate) fn failed(&mut self, hash: u64, offset: u64, attempts: u32, due: Micros) -> Vec<u64> {
         let key = self.by_hash.entry(hash).or_default();
         let behind = key.out.split_off(&offset).into_iter().filter(|o| *o != offset).collect();
         key.waiting.insert(offset, attempts);
@@ -79,14 +79,14 @@ impl Keys {
     }
 
     /// A message that [`failed`](Self::failed) brought back waits, delivered `attempts` times before.
-    pub fn came_back(&mut self, hash: u64, offset: u64, attempts: u32) {
+    pub(crate) fn came_back(&mut self, hash: u64, offset: u64, attempts: u32) {
         let key = self.by_hash.entry(hash).or_default();
         key.waiting.insert(offset, attempts);
         self.waiting.insert(offset, hash);
     }
 
     /// Takes a key of which the first that waits may be delivered.
-    pub fn pop_due(&mut self, now: Micros) -> Option<u64> {
+    pub(crate) fn pop_due(&mut self, now: Micros) -> Option<u64> {
         let (due, hash) = *self.due.first()?;
         if due > now {
             return None;
@@ -99,29 +99,29 @@ impl Keys {
     }
 
     /// The first message of a key that waits, and how often it was delivered.
-    pub fn first_waiting(&self, hash: u64) -> Option<(u64, u32)> {
+    pub(crate) fn first_waiting(&self, hash: u64) -> Option<(u64, u32)> {
         self.by_hash.get(&hash)?.waiting.first_key_value().map(|(o, a)| (*o, *a))
     }
 
     /// To be called when a key taken by [`pop_due`](Self::pop_due) was served as far as there was room.
-    pub fn served(&mut self, hash: u64, now: Micros) {
+    pub(crate) fn served(&mut self, hash: u64, now: Micros) {
         self.settle(hash, now);
     }
 
     /// When a key is due.
-    pub fn next_due(&self) -> Option<Micros> {
+    pub(crate) fn next_due(&self) -> Option<Micros> {
         self.due.first().map(|(due, _)| *due)
     }
 
     /// A waiting message, whose key the caller does not know, is acknowledged.
-    pub fn acked_late(&mut self, offset: u64, now: Micros) {
+    pub(crate) fn acked_late(&mut self, offset: u64, now: Micros) {
         if let Some(hash) = self.waiting.get(&offset).copied() {
             self.acked(hash, offset, now);
         }
     }
 
     /// Forgets all.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         *self = Keys::default();
     }
 

@@ -5,16 +5,16 @@ use std::collections::{BTreeSet, HashMap};
 
 /// A retry policy: the delay doubles from the least to the greatest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Backoff {
+pub(crate) struct Backoff {
     /// The first delay.
-    pub min_micros: Micros,
+    pub(crate) min_micros: Micros,
     /// The longest delay.
-    pub max_micros: Micros,
+    pub(crate) max_micros: Micros,
 }
 
 impl Backoff {
     /// The delay after the delivery `attempt` (from 1) failed: `min * 2^(attempt - 1)`, at most `max`.
-    pub fn delay(&self, attempt: u32) -> Micros {
+    pub(crate) fn delay(&self, attempt: u32) -> Micros {
         let doublings = attempt.saturating_sub(1).min(40);
         self.min_micros.saturating_mul(1 << doublings).clamp(0, self.max_micros.max(self.min_micros))
     }
@@ -22,35 +22,35 @@ impl Backoff {
 
 /// A message that waits to be delivered again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Waiting {
+pub(crate) struct Waiting {
     /// From when it may be delivered.
-    pub due: Micros,
+    pub(crate) due: Micros,
     /// How often it has been delivered.
-    pub attempts: u32,
+    pub(crate) attempts: u32,
 }
 
 /// The messages of a subscription that wait, without those whose order matters.
 #[derive(Debug, Default)]
-pub struct Retries {
+pub(crate) struct Retries {
     by_offset: HashMap<u64, Waiting>,
     by_due: BTreeSet<(Micros, u64)>,
 }
 
 impl Retries {
     /// How many wait.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.by_offset.len()
     }
 
     /// Lets a message wait. It must not wait already.
-    pub fn push(&mut self, offset: u64, waiting: Waiting) {
+    pub(crate) fn push(&mut self, offset: u64, waiting: Waiting) {
         self.by_due.insert((waiting.due, offset));
         let before = self.by_offset.insert(offset, waiting);
         debug_assert!(before.is_none(), "offset {offset} waits twice");
     }
 
     /// Takes the message that is due first, if it is due; of several, the oldest.
-    pub fn pop_due(&mut self, now: Micros) -> Option<(u64, Waiting)> {
+    pub(crate) fn pop_due(&mut self, now: Micros) -> Option<(u64, Waiting)> {
         let (due, offset) = *self.by_due.first()?;
         if due > now {
             return None;
@@ -60,19 +60,19 @@ impl Retries {
     }
 
     /// Takes a message out: it was acknowledged after all.
-    pub fn remove(&mut self, offset: u64) -> Option<Waiting> {
+    pub(crate) fn remove(&mut self, offset: u64) -> Option<Waiting> {
         let waiting = self.by_offset.remove(&offset)?;
         self.by_due.remove(&(waiting.due, offset));
         Some(waiting)
     }
 
     /// When the next is due.
-    pub fn next_due(&self) -> Option<Micros> {
+    pub(crate) fn next_due(&self) -> Option<Micros> {
         self.by_due.first().map(|(due, _)| *due)
     }
 
     /// Forgets all.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.by_offset.clear();
         self.by_due.clear();
     }

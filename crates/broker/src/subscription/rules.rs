@@ -8,10 +8,10 @@ use crate::limits::{ACK_DEADLINE_SECONDS_MIN, DELIVERY_ATTEMPTS_MIN, RETENTION_S
 use pubsub_proto::google::pubsub::v1 as pb;
 
 /// Microseconds of a second.
-pub const SECOND: Micros = 1_000_000;
+pub(crate) const SECOND: Micros = 1_000_000;
 
 /// The rules of a checked resource.
-pub fn rules_of(subscription: &pb::Subscription) -> Rules {
+pub(crate) fn rules_of(subscription: &pb::Subscription) -> Rules {
     Rules {
         ack_deadline: Micros::from(subscription.ack_deadline_seconds.max(ACK_DEADLINE_SECONDS_MIN)) * SECOND,
         ordered: subscription.enable_message_ordering,
@@ -35,6 +35,6 @@ fn backoff_of(policy: &pb::RetryPolicy) -> Backoff {
 }
 
 /// How long a subscription keeps messages.
-pub fn retention_of(subscription: &pb::Subscription) -> Micros {
+pub(crate) fn retention_of(subscription: &pb::Subscription) -> Micros {
     subscription.message_retention_duration.as_ref().map_or(RETENTION_SECONDS_DEFAULT * SECOND, span_of)
 }
