@@ -14,6 +14,8 @@ use std::task::Poll;
 struct Open {
     place: usize,
     due: EventTime,
+    /// It gave nothing when it was last asked.
+    is_quiet: bool,
 }
 
 /// What woke the lane.
@@ -29,8 +31,10 @@ impl Task {
     /// job stops while they wait: their futures are dropped then, and made anew.
     pub(super) async fn drive_sources(&mut self, lane: &mut LaneParts) -> Result<(), Halt> {
         let budget = Budget { rows_max: self.shared.options.rows_max, bytes_max: 16 << 20 };
-        let mut open: Vec<Open> =
-            (0..lane.sources.len()).map(|place| Open { place, due: EventTime::MIN }).collect();
+        let mut open: Vec<Open> = (0..lane.sources.len())
+            .map(|place| Open { place, due: EventTime::MIN, is_quiet: false })
+            .collect();
+        open.iter().for_each(|o| active(lane, o.place, true));
         let mut turn = 0;
         while !open.is_empty() {
             let now = self.shared.options.clock.now();
@@ -62,13 +66,21 @@ impl Task {
                 () = sleep(&self.shared, wake), if wake.is_some() => Woken::Other,
             };
             let Woken::Pulled(place, pulled) = woken else { continue };
+            let is_quiet = pulled.as_ref().is_ok_and(|p| p.read == 0);
             let status = self.take(lane, place, pulled).await?;
             let now = self.shared.options.clock.now();
-            match status {
-                SourceStatus::Done => open.retain(|o| o.place != place),
-                SourceStatus::Ready => set_due(&mut open, place, EventTime::MIN),
-                SourceStatus::Idle(delay) => set_due(&mut open, place, now.plus(delay)),
+            let due = match status {
+                SourceStatus::Done | SourceStatus::Ready => EventTime::MIN,
+                SourceStatus::Idle(delay) => now.plus(delay),
+            };
+            if let Some(o) = open.iter_mut().find(|o| o.place == place) {
+                o.due = due;
+                let is_quiet = is_quiet || status == SourceStatus::Done;
+                if std::mem::replace(&mut o.is_quiet, is_quiet) != is_quiet {
+                    active(lane, place, !is_quiet);
+                }
             }
+            open.retain(|o| o.place != place || status != SourceStatus::Done);
             tokio::task::yield_now().await;
         }
         Ok(())
@@ -104,9 +116,13 @@ impl Task {
     }
 }
 
-fn set_due(open: &mut [Open], place: usize, due: EventTime) {
-    if let Some(o) = open.iter_mut().find(|o| o.place == place) {
-        o.due = due;
+/// Counts a source as active, or no more.
+fn active(lane: &LaneParts, place: usize, is_active: bool) {
+    let Some(stats) = lane.sources.get(place).and_then(|(node, _)| lane.core.stats(*node)) else { return };
+    if is_active {
+        stats.active.fetch_add(1, Ordering::Relaxed);
+    } else {
+        stats.active.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

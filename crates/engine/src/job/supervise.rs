@@ -56,11 +56,12 @@ pub(super) struct Epochs {
     wishes: watch::Receiver<Wish>,
     looks: watch::Receiver<u64>,
     sources: Vec<Arc<NodeStats>>,
+    sinks: Vec<Arc<NodeStats>>,
     phase: Phase,
     began: EventTime,
-    /// When the last epoch began, and what had moved and been read by then.
+    /// When the last epoch began, and what had moved and how many rows had been read and written by then.
     last: (EventTime, u64, u64),
-    /// What had been read when it was last looked, and when that last grew.
+    /// What had been read when it was last looked, and when a source was last seen with something to give.
     read: (u64, EventTime),
     told_early: bool,
 }
@@ -85,6 +86,7 @@ impl Epochs {
             wishes: stop.wishes(),
             looks: watcher.looks.subscribe(),
             sources: stats.iter().filter(|s| s.is_source).cloned().collect(),
+            sinks: stats.iter().filter(|s| s.is_sink).cloned().collect(),
             phase: Phase::Running,
             began: now,
             last: (now, 0, 0),
@@ -106,7 +108,9 @@ impl Epochs {
         let (now, options) = (shared.options.clock.now(), &shared.options.live);
         let read: u64 = self.sources.iter().map(|s| s.rows_in()).sum();
         let quiet = read == self.read.0;
-        if !quiet {
+        // A source that has more and is not asked, because nobody takes it, is not idle.
+        let active = self.sources.iter().any(|s| s.active.load(Ordering::Relaxed) > 0);
+        if !quiet || active {
             self.read = (read, now);
         }
         let over = |limit: Option<Duration>, since| limit.is_some_and(|l| passed(since, now) >= l);
@@ -158,11 +162,13 @@ impl Epochs {
 
     fn begin_if_due(&mut self, shared: &Shared, now: EventTime, read: u64, quiet: bool) {
         let moves = shared.moves.load(Ordering::Relaxed);
-        let (since, moves_then, read_then) = self.last;
+        let rows = read + self.sinks.iter().map(|s| s.rows_in()).sum::<u64>();
+        let (since, moves_then, rows_then) = self.last;
         let every = shared.options.live.epoch_every;
-        let due = if quiet { every.min(QUIET_EPOCH) } else { every };
-        if (moves, read) != (moves_then, read_then) && passed(since, now) >= due {
-            self.last = (now, moves, read);
+        // Where only time goes on, nobody waits for the end of an epoch.
+        let due = if quiet && rows != rows_then { every.min(QUIET_EPOCH) } else { every };
+        if (moves, rows) != (moves_then, rows_then) && passed(since, now) >= due {
+            self.last = (now, moves, rows);
             self.committer.begin();
         }
     }
@@ -182,7 +188,8 @@ fn passed(since: EventTime, now: EventTime) -> Duration {
 
 /// What woke the supervisor.
 enum Woken {
-    Ended(Option<std::result::Result<LaneEnd, tokio::task::JoinError>>),
+    /// A lane; `None` once there is none.
+    Ended(Option<Box<std::result::Result<LaneEnd, tokio::task::JoinError>>>),
     Reported(Option<Report>),
     Wished,
     Tick,
@@ -206,27 +213,28 @@ pub(super) async fn supervise(
     let mut tick = shared.options.clock.now().plus(pause);
     loop {
         let woken = tokio::select! { biased;
-            ended = tasks.join_next() => Woken::Ended(ended),
+            ended = tasks.join_next() => Woken::Ended(ended.map(Box::new)),
             woken = of_epochs(&mut epochs) => woken,
             () = sleep(shared, Some(tick)) => Woken::Tick,
         };
         match woken {
             Woken::Ended(None) => break,
-            Woken::Ended(Some(Ok(mut end))) => {
+            Woken::Ended(Some(ended)) => {
                 shared.live.fetch_sub(1, Ordering::SeqCst);
-                if let Err(e) = std::mem::replace(&mut end.result, Ok(())) {
+                let (result, end) = match *ended {
+                    Ok(LaneEnd { index, rites, result }) => (result, Some((index, rites))),
+                    Err(e) => (Err(Error::internal(format!("a lane broke down: {e}"))), None),
+                };
+                if let Err(e) = result {
                     failure.get_or_insert(e);
                     stop.halt();
                 }
-                if let Some(epochs) = &mut epochs {
-                    epochs.committer.lane_ended(end.index);
+                if let Some((index, of_lane)) = end {
+                    if let Some(epochs) = &mut epochs {
+                        epochs.committer.lane_ended(index);
+                    }
+                    rites.push(of_lane);
                 }
-                rites.push(end.rites);
-            }
-            Woken::Ended(Some(Err(e))) => {
-                shared.live.fetch_sub(1, Ordering::SeqCst);
-                failure.get_or_insert_with(|| Error::internal(format!("a lane broke down: {e}")));
-                stop.halt();
             }
             Woken::Reported(Some(report)) => {
                 if let Some(epochs) = &mut epochs {

@@ -151,6 +151,7 @@ async fn it_drains_by_itself_after_a_time_or_when_nothing_comes() {
         let running = start(&windowed(&input, &seen), options);
         for n in 0..5 {
             input.give(&[n], Some(n));
+            input.give(&[], None);
             clock.pass(1000 * MS).await;
         }
         while clock.now() < begun.plus((seconds - 1) * 1_000_000) {
@@ -369,4 +370,44 @@ fn what_a_window_gave_to_another_is_held_for_the_first_ones_rows() {
     run.watermark(0, t(20)).unwrap();
     run.advance_clock(t(15)).unwrap();
     assert_eq!(run.barrier().unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_source_that_waits_does_not_keep_others_of_its_stage_waiting() {
+    let clock = Arc::<TestClock>::default();
+    let (a, b, seen) = (LiveInput::default(), LiveInput::default(), Seen::default());
+    let nodes = vec![
+        ("A", Fake::live(&a), vec![]),
+        ("B", Fake::live(&b), vec![]),
+        ("Both", Fake::repeating(1), vec![0, 1]),
+        ("Out", Fake::sink(&seen), vec![2]),
+    ];
+    let running = start(&plan(1, nodes), options_at(&clock));
+    for n in 0..10 {
+        if n % 3 == 0 { &a } else { &b }.give(&[n], None);
+        clock.pass(MS).await;
+        assert_eq!(numbers(&seen).len() as i64, n + 1);
+    }
+    clock.pass(5000 * MS).await;
+    assert_eq!((a.acknowledged().len(), b.acknowledged().len()), (4, 6));
+    running.stop.stop();
+    running.end(&clock).await.result.unwrap();
+}
+
+#[tokio::test]
+async fn a_source_that_is_not_asked_is_not_idle() {
+    let clock = Arc::<TestClock>::default();
+    let (input, seen) = (LiveInput::default(), Seen::default());
+    let live = Live { until_idle: Some(5000 * MS), ..Live::default() };
+    let gate = seen.block();
+    let running = start(&straight(&input, &seen), JobOptions { live, ..options_at(&clock) });
+    (0..20).for_each(|n| input.give(&[n; 16], None));
+    input.give(&[], None);
+    clock.pass(60_000 * MS).await;
+    assert!(!running.task.is_finished());
+    drop(gate);
+    seen.unblock();
+    let outcome = running.end(&clock).await;
+    assert!(matches!(outcome.ending, Ending::Drained(_)));
+    assert_eq!((numbers(&seen).len(), input.acknowledged().len()), (320, 320));
 }

@@ -238,7 +238,7 @@ impl FilesSink {
         let (bounded, watermark, windowing) =
             (self.node.target.bounded, self.watermark, self.node.windowing.clone());
         let complete = |w: &Window| !bounded && *w != Window::Global && windowing.expiry(w) <= watermark;
-        let prepared = self.seal(&complete, all)?;
+        let prepared = self.seal(complete, all)?;
         let open = self.parts.iter().filter(|((window, _), _)| !complete(window));
         self.waiting_since = open.map(|(_, part)| part.since).min();
         serde_json::to_vec(&prepared)
