@@ -4,7 +4,7 @@ use crate::scratch::{Ran, Scratch};
 use purlin_broker::{Broker, Options};
 use purlin_pubsub::credentials::Credentials;
 use purlin_pubsub::proto::{PubsubMessage, Subscription, Topic};
-use purlin_pubsub::{Address, Client, SubscriptionName, TopicName, block_on};
+use purlin_pubsub::{Address, Client, SubscriptionName, TopicName, block_on, clock};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::process::{Command, Stdio};
@@ -92,8 +92,9 @@ impl World {
 }
 
 impl World {
-    /// Runs a pipeline and stops it in order after a while, as a service manager does.
-    fn stopped(&self, pipeline: &str, after: Duration) -> Ran {
+    /// Runs a pipeline until so many messages have come to the topic `totals`, and stops it in order, as a service
+    /// manager does. Answers those messages, too.
+    fn stopped(&self, pipeline: &str, enough: impl Fn(&[String]) -> bool) -> (Ran, Vec<String>) {
         self.s.write("p.yaml", pipeline);
         let child = Command::new(env!("CARGO_BIN_EXE_purlin"))
             .args(["run", "p.yaml"])
@@ -104,15 +105,22 @@ impl World {
             .stderr(Stdio::piped())
             .spawn()
             .expect("the binary starts");
-        std::thread::sleep(after);
+        let mut came = Vec::new();
+        for _ in 0..60 {
+            came.extend(self.drain("totals").into_iter().map(|(text, _)| text));
+            if enough(&came) {
+                break;
+            }
+        }
         let told = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().expect("kill");
         assert!(told.success());
         let ended = child.wait_with_output().expect("an end");
-        Ran {
+        let ran = Ran {
             code: ended.status.code().unwrap_or(-1),
             out: String::from_utf8_lossy(&ended.stdout).into_owned(),
             err: String::from_utf8_lossy(&ended.stderr).into_owned(),
-        }
+        };
+        (ran, came)
     }
 }
 
@@ -215,13 +223,13 @@ pipeline:
     - type: WriteToPubSub
       config: {topic: totals, format: JSON}
 ";
-    // Stopped in order and not drained: only time can have closed the windows.
-    let ran = w.stopped(pipeline, Duration::from_secs(6));
-    assert_eq!(ran.code, 0, "{}", ran.err);
-    let sum = |rows: &[(String, HashMap<String, String>)]| -> i64 {
-        rows.iter().filter_map(|(t, _)| serde_json::from_str::<Value>(t).ok()?["n"].as_i64()).sum()
+    let count = |rows: &[String]| -> i64 {
+        rows.iter().filter_map(|t| serde_json::from_str::<Value>(t).ok()?["n"].as_i64()).sum()
     };
-    assert_eq!(sum(&w.drain("totals")), 20);
+    // It is stopped only afterwards: time has closed the windows.
+    let (ran, came) = w.stopped(pipeline, |came| count(came) >= 20);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert_eq!(count(&came), 20, "{came:?}");
     assert!(w.drain("orders").is_empty());
 }
 
@@ -231,18 +239,25 @@ fn what_waits_in_open_windows_comes_again() {
     w.publish((0..20).map(|i| message(&format!("m{i:02}"), &[])).collect());
     let pipeline = "
 pipeline:
-  type: chain
   transforms:
     - type: ReadFromPubSub
       config: {subscription: orders, format: STRING}
     - type: Combine
+      input: ReadFromPubSub
       windowing: {type: fixed, size: 365d}
       config: {group_by: [], combine: {n: {value: payload, fn: count}}}
     - type: WriteToPubSub
+      name: Counts
+      input: Combine
       config: {topic: totals, format: JSON}
+    - type: WriteToPubSub
+      name: Copies
+      input: ReadFromPubSub
+      config: {topic: totals, format: STRING}
 ";
-    let ran = w.stopped(pipeline, Duration::from_secs(4));
+    let (ran, came) = w.stopped(pipeline, |came| came.len() >= 20);
     assert_eq!(ran.code, 0, "{}", ran.err);
+    assert_eq!(came.len(), 20, "the copies, and no count: {came:?}");
     assert!(w.drain("totals").is_empty());
     assert_eq!(w.drain("orders").len(), 20, "{}", ran.err);
 }
@@ -271,7 +286,7 @@ pipeline:
     std::thread::scope(|threads| {
         let running = threads.spawn(|| w.run(pipeline, &["--until-idle", "3s"]));
         while subscriptions().len() < 2 && !running.is_finished() {
-            std::thread::sleep(Duration::from_millis(20));
+            block_on(async { Ok(clock::sleep(Duration::from_millis(20)).await) }).expect("a pause");
         }
         w.publish(vec![message("late", &[("color", "red")])]);
         let ran = running.join().expect("the run");

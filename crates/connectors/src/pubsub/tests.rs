@@ -237,7 +237,10 @@ fn readers_that_cannot_be() {
     assert!(said("{topic: top, format: AVRO, schema: {type: string}}").contains("not an Avro schema"));
 }
 
-fn write(config: &str, rows: &str) -> Result<Vec<(String, HashMap<String, String>)>, String> {
+/// A payload as text, and attributes.
+type Written = (String, HashMap<String, String>);
+
+fn write(config: &str, rows: &str) -> Result<Vec<Written>, String> {
     let spec = write_spec(config, rows)?;
     let batch = batch(rows).unwrap();
     let batch = Batch { times: Times::Each(vec![1_234_567; batch.len()].into()), ..batch };

@@ -214,8 +214,16 @@ fn silence_is_told_from_messages_that_wait() {
     let since = s.quiet_since().expect("an open stream without messages");
     assert!(clock::now() - since >= 200_000);
     b.publish(messages(["a".to_owned()]));
-    std::thread::sleep(SOON);
-    assert!(s.quiet_since().is_none(), "one waits");
+    let waits = s.clone();
+    let came = block_on(async move {
+        let until = async {
+            while waits.quiet_since().is_some() {
+                clock::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        Ok(clock::within(Duration::from_secs(20), until).await)
+    });
+    assert!(came.unwrap().is_some(), "one waits");
     take(&s, 1);
     assert!(s.quiet_since().is_some_and(|later| later > since));
 }
