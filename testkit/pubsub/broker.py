@@ -15,7 +15,7 @@ from google.cloud import pubsub_v1
 from google.cloud.pubsub_v1.types import FlowControl
 from google.pubsub_v1.services.publisher import client as publisher_client
 
-PROJECT = "tests"
+PROJECT = "purlin-tests"  # Beam wants at least six characters
 WAIT_SECONDS = 30
 
 

@@ -1,8 +1,12 @@
 """The broker as a process: stopped, killed, started again, asked for a token."""
 
 import http.client
+import os
+import shutil
 import signal
+import ssl
 import subprocess
+import tempfile
 import unittest
 
 import grpc
@@ -95,4 +99,28 @@ class Process(unittest.TestCase):
         connection = http.client.HTTPConnection(broker.host, timeout=10)
         connection.request("GET", "/v1/projects/p/topics")
         self.assertEqual(connection.getresponse().status, 401)
+        connection.close()
+
+    def test_tls(self):
+        folder = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, folder)
+        cert, key = os.path.join(folder, "cert.pem"), os.path.join(folder, "key.pem")
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+            + ["-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", cert],
+            check=True,
+            capture_output=True,
+        )
+        self.assertIn("cannot be used for TLS", self.refusal("--tls-cert", key, "--tls-key", key, "--data", folder))
+        broker = self.start("--tls-cert", cert, "--tls-key", key)
+        address = f"localhost:{broker.host.split(':')[1]}"
+        with open(cert, "rb") as file:
+            credentials = grpc.ssl_channel_credentials(file.read())
+        channel = grpc.secure_channel(address, credentials)
+        client = pubsub_v1.PublisherClient(transport=PublisherGrpcTransport(channel=channel))
+        client.create_topic(request={"name": "projects/p/topics/abc"}, retry=None, timeout=20)
+        channel.close()
+        connection = http.client.HTTPSConnection(address, context=ssl.create_default_context(cafile=cert), timeout=20)
+        connection.request("GET", "/v1/projects/p/topics")
+        self.assertIn(b"projects/p/topics/abc", connection.getresponse().read())
         connection.close()

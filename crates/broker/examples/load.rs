@@ -1,6 +1,7 @@
 //! What the broker carries: messages a second, and how long one takes from publishing to delivery.
 //!
 //! `cargo run --release -p purlin-broker --example load -- throughput [seconds] [folder]`
+//! `cargo run --release -p purlin-broker --example load -- start [folder]`
 //! `cargo run --release -p purlin-broker --example load -- latency MESSAGES_A_SECOND [seconds] [folder]`
 //!
 //! The broker runs in a process of its own, on the folder given (a new one without), with everything durable.
@@ -58,13 +59,17 @@ fn main() -> Result<(), Failure> {
             let (rate, seconds) = (number(1, 1000)?, number(2, 10)?);
             measure(arg(3), async move |load| latency(load, rate, seconds).await)
         }
-        _ => Err("throughput [seconds] [folder], or latency MESSAGES_A_SECOND [seconds] [folder]".into()),
+        Some("start") => measure(arg(1), async |_| Ok(())),
+        _ => Err(
+            "start [folder], throughput [seconds] [folder], or latency MESSAGES_A_SECOND [seconds] [folder]"
+                .into(),
+        ),
     }
 }
 
 /// Runs a broker until its standard input ends.
 fn serve(folder: &Path) -> Result<(), Failure> {
-    let options = purlin_broker::Options { listen: ([127, 0, 0, 1], 0).into(), data: folder.to_owned() };
+    let options = purlin_broker::Options::new(([127, 0, 0, 1], 0).into(), folder);
     let report: purlin_broker::Report = Arc::new(|text: &str| println!("{text}"));
     let broker = purlin_broker::Broker::start(&options, report)?;
     println!("{}", broker.address());
@@ -280,7 +285,7 @@ async fn latency(load: Arc<Load>, rate: u64, seconds: u64) -> Result<(), Failure
             let mut micros = Vec::new();
             let look = |data: &[u8]| {
                 let sent = data.first_chunk::<8>().map_or(0, |b| u64::from_le_bytes(*b));
-                micros.push(start.elapsed().as_micros() as u64 - sent);
+                micros.push((start.elapsed().as_micros() as u64).saturating_sub(sent));
             };
             let pulled = pull(load, counts, look).await;
             tell.send(micros).await.map_err(|_| "nobody listens")?;

@@ -1,8 +1,9 @@
 //! How many entries a second the store appends and reads, and what opening it costs when much is in it.
 //!
-//! `cargo run --release -p purlin-broker --example store -- [FOLDER] [millions of entries]`
+//! `cargo run --release -p purlin-broker --example store -- [FOLDER] [millions of entries] [bytes of one] [log]`
 //!
-//! Entries have 150 bytes, batches 1000 entries; 4 tasks append, each waits for its last batch before the next.
+//! Entries have 150 bytes, batches 1000 entries; 4 tasks append, each waits for its last batch before the next. Entries
+//! are messages, so that a topic's log can be filled.
 
 #![allow(
     clippy::disallowed_methods,
@@ -15,9 +16,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use prost::Message;
+use pubsub_proto::google::pubsub::v1::PubsubMessage;
 use purlin_broker::store::{Batch, Log, LogId, LogOptions, RealDisk, Store, StoreOptions};
 
-const ENTRY_BYTES: usize = 150;
 const BATCH: u64 = 1000;
 const TASKS: u64 = 4;
 
@@ -25,16 +27,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
     let folder = args.next().map_or_else(|| std::env::temp_dir().join("purlin-store"), PathBuf::from);
     let millions: u64 = args.next().map_or(Ok(10), |n| n.parse())?;
+    let bytes: usize = args.next().map_or(Ok(150), |n| n.parse())?;
+    let name = args.next().unwrap_or_else(|| "bench".to_owned());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
 
-    let (store, log) = open(&folder)?;
+    let (store, log) = open(&folder, &name)?;
     let before = log.bounds().next;
     let entries = (millions * 1_000_000).saturating_sub(before);
     let start = Instant::now();
     let mut tasks = Vec::new();
     for _ in 0..TASKS {
         let log = log.clone();
-        tasks.push(runtime.spawn(async move { append(&log, entries / TASKS / BATCH).await }));
+        tasks.push(runtime.spawn(async move { append(&log, entries / TASKS / BATCH, bytes).await }));
     }
     for task in tasks {
         runtime.block_on(task)??;
@@ -48,7 +52,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let resident = resident_mib();
     let start = Instant::now();
-    let (store, log) = open(&folder)?;
+    let (store, log) = open(&folder, &name)?;
     let opened = start.elapsed().as_secs_f64() * 1e3;
     let bounds = log.bounds();
     let grown = resident_mib() - resident;
@@ -77,20 +81,21 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn open(folder: &Path) -> Result<(Store, Log), Box<dyn Error>> {
+fn open(folder: &Path, name: &str) -> Result<(Store, Log), Box<dyn Error>> {
     let disk = Arc::new(RealDisk::new(folder)?);
     let (store, recovery) = Store::open(disk, StoreOptions::default())?;
     for damage in &recovery.damage {
         println!("{damage:?}");
     }
-    let log = store.log(&LogId::new("bench")?, LogOptions::default())?;
+    let log = store.log(&LogId::new(name)?, LogOptions::default())?;
     Ok((store, log))
 }
 
-async fn append(log: &Log, batches: u64) -> Result<(), purlin_broker::store::StoreError> {
-    let payload = [b'x'; ENTRY_BYTES];
+async fn append(log: &Log, batches: u64, bytes: usize) -> Result<(), purlin_broker::store::StoreError> {
+    let payload = PubsubMessage { data: vec![b'x'; bytes.saturating_sub(3)].into(), ..Default::default() };
+    let payload = payload.encode_to_vec();
     for i in 0..batches {
-        let mut batch = Batch::with_capacity(BATCH as usize, BATCH as usize * ENTRY_BYTES);
+        let mut batch = Batch::with_capacity(BATCH as usize, BATCH as usize * bytes);
         for j in 0..BATCH {
             batch.push((i * BATCH + j) as i64, &payload);
         }

@@ -8,6 +8,7 @@ use crate::push;
 use crate::server;
 use crate::store::{RealDisk, Store, StoreOptions};
 use crate::tasks::spawn;
+use crate::tls::{self, TlsFiles};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -27,8 +28,17 @@ pub struct Options {
     pub token: Option<String>,
     /// What pushes show that are configured with an OIDC token.
     pub push_token: Option<String>,
+    /// Speaks TLS with these, else plain.
+    pub tls: Option<TlsFiles>,
     /// Whether it may listen without a token where other machines reach it.
     pub open: bool,
+}
+
+impl Options {
+    /// A broker that asks for no token.
+    pub fn new(listen: SocketAddr, data: impl Into<PathBuf>) -> Self {
+        Options { listen, data: data.into(), token: None, push_token: None, tls: None, open: false }
+    }
 }
 
 /// A running broker. Dropping it stops it without ceremony; see [`stop`](Broker::stop).
@@ -51,6 +61,7 @@ impl Broker {
                 options.listen
             )));
         }
+        let tls = options.tls.as_ref().map(tls::acceptor).transpose()?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .thread_name("broker")
             .enable_all()
@@ -88,7 +99,7 @@ impl Broker {
             spawn(housekeeping::run(hub.clone()));
             spawn(push::supervise(hub.clone()));
         });
-        let server = runtime.spawn(server::serve(hub, listener));
+        let server = runtime.spawn(server::serve(hub, listener, tls));
         Ok(Broker { runtime, address, stop, server, store })
     }
 

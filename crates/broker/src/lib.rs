@@ -30,9 +30,11 @@ mod status;
 pub mod store;
 mod subscription;
 mod tasks;
+mod tls;
 mod topic;
 mod wire;
 
 pub use broker::{Broker, Options};
 pub use error::Error;
 pub use hub::Report;
+pub use tls::TlsFiles;

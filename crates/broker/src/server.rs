@@ -12,8 +12,10 @@ use hyper_util::server::conn::auto;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::http::{Request, Response, header};
@@ -26,7 +28,7 @@ const PING_INTERVAL: Duration = Duration::from_secs(60);
 const STOP_GRACE: Duration = Duration::from_secs(3);
 
 /// Accepts connections until the broker stops, then lets them end.
-pub(crate) async fn serve(hub: Arc<Hub>, listener: TcpListener) {
+pub(crate) async fn serve(hub: Arc<Hub>, listener: TcpListener, tls: Option<TlsAcceptor>) {
     let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut stopping = hub.stopping.clone();
     loop {
@@ -37,9 +39,9 @@ pub(crate) async fn serve(hub: Arc<Hub>, listener: TcpListener) {
         };
         match accepted {
             Ok((stream, _)) => {
-                let hub = hub.clone();
+                let (hub, tls) = (hub.clone(), tls.clone());
                 spawn(async move {
-                    connection(hub, stream).await;
+                    welcome(hub, stream, tls).await;
                     drop(permit);
                 });
             }
@@ -56,9 +58,21 @@ pub(crate) async fn serve(hub: Arc<Hub>, listener: TcpListener) {
     let _late = tokio::time::timeout(STOP_GRACE, connections.acquire_many(all)).await;
 }
 
-async fn connection(hub: Arc<Hub>, stream: TcpStream) {
+async fn welcome(hub: Arc<Hub>, stream: TcpStream, tls: Option<TlsAcceptor>) {
     // Without it small responses wait for the client's next packet. A socket that refuses works all the same.
     let _refused = stream.set_nodelay(true);
+    match tls {
+        None => connection(hub, stream).await,
+        Some(tls) => {
+            // Who does not finish the handshake is gone, or speaks something else.
+            if let Ok(Ok(stream)) = tokio::time::timeout(PING_TIMEOUT, tls.accept(stream)).await {
+                connection(hub, stream).await;
+            }
+        }
+    }
+}
+
+async fn connection(hub: Arc<Hub>, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
     let mut stopping = hub.stopping.clone();
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder

@@ -354,6 +354,12 @@ pub struct BrokerArgs {
     /// Send `Authorization: Bearer TOKEN` with the pushes of subscriptions that have an `oidc_token`.
     #[arg(long = "push-token", value_name = "TOKEN")]
     pub push_token: Option<String>,
+    /// Speak TLS with this certificate (PEM, with what signs it).
+    #[arg(long = "tls-cert", value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// The key of the certificate (PEM).
+    #[arg(long = "tls-key", value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
     /// Listen where other machines can reach it although it asks for no token.
     #[arg(long = "allow-anyone")]
     pub allow_anyone: bool,

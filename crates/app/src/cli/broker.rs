@@ -4,7 +4,7 @@ use super::Exit;
 use super::args::BrokerArgs;
 use super::output::Output;
 use purlin_api::{Error, ErrorKind};
-use purlin_broker::{Broker, Options};
+use purlin_broker::{Broker, Options, TlsFiles};
 use serde_json::json;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
@@ -16,6 +16,7 @@ pub(crate) fn broker(args: &BrokerArgs, out: &mut Output) -> Exit {
         token: args.token.clone(),
         push_token: args.push_token.clone(),
         open: args.allow_anyone,
+        tls: args.tls_cert.clone().zip(args.tls_key.clone()).map(|(cert, key)| TlsFiles { cert, key }),
     };
     let broker = match Broker::start(&options, Arc::new(print_event)) {
         Ok(broker) => broker,
@@ -26,7 +27,9 @@ pub(crate) fn broker(args: &BrokerArgs, out: &mut Output) -> Exit {
     };
     let (tell, told) = sync_channel(1);
     // A second signal finds the channel full: the broker is stopping already.
-    let handler = ctrlc::set_handler(move || drop(tell.try_send(())));
+    let handler = ctrlc::set_handler(move || {
+        let _stopping = tell.try_send(());
+    });
     if let Err(e) = handler {
         out.note(&format!("warning: cannot listen for signals: {e}\n"));
     }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)] // a test fails by these
 
 mod bad_input;
+mod broker_kill;
 mod command_line;
 mod lanes;
 mod live;

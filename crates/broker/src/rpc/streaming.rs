@@ -155,25 +155,28 @@ impl Open<'_> {
         for seconds in &request.modify_deadline_seconds {
             check_seconds(*seconds)?;
         }
+        // Only exactly-once subscriptions are told what became of their ids.
+        let told = self.subscription.resource().enable_exactly_once_delivery;
         let mut response = pb::StreamingPullResponse::default();
         if !request.ack_ids.is_empty() {
             let ids: Vec<Option<AckId>> = request.ack_ids.iter().map(|id| AckId::parse(id)).collect();
             let outcomes = self.subscription.ack(&ids).await?;
-            let (ack_ids, invalid_ack_ids) = split(&request.ack_ids, &outcomes);
-            response.acknowledge_confirmation =
-                Some(AcknowledgeConfirmation { ack_ids, invalid_ack_ids, ..Default::default() });
+            response.acknowledge_confirmation = told.then(|| {
+                let (ack_ids, invalid_ack_ids) = split(&request.ack_ids, &outcomes);
+                AcknowledgeConfirmation { ack_ids, invalid_ack_ids, ..Default::default() }
+            });
         }
         if !request.modify_deadline_ack_ids.is_empty() {
             let ids = &request.modify_deadline_ack_ids;
             let pairs =
                 ids.iter().map(|id| AckId::parse(id)).zip(request.modify_deadline_seconds.iter().copied());
             let outcomes = self.subscription.modify(pairs);
-            let (ack_ids, invalid_ack_ids) = split(ids, &outcomes);
-            response.modify_ack_deadline_confirmation =
-                Some(ModifyAckDeadlineConfirmation { ack_ids, invalid_ack_ids, ..Default::default() });
+            response.modify_ack_deadline_confirmation = told.then(|| {
+                let (ack_ids, invalid_ack_ids) = split(ids, &outcomes);
+                ModifyAckDeadlineConfirmation { ack_ids, invalid_ack_ids, ..Default::default() }
+            });
         }
-        let asked = response != pb::StreamingPullResponse::default();
-        if asked && self.subscription.resource().enable_exactly_once_delivery {
+        if response != pb::StreamingPullResponse::default() {
             self.send(response.encode_to_vec()).await;
         }
         Ok(())

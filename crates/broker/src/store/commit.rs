@@ -2,8 +2,8 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
@@ -28,11 +28,29 @@ pub(crate) fn commit(shared: &Shared, items: VecDeque<Item>) {
             items.push_back(item);
         }
     }
-    for (log, items) in logs {
-        log.commit(items);
-    }
+    commit_logs(logs, shared.options.commit_threads);
     // The reserve is a convenience; whoever needs it and cannot have it gets `NoSpace`.
     shared.reserve.after_commit(&shared.files).ok();
+}
+
+/// Commits each log, on several threads if there are several: the system can then do their syncs together.
+fn commit_logs(logs: Vec<(Arc<LogInner>, VecDeque<Item>)>, threads: usize) {
+    let lanes = threads.clamp(1, logs.len().max(1));
+    let work = Mutex::new(logs.into_iter());
+    let next = || work.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let run = || {
+        while let Some((log, items)) = next() {
+            log.commit(items);
+        }
+    };
+    // They end before this does.
+    std::thread::scope(|scope| {
+        for _ in 1..lanes {
+            // Without another thread this one does it all.
+            std::thread::Builder::new().name("log-commit".to_owned()).spawn_scoped(scope, run).ok();
+        }
+        run();
+    });
 }
 
 /// What one sync makes durable.

@@ -275,16 +275,16 @@ mod tests {
     #[test]
     fn a_journal_comes_back() {
         let folder = std::env::temp_dir().join(format!("purlin-journal-{}", std::process::id()));
-        let disk = Arc::new(RealDisk::new(&folder).expect("a folder"));
-        let (store, _) = Store::open(disk, StoreOptions::default()).expect("a store");
         let id = LogId::new("sums").expect("a name");
-        let mut journal = Journal::open(&store, &id, Sum::default()).expect("a journal");
-        for n in [3_i64, 4] {
+        for (n, before) in [(3_i64, 0), (4, 3), (5, 7)] {
+            let disk = Arc::new(RealDisk::new(&folder).expect("a folder"));
+            let (store, recovery) = Store::open(disk, StoreOptions::default()).expect("a store");
+            assert_eq!(recovery.damage, []);
+            let mut journal = Journal::open(&store, &id, Sum::default()).expect("a journal");
+            assert_eq!(journal.state(), &Sum(before));
             let room = store.room_now(64).expect("room");
             journal.apply(&n.to_le_bytes(), 0, room).expect("a delta").wait_blocking().expect("durable");
         }
-        drop(journal);
-        let journal = Journal::open(&store, &id, Sum::default()).expect("a journal");
-        assert_eq!(journal.state(), &Sum(7));
+        std::fs::remove_dir_all(&folder).expect("a folder that is there");
     }
 }

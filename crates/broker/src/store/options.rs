@@ -36,6 +36,8 @@ pub struct StoreOptions {
     pub index_bytes: u64,
     /// Index entries written at once. Opening checks the blocks that its index does not cover yet.
     pub index_batch: usize,
+    /// Threads that write when what waits is for several logs.
+    pub commit_threads: usize,
     /// How long entries nobody waits for may stay unwritten.
     pub lazy_wait: Duration,
 }
@@ -53,6 +55,7 @@ impl Default for StoreOptions {
             write_bytes: 8 << 20,
             index_bytes: 64 << 10,
             index_batch: 32,
+            commit_threads: 4,
             lazy_wait: Duration::from_millis(20),
         }
     }

@@ -69,8 +69,11 @@ impl Reserve {
             file.set_len(self.bytes).map_err(|e| files.error("cut", PATH, e))?;
             held.bytes = self.bytes;
         }
+        // All at once, or as much as there is space for.
+        let mut step = self.bytes;
         while held.bytes < self.bytes {
-            match self.grow(&mut held, files) {
+            match self.grow(&mut held, files, step) {
+                Err(e) if e.is_no_space() && step > STEP => step = STEP,
                 Err(e) if e.is_no_space() => break,
                 other => other?,
             }
@@ -78,8 +81,8 @@ impl Reserve {
         Ok(())
     }
 
-    fn grow(&self, held: &mut Reserved, files: &Files) -> Result<(), StoreError> {
-        let step = STEP.min(self.bytes - held.bytes);
+    fn grow(&self, held: &mut Reserved, files: &Files, step: u64) -> Result<(), StoreError> {
+        let step = step.min(self.bytes - held.bytes);
         let file = files.get(PATH, true)?;
         let zeros = vec![0; step as usize];
         let written = file.write_at(&zeros, held.bytes).and_then(|()| file.sync());
@@ -117,7 +120,7 @@ impl Reserve {
             return Ok(());
         }
         held.commits = 0;
-        match self.grow(&mut held, files) {
+        match self.grow(&mut held, files, STEP) {
             Err(e) if e.is_no_space() => Ok(()),
             other => other,
         }

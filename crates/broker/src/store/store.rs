@@ -72,9 +72,11 @@ impl Store {
     /// # Errors
     /// [`StoreError::Locked`], [`StoreError::Newer`], or what the disk says. Damage is no error: see [`Recovery`].
     pub fn open(disk: Arc<dyn Disk>, options: StoreOptions) -> Result<(Self, Recovery), StoreError> {
-        let (store, recovery) = Self::open_stepped(disk, options)?;
+        let (store, recovery) = Self::recover(disk, options)?;
         let shared = store.inner.shared.clone();
         let run = move || {
+            // Nobody waits for it. Whoever needs it and does not have it gets `NoSpace`.
+            shared.reserve.open(&shared.files).ok();
             while let Some(items) = shared.queue.take(shared.options.lazy_wait) {
                 commit(&shared, items);
             }
@@ -87,10 +89,17 @@ impl Store {
     }
 
     /// As [`Store::open`], without the thread: nothing is written before the store is closed or told to.
+    #[cfg(test)]
     pub(crate) fn open_stepped(
         disk: Arc<dyn Disk>,
         options: StoreOptions,
     ) -> Result<(Self, Recovery), StoreError> {
+        let (store, recovery) = Self::recover(disk, options)?;
+        store.inner.shared.reserve.open(&store.inner.shared.files)?;
+        Ok((store, recovery))
+    }
+
+    fn recover(disk: Arc<dyn Disk>, options: StoreOptions) -> Result<(Self, Recovery), StoreError> {
         let folder = |e| StoreError::io("make", disk.show(LOGS), e);
         disk.create_folder(LOGS).and_then(|()| disk.sync_folder("")).map_err(folder)?;
         let held = disk.lock(LOCK).map_err(|e| StoreError::io("lock", disk.show(LOCK), e))?;
@@ -105,7 +114,6 @@ impl Store {
             options,
         });
         let (logs, recovery) = recover(&shared)?;
-        shared.reserve.open(&shared.files)?;
         let inner = Inner {
             numbers: AtomicU64::new(logs.len() as u64),
             room: Arc::new(Semaphore::new(shared.options.queue_bytes_max.min(u32::MAX as usize))),

@@ -366,9 +366,10 @@ impl Core {
             if let Some(key) = lease.key {
                 self.keys.acked(key, id.offset, now);
             }
-        } else if self.retries.remove(id.offset).is_none() {
-            // Late, and its order matters: it waits with its key.
-            self.keys.acked_late(id.offset, now);
+        } else if self.retries.remove(id.offset).is_none() && !self.keys.acked_late(id.offset, now) {
+            // An earlier message of its key comes again, and this one must come after it, also to a client that has
+            // seen it.
+            return Outcome::Done;
         }
         self.forget(id.offset);
         Outcome::Done
@@ -403,7 +404,7 @@ impl Core {
                     self.keys.acked(key, gap, now);
                 }
             } else if self.retries.remove(gap).is_none() {
-                self.keys.acked_late(gap, now);
+                self.keys.dropped(gap, now);
             }
             gap = self.acked.next_gap(gap + 1);
         }

@@ -42,12 +42,20 @@ impl Lease {
 }
 
 /// All leases of a subscription, by offset and by deadline.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Leases {
-    by_offset: HashMap<u64, Lease>,
+    by_offset: HashMap<u64, Lease, ahash::RandomState>,
     /// Offsets that may have to end in a tick. A lease is in one tick that counts (`Lease::tick`), at or before its
     /// deadline: extending a lease costs nothing until that tick comes.
     ticks: BTreeMap<i64, Vec<u64>>,
+}
+
+impl Default for Leases {
+    fn default() -> Self {
+        // Offsets are given by the broker, not by clients: nobody can make them collide.
+        let hasher = ahash::RandomState::with_seeds(1, 2, 3, 4);
+        Self { by_offset: HashMap::with_hasher(hasher), ticks: BTreeMap::new() }
+    }
 }
 
 impl Leases {

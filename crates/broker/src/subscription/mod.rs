@@ -236,7 +236,7 @@ impl Subscription {
         let bytes = 64 + ids.len() * DELTA_BYTES_EACH;
         let room = self.store.room(bytes).await.map_err(status_of)?;
         let now = clock::now();
-        let (outcomes, append, exactly_once) = {
+        let (outcomes, append) = {
             let mut state = lock(&self.state);
             let exactly_once = state.core.rules().exactly_once;
             let outcomes = ids.iter().map(|id| match id {
@@ -246,13 +246,16 @@ impl Subscription {
             });
             let outcomes: Vec<Outcome> = outcomes.collect();
             let delta = state.core.take_delta();
-            let append = delta.map(|d| state.journal.apply(&journal::unite(&d), now, room)).transpose();
-            (outcomes, append.map_err(status_of)?, exactly_once)
+            let append = match delta {
+                Some(d) if exactly_once => state.journal.apply(&journal::unite(&d), now, room).map(Some),
+                // Nobody waits for it, so it need not have a sync of its own.
+                Some(d) => state.journal.apply_lazy(&journal::unite(&d), now, room).map(|()| None),
+                None => Ok(None),
+            };
+            (outcomes, append.map_err(status_of)?)
         };
         self.wake();
-        if exactly_once {
-            finish(append).await?;
-        }
+        finish(append).await?;
         Ok(outcomes)
     }
 

@@ -152,8 +152,13 @@ impl World {
         } else {
             prop_assert_eq!(outcome, Outcome::Done);
         }
-        if outcome == Outcome::Done {
+        let known = self.core.acked().contains(id.offset);
+        if outcome == Outcome::Done && known {
             self.acked.insert(id.offset);
+        }
+        if outcome == Outcome::Done && !known {
+            // Late, and its order matters.
+            prop_assert!(self.rules.ordered && until <= self.now);
         }
         if let Some(delta) = self.core.take_delta() {
             self.journal.apply(&unite(&delta)).unwrap();

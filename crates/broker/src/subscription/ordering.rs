@@ -113,8 +113,18 @@ impl Keys {
         self.due.first().map(|(due, _)| *due)
     }
 
-    /// A waiting message, whose key the caller does not know, is acknowledged.
-    pub(crate) fn acked_late(&mut self, offset: u64, now: Micros) {
+    /// A message without a lease is acknowledged after all. Refused if it waits behind an earlier one of its key.
+    pub(crate) fn acked_late(&mut self, offset: u64, now: Micros) -> bool {
+        let Some(hash) = self.waiting.get(&offset).copied() else { return true };
+        let is_first = self.first_waiting(hash).is_some_and(|(first, _)| first == offset);
+        if is_first {
+            self.acked(hash, offset, now);
+        }
+        is_first
+    }
+
+    /// A waiting message is kept no more.
+    pub(crate) fn dropped(&mut self, offset: u64, now: Micros) {
         if let Some(hash) = self.waiting.get(&offset).copied() {
             self.acked(hash, offset, now);
         }

@@ -1,8 +1,12 @@
 //! Full disks, disks that cannot sync, limits, and two programs in one folder.
 
+use std::sync::Arc;
+
 use super::damage::{append, open, options, payload, read_all, small};
 use super::sim::SimDisk;
-use crate::store::{Batch, Journal, Log, LogId, LogOptions, StateMachine, Store, StoreError, StoreOptions};
+use crate::store::{
+    Batch, Journal, Log, LogId, LogOptions, RealDisk, StateMachine, Store, StoreError, StoreOptions,
+};
 
 fn log(store: &Store) -> Log {
     store.log(&LogId::new("log").unwrap(), small()).unwrap()
@@ -238,4 +242,39 @@ fn who_waits_is_told_by_the_thread() {
     );
     let mut next = log.watch_next();
     runtime.block_on(next.wait_for(|n| *n == 401)).unwrap();
+}
+
+#[test]
+fn many_logs_are_written_at_once() {
+    let folder = std::env::temp_dir().join(format!("purlin-logs-{}", std::process::id()));
+    let open = || {
+        let disk = Arc::new(RealDisk::new(&folder).unwrap());
+        let options = StoreOptions { tail_bytes_max: 4000, ..options() };
+        Store::open(disk, options).unwrap().0
+    };
+    let log = |store: &Store, n: u64| store.log(&LogId::new(format!("log-{n}")).unwrap(), small()).unwrap();
+    let store = open();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+    let tasks: Vec<_> = (0..6)
+        .map(|n| {
+            let log = log(&store, n);
+            runtime.spawn(async move {
+                for i in 0..40 {
+                    let mut batch = Batch::new();
+                    (i * 3..i * 3 + 3).for_each(|o| batch.push(o as i64, &payload(o)));
+                    assert_eq!(log.write(batch).await.unwrap(), i * 3);
+                }
+            })
+        })
+        .collect();
+    tasks.into_iter().for_each(|t| runtime.block_on(t).unwrap());
+    drop(store);
+    let store = open();
+    for n in 0..6 {
+        let mut damage = Vec::new();
+        assert_eq!(read_all(&log(&store, n), &mut damage), (0..120).collect::<Vec<u64>>());
+        assert_eq!(damage, []);
+    }
+    drop(store);
+    std::fs::remove_dir_all(&folder).unwrap();
 }

@@ -54,6 +54,8 @@ fn options(sync: SyncMode) -> StoreOptions {
         write_bytes: 1500,
         index_bytes: 300,
         index_batch: 3,
+        // The same seed, the same run.
+        commit_threads: 1,
         lazy_wait: Duration::from_millis(1),
     }
 }
