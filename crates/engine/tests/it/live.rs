@@ -373,7 +373,7 @@ fn what_a_window_gave_to_another_is_held_for_the_first_ones_rows() {
 }
 
 #[tokio::test]
-async fn a_source_that_waits_does_not_keep_others_of_its_stage_waiting() {
+async fn a_source_that_waits_does_not_keep_others_waiting() {
     let clock = Arc::<TestClock>::default();
     let (a, b, seen) = (LiveInput::default(), LiveInput::default(), Seen::default());
     let nodes = vec![
