@@ -94,7 +94,8 @@ impl Pull {
 /// **Waiting.** A source that has nothing may wait inside the future of `next`. The runner fires timers,
 /// injects barriers and stops meanwhile, and for that **drops the future and calls `next` again later**: until it
 /// is ready, a future must not have taken anything that a later call would miss (it is *cancel-safe*, like
-/// receiving from a channel). A source that waits should first answer [`SourceStatus::Idle`] once, so that it does not
+/// receiving from a channel). A future that is made is polled at once, so a source that never waits may do its work before
+/// it returns the future. A source that waits should first answer [`SourceStatus::Idle`] once, so that it does not
 /// hold time back, and answer again whenever its watermark has something new to say: an answer may carry no rows.
 ///
 /// **Epochs.** In jobs that do not end by themselves the runner cuts the flow into epochs, numbered from 1, at the

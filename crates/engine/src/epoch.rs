@@ -102,8 +102,11 @@ impl Unacknowledged {
     /// An epoch with this many rows is committed, and everything from `needed` on is still depended on. Answers
     /// the epoch up to which rows are to be acknowledged.
     pub(crate) fn commit(&mut self, epoch: u64, rows: u64, needed: Option<u64>) -> u64 {
-        self.epochs.push_back((epoch, rows));
-        self.rows += rows;
+        // Epochs without rows need no place, however long the others wait.
+        if rows > 0 {
+            self.epochs.push_back((epoch, rows));
+            self.rows += rows;
+        }
         let free = needed.map_or(epoch, |n| n.saturating_sub(1).min(epoch));
         while let Some((first, rows)) = self.epochs.front().copied() {
             let early = first > free;
@@ -117,6 +120,8 @@ impl Unacknowledged {
             self.acknowledged = first;
             self.epochs.pop_front();
         }
+        let next = self.epochs.front().map_or(u64::MAX, |(e, _)| *e);
+        self.acknowledged = self.acknowledged.max(free.min(next - 1));
         self.acknowledged
     }
 
@@ -216,5 +221,8 @@ mod tests {
         assert_eq!(u.commit(5, 0, Some(4)), 3);
         assert_eq!(u.commit(6, 0, None), 6);
         assert_eq!(u.waiting(), (0, None));
+        assert_eq!(u.commit(7, 1, Some(7)), 6);
+        (8..1000).for_each(|e| assert_eq!(u.commit(e, 0, Some(7)), 6));
+        assert_eq!((u.epochs.len(), u.commit(1000, 0, Some(1000))), (1, 999));
     }
 }

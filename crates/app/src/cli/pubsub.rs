@@ -23,9 +23,6 @@ use purlin_pubsub::prost_types::Duration;
 use purlin_pubsub::{Client, ClientOptions, SubscriptionName, TopicName};
 use std::collections::HashMap;
 
-/// The project of short names on a service that is not Google's, if none is named.
-const LOCAL_PROJECT: &str = "local";
-
 /// A service, and the project that short names are in.
 pub(crate) struct Service {
     pub(crate) client: Client,
@@ -35,10 +32,7 @@ pub(crate) struct Service {
 impl Service {
     pub(crate) fn open(args: &ServiceArgs) -> Result<Self> {
         let client = Client::new(&ClientOptions { host: args.host.clone(), token: None }).map_err(ours)?;
-        let named = args.project.clone().or_else(|| std::env::var("GOOGLE_CLOUD_PROJECT").ok());
-        let project = named
-            .filter(|p| !p.is_empty())
-            .or_else(|| (!client.address().is_google()).then(|| LOCAL_PROJECT.to_owned()));
+        let project = client.project(args.project.as_deref());
         Ok(Service { client, project })
     }
 

@@ -8,6 +8,8 @@ mod command_line;
 mod lanes;
 mod live;
 mod pipes;
+#[cfg(feature = "pubsub")]
+mod pubsub;
 mod purchases;
 mod python_worker;
 mod reference;

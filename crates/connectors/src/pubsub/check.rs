@@ -1,6 +1,7 @@
 //! What both transforms check before anything runs.
 
 use crate::format::avro::Datum;
+use crate::format::proto::Message;
 use crate::format::schema::from_json_schema;
 use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef};
 use purlin_api::{BindCx, Error, ErrorKind};
@@ -77,11 +78,6 @@ pub(super) fn subscription(given: &Spanned<String>, cx: &mut BindCx<'_>) -> Opti
         Ok(_) => Some(given.value.clone()),
         Err(e) => refuse(cx, "pubsub/name", given.span, e.to_string()),
     }
-}
-
-/// The project that short names are in.
-pub(super) fn project() -> Option<String> {
-    std::env::var("GOOGLE_CLOUD_PROJECT").ok().filter(|p| !p.is_empty())
 }
 
 /// An error of the client as one of ours.
@@ -210,8 +206,20 @@ pub(super) fn distinct<'a>(
     good
 }
 
-/// The format that is not there.
-pub(super) fn not_yet<T>(format: &Spanned<String>, cx: &mut BindCx<'_>) -> Option<T> {
-    let what = "messages in the format PROTO are not supported yet".to_owned();
-    refuse(cx, "config/unsupported", format.span, what)
+/// The message of a `.proto` file.
+pub(super) fn proto_schema(node: &Node, cx: &mut BindCx<'_>) -> Option<Arc<Message>> {
+    let Some(text) = node.as_text() else {
+        let what = "the schema of PROTO is the text of a `.proto` file";
+        cx.diagnostics.push(
+            Diagnostic::error("schema/not-proto", node.span, what)
+                .help("`schema: |` and below it `message Order { string customer = 1; int64 cents = 2; }`"),
+        );
+        return None;
+    };
+    match Message::parse(text) {
+        Ok(message) => Some(message),
+        Err(e) => {
+            refuse(cx, "schema/not-proto", node.span, format!("this `.proto` file cannot be used: {e}"))
+        }
+    }
 }

@@ -4,6 +4,7 @@ use super::bad::{BadRows, publish_time, push_attributes, text_map, timestamps};
 use crate::format::avro::{Datum, Datums};
 use crate::format::columns::Column;
 use crate::format::json::decode::Json;
+use crate::format::proto;
 use crate::format::text::utf8;
 use crate::shared::read::{Decoder, Fate, Format, Stop, batch_of};
 use crate::shared::records::Record;
@@ -28,6 +29,8 @@ pub(super) enum PayloadSpec {
     Json,
     /// The fields of a record.
     Avro(Datum),
+    /// The fields of a message of Protocol Buffers.
+    Proto(Arc<proto::Message>),
 }
 
 /// How messages become rows.
@@ -85,6 +88,7 @@ enum Columns {
     Text(Column),
     Records(Box<dyn Decoder>),
     Avro(Datums),
+    Proto(proto::Reader),
 }
 
 impl Columns {
@@ -108,6 +112,7 @@ impl Columns {
                 Columns::Records(json.decoder(&schema, &needed))
             }
             PayloadSpec::Avro(datum) => Columns::Avro(datum.reader(&schema, needed)),
+            PayloadSpec::Proto(message) => Columns::Proto(proto::Reader::new(message, &schema, needed)),
         }
     }
 
@@ -136,6 +141,7 @@ impl Columns {
                 }
             }
             Columns::Avro(datums) => return Ok(datums.push(data)),
+            Columns::Proto(reader) => return Ok(reader.push(data)),
         }
         Ok(Ok(()))
     }
@@ -159,6 +165,7 @@ impl Columns {
                 Ok((batch, missing))
             }
             Columns::Avro(datums) => datums.finish(),
+            Columns::Proto(reader) => Ok((reader.finish()?, Vec::new())),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Rows into messages.
 
 use crate::format::avro::Datum;
+use crate::format::proto;
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Field};
@@ -20,6 +21,8 @@ pub(super) enum PayloadSpec {
     Json,
     /// A record.
     Avro(Datum),
+    /// A message of Protocol Buffers.
+    Proto(proto::Writer),
 }
 
 /// How rows become messages.
@@ -69,6 +72,7 @@ enum Payload<'a> {
     Raw(Option<&'a ArrayRef>),
     Json(Vec<Member<'a>>),
     Avro(&'a Datum, RecordBatch),
+    Proto(&'a proto::Writer, RecordBatch),
 }
 
 struct Member<'a> {
@@ -84,6 +88,7 @@ impl<'a> Rows<'a> {
         let payload = match &spec.payload {
             PayloadSpec::Raw => Payload::Raw(spec.columns.first().and_then(|c| batch.rows.columns().get(*c))),
             PayloadSpec::Avro(datum) => Payload::Avro(datum, batch.rows.project(&spec.columns)?),
+            PayloadSpec::Proto(writer) => Payload::Proto(writer, batch.rows.project(&spec.columns)?),
             PayloadSpec::Json => {
                 let schema = batch.rows.schema_ref();
                 let mut members: Vec<Member<'a>> = spec
@@ -164,6 +169,7 @@ impl<'a> Rows<'a> {
                 object(members, row, &mut self.scratch);
             }
             Payload::Avro(datum, rows) => datum.write(rows, row, &mut self.scratch)?,
+            Payload::Proto(writer, rows) => writer.write(rows, row, &mut self.scratch)?,
         }
         Ok(Bytes::copy_from_slice(&self.scratch))
     }

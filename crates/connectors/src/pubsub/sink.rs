@@ -5,6 +5,7 @@ use super::config::WriteToPubSub;
 use super::encode::{Ids, PayloadSpec, Spec};
 use super::writer::{Outgoing, Publishing, Slot, Writer, error_schema};
 use crate::format::avro::Datum;
+use crate::format::proto;
 use crate::shared::bind;
 use arrow_schema::{DataType, Field, Fields, Schema};
 use purlin_api::shape::{is_any, physical, type_name};
@@ -172,7 +173,17 @@ impl WriteToPubSub {
                 }
                 Some(PayloadSpec::Avro(datum))
             }
-            Payload::Proto => check::not_yet(&self.format, cx),
+            Payload::Proto => {
+                let node = check::needs_schema(payload, &self.format, self.schema.as_ref(), cx)?;
+                let message = check::proto_schema(node, cx)?;
+                match proto::Writer::new(message, &left) {
+                    Ok(writer) => Some(PayloadSpec::Proto(writer)),
+                    Err(e) => {
+                        let what = format!("these rows cannot be written as PROTO: {e}");
+                        refuse(cx, "schema/not-writable", self.format.span, what)
+                    }
+                }
+            }
         }
     }
 
@@ -201,6 +212,7 @@ impl PlanNode for WriteNode {
             PayloadSpec::Raw => "raw",
             PayloadSpec::Json => "json",
             PayloadSpec::Avro(_) => "avro",
+            PayloadSpec::Proto(_) => "proto",
         };
         let errors = self.errors.first().map(|o| format!("; errors to {}", o.tag)).unwrap_or_default();
         format!("{format} messages; topic {}{errors}", self.topic)

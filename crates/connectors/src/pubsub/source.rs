@@ -116,7 +116,12 @@ impl ReadFromPubSub {
                 let schema = Arc::new(Schema::new(datum.fields()));
                 Some((PayloadSpec::Avro(datum), schema))
             }
-            Payload::Proto => check::not_yet(&self.format, cx),
+            Payload::Proto => {
+                let node = check::needs_schema(payload, &self.format, self.schema.as_ref(), cx)?;
+                let message = check::proto_schema(node, cx)?;
+                let schema = Arc::new(Schema::new(message.fields()));
+                Some((PayloadSpec::Proto(message), schema))
+            }
         }
     }
 }
@@ -156,6 +161,7 @@ impl PlanNode for ReadNode {
             PayloadSpec::Text => "string",
             PayloadSpec::Json => "json",
             PayloadSpec::Avro(_) => "avro",
+            PayloadSpec::Proto(_) => "proto",
         };
         let time = match &self.spec.timestamp_attribute {
             Some(name) => format!("; time from attribute {name}"),

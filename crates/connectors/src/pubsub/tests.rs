@@ -99,9 +99,7 @@ fn attributes_and_the_publish_time_are_fields() {
     let rows = good(config, vec![message(b"x", &[("attr", "v"), ("b", "w")], 1)]);
     assert_eq!(
         rows,
-        [
-            r#"{"payload":"x","attr":"v","all":{"attr":"v","b":"w"},"at":"1970-01-01T00:00:01.500Z"} 1500000us"#
-        ]
+        [r#"{"payload":"x","attr":"v","all":{"attr":"v","b":"w"},"at":"1970-01-01T00:00:01.5Z"} 1500000us"#]
     );
     let one =
         good("{subscription: sub, format: RAW, attributes: attr}", vec![message(b"x", &[("attr", "v")], 1)]);
@@ -148,7 +146,7 @@ fn json_by_its_schema() {
     assert_eq!(
         why,
         [
-            "4 `rank` is an integer, and this is text, at character 11",
+            "4 cannot read \"x\" as int in field `rank`, at character 12",
             "5 invalid JSON: expected value, at character 1",
             "6 the payload is empty",
             "2 the required field `generator.x` is not there",
@@ -157,7 +155,7 @@ fn json_by_its_schema() {
     );
     assert_eq!(
         bad[1],
-        r#"{"element":{"payload":"unparsable","attributes":{"a":"b"},"message_id":"5","publish_time":"1970-01-01T00:00:05.500Z"},"msg":"invalid JSON: expected value, at character 1","stack":"projects/p/subscriptions/s, message 5"} 5500000us"#
+        r#"{"element":{"payload":"unparsable","attributes":{"a":"b"},"message_id":"5","publish_time":"1970-01-01T00:00:05.5Z"},"msg":"invalid JSON: expected value, at character 1","stack":"projects/p/subscriptions/s, message 5"} 5500000us"#
     );
 }
 
@@ -184,7 +182,27 @@ fn avro_by_its_schema() {
                   {name: rank, type: int}]}, error_handling: {output: bad}}";
     let (good, bad) = read(config, vec![message(b"\x0637a\x02", &[], 1), message(b"\x06", &[], 2)]).unwrap();
     assert_eq!(good, [r#"{"label":"37a","rank":1} 1500000us"#]);
-    assert!(bad[0].contains("this is no record of the schema: it ends inside"), "{}", bad[0]);
+    assert!(bad[0].contains("it is no record of the schema: it ends inside"), "{}", bad[0]);
+}
+
+#[test]
+fn proto_by_its_text() {
+    let schema = "schema: 'message Order { string customer = 1; optional int64 cents = 2; }'";
+    let config = format!("{{subscription: sub, format: PROTO, {schema}, error_handling: {{output: bad}}}}");
+    let messages = vec![
+        message(b"\x0a\x03CO1\x10\x07", &[], 1),
+        message(b"\x0a\x09", &[], 2),
+        message(b"", &[("a", "b")], 3),
+    ];
+    let (good, bad) = read(&config, messages).unwrap();
+    assert_eq!(
+        good,
+        [r#"{"customer":"CO1","cents":7} 1500000us"#, r#"{"customer":"","cents":null} 3500000us"#]
+    );
+    assert!(bad[0].contains("it is no message `Order`: it ends inside a field"), "{}", bad[0]);
+    let written =
+        write(&format!("{{topic: top, format: proto, {schema}}}"), r#"[{"customer": "CO1", "cents": 7}]"#);
+    assert_eq!(written.unwrap(), [("\n\u{3}CO1\u{10}\u{7}".to_owned(), map(&[]))]);
 }
 
 #[test]
@@ -211,10 +229,18 @@ fn readers_that_cannot_be() {
             .contains("two fields would be called `payload`")
     );
     assert!(said("{topic: top, format: RAW, publish_time_field: ' '}").contains("a field needs a name"));
+    assert!(said("{topic: top, format: PROTO, schema: {a: integer}}").contains("text of a `.proto` file"));
+    assert!(
+        said("{topic: top, format: PROTO, schema: 'message A { int32 a = 0; }'}")
+            .contains("line 1: 0 is no number")
+    );
     assert!(said("{topic: top, format: AVRO, schema: {type: string}}").contains("not an Avro schema"));
 }
 
-fn write(config: &str, rows: &str) -> Result<Vec<(String, HashMap<String, String>)>, String> {
+/// A payload as text, and attributes.
+type Written = (String, HashMap<String, String>);
+
+fn write(config: &str, rows: &str) -> Result<Vec<Written>, String> {
     let spec = write_spec(config, rows)?;
     let batch = batch(rows).unwrap();
     let batch = Batch { times: Times::Each(vec![1_234_567; batch.len()].into()), ..batch };

@@ -68,7 +68,7 @@ impl Work {
     fn open(from: From, clock: Clock, slack_us: Option<i64>) -> Result<Self> {
         let opened = purlin_pubsub::block_on(async move {
             let client = Client::new(&ClientOptions::default())?;
-            let project = project();
+            let project = client.project(None);
             let (name, temporary) = match from {
                 From::Subscription(name) => {
                     let name = SubscriptionName::parse(&name, project.as_deref())?;

@@ -34,13 +34,16 @@ impl Slot {
         let topic = topic.to_owned();
         let open = purlin_pubsub::block_on(async move {
             let client = Client::new(&ClientOptions::default())?;
-            let topic = TopicName::parse(&topic, project().as_deref())?;
+            let topic = TopicName::parse(&topic, client.project(None).as_deref())?;
             client.get_topic(&topic).await?;
             Ok((Publisher::new(&client, &topic, PublisherOptions::default())?, topic))
         });
         Ok(slot.insert(open.map_err(failed)?).clone())
     }
 }
+
+/// A row that cannot be a message, and why.
+type BadRow = (usize, String);
 
 /// Where rows go, and how.
 pub(super) struct Outgoing {
@@ -52,7 +55,7 @@ pub(super) struct Outgoing {
 
 impl Outgoing {
     /// The messages of the rows that can be one, and which rows cannot, and why.
-    fn messages(&mut self, batch: &Batch) -> Result<(Vec<PubsubMessage>, Vec<(usize, String)>)> {
+    fn messages(&mut self, batch: &Batch) -> Result<(Vec<PubsubMessage>, Vec<BadRow>)> {
         let (mut messages, mut bad) = (Vec::with_capacity(batch.len()), Vec::new());
         let mut rows = Rows::new(&self.spec, batch)?;
         for row in 0..batch.len() {
@@ -137,7 +140,7 @@ impl Publishing {
         Publishing { out, errors: physical(errors) }
     }
 
-    fn error_rows(&self, batch: &Batch, bad: &[(usize, String)]) -> Result<Batch> {
+    fn error_rows(&self, batch: &Batch, bad: &[BadRow]) -> Result<Batch> {
         let rows: UInt32Array = bad.iter().map(|(row, _)| u32::try_from(*row).unwrap_or(u32::MAX)).collect();
         let taken = batch.take(&rows)?;
         let DataType::Struct(fields) = self.errors.field(0).data_type() else {

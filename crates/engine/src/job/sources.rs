@@ -4,6 +4,7 @@ use super::duties::ordered;
 use super::task::{Halt, Task, sleep};
 use crate::commit::Reading;
 use crate::wiring::LaneParts;
+use purlin_api::source::BoxFuture;
 use purlin_api::{Budget, EventTime, Pull, Result, Source, SourceStatus};
 use std::future::poll_fn;
 use std::sync::atomic::Ordering;
@@ -137,22 +138,82 @@ async fn first(
     {
         return (*only, source.next(budget).await);
     }
-    let mut asked: Vec<_> = sources
-        .iter_mut()
-        .enumerate()
-        .filter_map(|(place, (_, source))| {
-            let turn = due.iter().position(|d| *d == place)?;
-            Some((turn, place, source.next(budget)))
-        })
-        .collect();
-    asked.sort_by_key(|(turn, ..)| *turn);
+    let mut left: Vec<_> = sources.iter_mut().enumerate().filter(|(place, _)| due.contains(place)).collect();
+    left.sort_by_key(|(place, _)| std::cmp::Reverse(due.iter().position(|d| d == place)));
+    let mut asked: Vec<(usize, BoxFuture<'_, Result<Pull>>)> = Vec::new();
     poll_fn(|cx| {
-        for (_, place, next) in &mut asked {
+        for (place, next) in &mut asked {
             if let Poll::Ready(pulled) = next.as_mut().poll(cx) {
                 return Poll::Ready((*place, pulled));
             }
         }
+        // The next is asked only if those before it wait.
+        while let Some((place, (_, source))) = left.pop() {
+            let mut next = source.next(budget);
+            if let Poll::Ready(pulled) = next.as_mut().poll(cx) {
+                return Poll::Ready((place, pulled));
+            }
+            asked.push((place, next));
+        }
         Poll::Pending
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::task::{Context, Waker};
+
+    /// Takes its rows when it is asked, or waits for ever.
+    struct Eager {
+        rows_left: u64,
+        waits: bool,
+    }
+
+    impl Source for Eager {
+        fn next(&mut self, _: Budget) -> BoxFuture<'_, Result<Pull>> {
+            if self.waits {
+                return Box::pin(std::future::pending());
+            }
+            self.rows_left -= 1;
+            Box::pin(std::future::ready(Ok(Pull { read: 1, ..Pull::done() })))
+        }
+    }
+
+    #[test]
+    fn sources_are_asked_in_turn_and_only_while_those_before_them_wait() {
+        let eager = |waits| Box::new(Eager { rows_left: 100, waits }) as Box<dyn Source>;
+        let mut sources = vec![(0, eager(false)), (1, eager(true)), (2, eager(false))];
+        let budget = Budget { rows_max: 1, bytes_max: 1 };
+        let mut ask = |due: &[usize]| {
+            let mut first = Box::pin(first(&mut sources, due, budget));
+            match first.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready((place, pulled)) => Some((place, pulled.unwrap().read)),
+                Poll::Pending => None,
+            }
+        };
+        assert_eq!(ask(&[0, 1, 2]), Some((0, 1)));
+        assert_eq!(ask(&[1, 2, 0]), Some((2, 1)));
+        assert_eq!(ask(&[2, 0, 1]), Some((2, 1)));
+        assert_eq!(ask(&[1]), None);
+        assert_eq!(ask(&[0]), Some((0, 1)));
+        assert_eq!(ask(&[]), None);
+    }
+
+    #[test]
+    fn what_was_not_waited_for_is_not_taken() {
+        let mut sources: Vec<(usize, Box<dyn Source>)> = Vec::new();
+        for node in 0..2 {
+            sources.push((node, Box::new(Eager { rows_left: 1, waits: false })));
+        }
+        let budget = Budget { rows_max: 1, bytes_max: 1 };
+        // Were the other asked too, it would have no row left, and fail.
+        for place in 0..2 {
+            let due = [place, 1 - place];
+            let mut first = Box::pin(first(&mut sources, &due, budget));
+            let polled = first.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            assert!(matches!(polled, Poll::Ready((p, Ok(_))) if p == place));
+        }
+    }
 }

@@ -6,7 +6,8 @@ use super::fakes::{Fake, LiveInput, Outside, Seen, TestClock, options_at, plan, 
 use super::numbers;
 use purlin_api::EventTime;
 use purlin_engine::clock::Clock;
-use purlin_engine::{Ending, Job, JobOptions, Left, Live, Outcome, StepRun, Stop};
+use purlin_engine::why::Busy;
+use purlin_engine::{Ending, Job, JobOptions, Left, Live, Outcome, StepRun, Stop, Watcher};
 use purlin_plan::Plan;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,16 +19,17 @@ const MS: Duration = Duration::from_millis(1);
 /// A job that runs while the test goes on.
 struct Running {
     stop: Stop,
+    watcher: Watcher,
     task: JoinHandle<Outcome>,
 }
 
 fn start(plan: &Plan, options: JobOptions) -> Running {
     let job = Job::new(plan, options).unwrap();
     assert!(job.is_live());
-    let stop = job.stop_handle();
+    let (stop, watcher) = (job.stop_handle(), job.watcher().unwrap());
     #[allow(clippy::disallowed_methods)] // a test's own task
     let task = tokio::spawn(job.run_async());
-    Running { stop, task }
+    Running { stop, watcher, task }
 }
 
 impl Running {
@@ -230,10 +232,27 @@ async fn a_blocked_sink_stops_the_source() {
     let pulls = input.pulls();
     clock.pass(60_000 * MS).await;
     assert_eq!(input.pulls(), pulls, "the source is not asked");
+    // Who looks is told what the lanes are busy with, though they cannot answer.
+    let look = running.watcher.ask();
+    clock.pass(1000 * MS).await;
+    assert!(!running.watcher.is_answered(&look));
+    let view = running.watcher.view(&look, clock.now());
+    let busy: Vec<Busy> = view.lanes.iter().map(|l| l.busy).collect();
+    let long_ago = |since: &EventTime| clock.now().0 - since.0 > 100_000_000;
+    assert!(
+        busy.iter().any(|b| matches!(b, Busy::Writing { node: 2, since } if long_ago(since))),
+        "{busy:?}"
+    );
+    assert!(busy.iter().any(|b| matches!(b, Busy::Sending { since, .. } if long_ago(since))), "{busy:?}");
     drop(gate);
     seen.unblock();
     clock.pass(1000 * MS).await;
     assert_eq!(numbers(&seen).len(), 5000);
+    let look = running.watcher.ask();
+    clock.pass(MS).await;
+    assert!(running.watcher.is_answered(&look));
+    let view = running.watcher.view(&look, clock.now());
+    assert!(view.lanes.iter().all(|l| l.is_fresh && l.busy == Busy::No && !l.views.is_empty()));
     running.stop.stop();
     running.end(&clock).await.result.unwrap();
     assert_eq!(input.acknowledged().len(), 5000);
@@ -373,7 +392,7 @@ fn what_a_window_gave_to_another_is_held_for_the_first_ones_rows() {
 }
 
 #[tokio::test]
-async fn a_source_that_waits_does_not_keep_others_of_its_stage_waiting() {
+async fn a_source_that_waits_does_not_keep_others_waiting() {
     let clock = Arc::<TestClock>::default();
     let (a, b, seen) = (LiveInput::default(), LiveInput::default(), Seen::default());
     let nodes = vec![

@@ -70,6 +70,9 @@ impl Datum {
     }
 }
 
+/// A record that cannot be a row, and why.
+pub(crate) type BadRow = (usize, String);
+
 /// Records that wait to be decoded together.
 pub(crate) struct Datums {
     members: Arc<[Member]>,
@@ -95,7 +98,7 @@ impl Datums {
     ///
     /// # Errors
     /// Columns that cannot be made.
-    pub(crate) fn finish(&mut self) -> Result<(RecordBatch, Vec<(usize, String)>)> {
+    pub(crate) fn finish(&mut self) -> Result<(RecordBatch, Vec<BadRow>)> {
         let (columns, bad) = match self.columns(&BTreeMap::new()) {
             Ok(read) => read,
             // What was passed over without being looked at was damaged: look at each alone.
@@ -129,7 +132,7 @@ impl Datums {
     fn columns(
         &self,
         damage: &BTreeMap<usize, String>,
-    ) -> Result<(Vec<Option<Column>>, Vec<(usize, String)>), String> {
+    ) -> Result<(Vec<Option<Column>>, Vec<BadRow>), String> {
         let (mut columns, mut bad) = (self.empty(), Vec::new());
         for (row, bytes) in self.each() {
             if let Some(why) = damage.get(&row) {
