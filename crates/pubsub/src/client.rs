@@ -122,7 +122,9 @@ impl Client {
     /// service that is not Google's.
     pub fn project(&self, given: Option<&str>) -> Option<String> {
         let named = given.map(str::to_owned).or_else(|| std::env::var("GOOGLE_CLOUD_PROJECT").ok());
-        named.filter(|p| !p.is_empty()).or_else(|| (!self.address().is_google()).then(|| LOCAL_PROJECT.to_owned()))
+        named
+            .filter(|p| !p.is_empty())
+            .or_else(|| (!self.address().is_google()).then(|| LOCAL_PROJECT.to_owned()))
     }
 
     pub(crate) fn publisher(&self) -> PublisherClient<Service> {

@@ -2,7 +2,7 @@
 
 use super::random::Random;
 use super::truth::{Bad, Truth};
-use super::{Options, amount, event_offset, live_time, padded};
+use super::{Options, amount, event_offset, live_time, padded, plain};
 
 pub(super) const CUSTOMERS: u64 = 50_000;
 /// Event times, in milliseconds from 2024-02-09T10:00:00Z.
@@ -66,7 +66,7 @@ impl Order {
         out.push(b'{');
         if self.bad != Some(Bad::MissingId) {
             out.extend_from_slice(br#""order_id":"ORD"#);
-            padded::<8>(self.number, out);
+            self.digits(out);
             out.extend_from_slice(br#"","#);
         }
         out.extend_from_slice(br#""customer_id":"CUST"#);
@@ -91,11 +91,15 @@ impl Order {
         out.extend_from_slice(b"\"}");
     }
 
+    fn digits(&self, out: &mut Vec<u8>) {
+        if self.number < 100_000_000 { padded::<8>(self.number, out) } else { plain(self.number, out) }
+    }
+
     /// Appends it as a record of CSV.
     pub(super) fn csv(&self, out: &mut Vec<u8>) {
         if self.bad != Some(Bad::MissingId) {
             out.extend_from_slice(b"ORD");
-            padded::<8>(self.number, out);
+            self.digits(out);
         }
         out.extend_from_slice(b",CUST");
         padded::<5>(self.customer, out);

@@ -24,6 +24,8 @@ pub struct Stream {
     options: Options,
     random: Random,
     number: u64,
+    /// Added to numbers in names: live events of one run are called otherwise than those of another.
+    base: Option<u64>,
     truth: Option<Truth>,
 }
 
@@ -35,6 +37,7 @@ impl Stream {
             options,
             random: Random::new(options.seed),
             number: 0,
+            base: None,
             truth: keep_truth.then(|| Truth::new(dataset)),
         }
     }
@@ -51,7 +54,10 @@ impl Stream {
     /// of its place among [`Options::count`]. With `csv`, it is appended there too, as a line.
     pub fn next(&mut self, now: Option<i64>, csv: Option<&mut Vec<u8>>) -> Event {
         let mut payload = Vec::with_capacity(160);
-        let number = self.number;
+        let number = match now {
+            None => self.number,
+            Some(now) => *self.base.get_or_insert(now.unsigned_abs()) + self.number,
+        };
         self.number += 1;
         match self.dataset {
             Dataset::Orders => {
@@ -76,7 +82,7 @@ impl Stream {
                     purchase.csv(csv);
                     csv.push(b'\n');
                 }
-                Event { payload, micros: purchase.micros(), id: format!("P{}-{number}", self.options.seed) }
+                Event { payload, micros: purchase.micros(), id: format!("P{number:08}") }
             }
         }
     }

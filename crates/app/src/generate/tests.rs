@@ -122,6 +122,8 @@ fn a_stream_gives_what_the_file_has() {
 fn live_events_are_of_the_present() {
     let now = 1_790_000_000_123_456;
     for dataset in [Dataset::Orders, Dataset::Purchases] {
+        let first = |now| Stream::new(dataset, OPTIONS, false).next(Some(now), None).id;
+        assert_ne!(first(now), first(now + 1_000_000), "two runs give different events");
         let mut stream = Stream::new(dataset, Options { bad_per_million: 0, ..OPTIONS }, false);
         for _ in 0..100 {
             let mut csv = Vec::new();

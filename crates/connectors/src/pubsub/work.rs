@@ -1,6 +1,6 @@
 //! What the lanes of a reader share: the connection, the subscription, what was seen, and how far time has come.
 
-use super::check::{failed, project};
+use super::check::failed;
 use super::seen::Seen;
 use super::watermark::{Clock, Estimate, SLACK_US_MIN, SLACK_US_MIN_GOOGLE};
 use purlin_api::Result;

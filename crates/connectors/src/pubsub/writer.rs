@@ -1,6 +1,6 @@
 //! Running writers: a sink, and for pipelines with an error output an asynchronous transform.
 
-use super::check::{failed, project};
+use super::check::failed;
 use super::encode::{Ids, Rows, Spec};
 use arrow_array::{ArrayRef, RecordBatch, StringArray, StructArray, UInt32Array};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
