@@ -36,6 +36,7 @@ impl World {
             token: None,
             push_token: None,
             open: false,
+            tls: None,
         };
         let broker = Broker::start(&options, Arc::new(|_: &str| {})).expect("a broker starts");
         let address = broker.address().to_string();

@@ -15,7 +15,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 fn broker(listen: SocketAddr, data: &Path) -> Broker {
-    let options = Options { listen, data: data.to_owned(), token: None, push_token: None, open: false };
+    let options =
+        Options { listen, data: data.to_owned(), token: None, push_token: None, open: false, tls: None };
     Broker::start(&options, Arc::new(|_: &str| {})).expect("a broker starts")
 }
 
