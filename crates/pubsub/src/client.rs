@@ -25,7 +25,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const KEEPALIVE: Duration = Duration::from_secs(30);
 /// How long calls other than publishing and pulling are repeated, in microseconds.
 const CALL_GIVE_UP_US: i64 = 30_000_000;
-/// For a service that refuses the connection: it is not there, and whoever waits should know soon.
+/// For a service that cannot be connected to: whoever waits should know soon.
+const UNREACHED_GIVE_UP_US: i64 = 5_000_000;
+/// For one that refuses the connection: it is not there.
 const REFUSED_GIVE_UP_US: i64 = 2_000_000;
 /// How long one call may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
@@ -168,7 +170,7 @@ impl Client {
                     Err(status) => status,
                 };
                 let waited = clock::monotonic_us() - began;
-                let hopeless = is_refused(&status) && waited >= REFUSED_GIVE_UP_US;
+                let hopeless = hopeless(&status, waited);
                 let delay = if call_is_retried(status.code()) && !hopeless {
                     backoff.failed(waited, random())
                 } else {
@@ -197,6 +199,27 @@ pub(crate) fn route<T>(request: &mut Request<T>, target: &Target) {
     if let Ok(value) = format!("{key}={escaped}").parse::<MetadataValue<Ascii>>() {
         request.metadata_mut().insert("x-goog-request-params", value);
     }
+}
+
+/// True if a call need not be repeated any more that has been tried for so long.
+fn hopeless(status: &Status, waited_us: i64) -> bool {
+    if is_refused(status) {
+        return waited_us >= REFUSED_GIVE_UP_US;
+    }
+    let transport = std::error::Error::source(status).is_some();
+    is_distrusted(status) || (transport && waited_us >= UNREACHED_GIVE_UP_US)
+}
+
+/// True if the certificate of the service is not trusted.
+pub(crate) fn is_distrusted(status: &Status) -> bool {
+    let mut cause = std::error::Error::source(status);
+    while let Some(c) = cause {
+        if c.to_string().contains("invalid peer certificate") {
+            return true;
+        }
+        cause = c.source();
+    }
+    false
 }
 
 /// True if nobody listens there.

@@ -1,5 +1,6 @@
 //! Errors that say which resource on which host, why, and what to do.
 
+use crate::client::is_distrusted;
 use std::fmt;
 use tonic::{Code, Status};
 
@@ -127,7 +128,10 @@ fn kind_of(code: Code) -> ErrorKind {
 fn said(status: &Status) -> String {
     if let Some(io) = io_cause(status) {
         let text = io.to_string();
-        return text.split_once(" (os error ").map_or(text.as_str(), |(said, _)| said).to_lowercase();
+        let said = text.split_once(" (os error ").map_or(text.as_str(), |(said, _)| said);
+        // As part of a sentence.
+        let mut rest = said.chars();
+        return rest.next().map(|c| c.to_ascii_lowercase()).into_iter().chain(rest).collect();
     }
     let mut cause = std::error::Error::source(status);
     let mut deepest = None;
@@ -177,6 +181,9 @@ fn advice(status: &Status, target: &Target, host: &str) -> Option<String> {
             Some("set GOOGLE_APPLICATION_CREDENTIALS to the key file of a service account".to_owned())
         }
         Code::Unauthenticated => Some("set PURLIN_PUBSUB_TOKEN to the token of the broker".to_owned()),
+        _ if is_distrusted(status) => {
+            Some("if that is right, set SSL_CERT_FILE to the file with the certificate to trust".to_owned())
+        }
         _ if google => None,
         _ => match io_cause(status).map(std::io::Error::kind) {
             Some(std::io::ErrorKind::ConnectionRefused) => {

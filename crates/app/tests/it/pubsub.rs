@@ -287,7 +287,11 @@ pipeline:
     std::thread::scope(|threads| {
         let running = threads.spawn(|| w.run(pipeline, &["--until-idle", "3s"]));
         while subscriptions().len() < 2 && !running.is_finished() {
-            block_on(async { Ok(clock::sleep(Duration::from_millis(20)).await) }).expect("a pause");
+            let pause = async {
+                clock::sleep(Duration::from_millis(20)).await;
+                Ok(())
+            };
+            block_on(pause).expect("a pause");
         }
         w.publish(vec![message("late", &[("color", "red")])]);
         let ran = running.join().expect("the run");

@@ -17,9 +17,9 @@ purlin_spec::config! {
     /// the rule. While nothing comes, time goes on.
     ///
     /// **Guarantee: at least once.** A message is acknowledged when everything made of it has been
-    /// committed by the sinks; until then its lease is extended, for an hour at most. What is not acknowledged when the
-    /// pipeline ends comes again. A message that comes twice within ten minutes is dropped by its id, or by
-    /// `id_attribute`; at most two million ids are remembered.
+    /// committed by the sinks; until then its lease is extended. What is not acknowledged when the pipeline ends
+    /// comes again. A message that comes twice within ten minutes is dropped by its id, or by `id_attribute`; at
+    /// most two million ids are remembered.
     ///
     /// A message that cannot be decoded fails the run, or goes to the error output and is acknowledged.
     pub struct ReadFromPubSub {

@@ -78,13 +78,19 @@ impl Reader {
     }
 
     /// Decodes what arrived, up to the budget.
-    fn decode(&mut self, rows_max: usize, pull: &mut Pull, bytes: &mut usize) -> Result<()> {
+    fn decode(
+        &mut self,
+        rows_max: usize,
+        bytes_max: usize,
+        pull: &mut Pull,
+        bytes: &mut usize,
+    ) -> Result<()> {
         let Some(mut rest) = self.rest.take() else { return Ok(()) };
         let (at, from) = (rest.deliveries.at, rest.done);
         let work = self.work.clone();
         let (mut seen, mut estimate) = (work.seen(), work.estimate());
         let mut failure = None;
-        while self.rows.len() < rows_max && *bytes < PULL_BYTES_MAX {
+        while self.rows.len() < rows_max && *bytes < bytes_max {
             let Some(arrival) = rest.messages.next() else { break };
             rest.done += 1;
             pull.read += 1;
@@ -115,6 +121,7 @@ impl Reader {
 
     async fn pull(&mut self, budget: Budget) -> Result<Pull> {
         let rows_max = budget.rows_max.clamp(1, PULL_ROWS_MAX);
+        let bytes_max = budget.bytes_max.clamp(1, PULL_BYTES_MAX);
         let mut pull = Pull { status: SourceStatus::Ready, watermark: self.watermark, ..Pull::done() };
         let mut bytes = 0;
         if self.rest.is_none()
@@ -123,14 +130,14 @@ impl Reader {
             self.arrived(got);
         }
         // From here on nothing waits: the caller may give up this future only above.
-        while self.rows.len() < rows_max && bytes < PULL_BYTES_MAX {
+        while self.rows.len() < rows_max && bytes < bytes_max {
             if self.rest.is_none() {
                 match self.work.subscriber().try_next().map_err(failed)? {
                     Some(got) => self.arrived(got),
                     None => break,
                 }
             }
-            self.decode(rows_max, &mut pull, &mut bytes)?;
+            self.decode(rows_max, bytes_max, &mut pull, &mut bytes)?;
         }
         let filled = self.rows.finish()?;
         pull.batches = filled.batches;

@@ -81,7 +81,9 @@ impl Work {
                 }
             };
             let streams = if client.address().is_google() { STREAMS_GOOGLE } else { 1 };
-            let options = SubscriberOptions { streams, ..SubscriberOptions::default() };
+            // What waits in windows is held as long as they are open; the runner bounds how much that is.
+            let options =
+                SubscriberOptions { streams, hold_max: Duration::MAX, ..SubscriberOptions::default() };
             let subscriber = Subscriber::start(&client, &name, options)?;
             Ok((client, subscriber, temporary))
         });

@@ -13,6 +13,10 @@ use tonic::{Request, Status, Streaming};
 
 /// How often an empty request says that somebody is still here, as Google asks for.
 const HEARTBEAT: Duration = Duration::from_secs(30);
+/// A stream that was open for so long was a good one.
+const GOOD_US: i64 = 5_000_000;
+/// See [`open_patiently`].
+const UNANSWERED: Duration = Duration::from_secs(2);
 /// For a service that is not there when the first stream is opened.
 const FIRST_GIVE_UP_US: i64 = 5_000_000;
 
@@ -22,17 +26,16 @@ pub(super) async fn run(shared: Arc<Shared>) {
     let mut was_open = false;
     let began = clock::monotonic_us();
     loop {
-        let status = match open(&shared).await {
+        let status = match open_patiently(&shared).await {
             Ok((answers, requests)) => {
                 was_open = true;
-                let got_some = read(&shared, answers, requests).await;
-                match got_some {
-                    (true, status) => {
-                        backoff.succeeded();
-                        status
-                    }
-                    (false, status) => status,
+                let opened = clock::monotonic_us();
+                let (got_some, status) = read(&shared, answers, requests).await;
+                // The service ends streams now and then, quiet ones too: that is no failure.
+                if got_some || clock::monotonic_us() - opened >= GOOD_US {
+                    backoff.succeeded();
                 }
+                status
             }
             Err(status) => status,
         };
@@ -47,6 +50,17 @@ pub(super) async fn run(shared: Arc<Shared>) {
             }
         }
     }
+}
+
+/// Opens a stream. Some services answer only with the first message: a stream that was not refused for a while
+/// counts as open.
+async fn open_patiently(shared: &Shared) -> Result<(Streaming<StreamingPullResponse>, Requests), Status> {
+    let mut opening = std::pin::pin!(open(shared));
+    if let Some(answer) = clock::within(UNANSWERED, &mut opening).await {
+        return answer;
+    }
+    let _open = Open::new(shared);
+    opening.await
 }
 
 type Requests = mpsc::Sender<StreamingPullRequest>;
