@@ -36,7 +36,7 @@ pub struct PublisherOptions {
     pub messages_max: usize,
     /// Bytes of a request.
     pub bytes_max: usize,
-    /// How long a message waits for others.
+    /// How long a message waits for others while a request is on its way; otherwise it does not wait.
     pub delay_max: Duration,
     /// Requests without an answer yet.
     pub requests_in_flight_max: usize,
@@ -291,6 +291,10 @@ impl Gatherer {
     async fn run(mut self, mut queue: mpsc::Receiver<Call>) {
         let mut open = true;
         while open || !self.batcher.is_empty() || !self.in_flight.is_empty() {
+            if self.in_flight.is_empty() && queue.is_empty() {
+                // Nobody gains by waiting. Messages gather while a request is on its way.
+                self.batcher.flush();
+            }
             self.send();
             self.tell_flushes();
             let wait = self.batcher.next_due().map(|due| {
