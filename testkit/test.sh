@@ -32,3 +32,6 @@ part "tests" cargo test --workspace --no-fail-fast
 part "doc tests and documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 # The binary that the tests were run with: another build of it would build its libraries anew.
 part "the pipelines' own tests" "${CARGO_TARGET_DIR:-target}/debug/purlin" test pipelines
+# Google's own client judges the broker, and Beam's own pipeline uses it.
+pubsub_python="$(./testkit/pubsub/venv.sh "${CARGO_TARGET_DIR:-target}/pubsub-venv")"
+part "the broker, with Google's client" "$pubsub_python" testkit/pubsub/run.py "${CARGO_TARGET_DIR:-target}/debug/purlin"

@@ -3,9 +3,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)] // a test fails by these
 
 mod bad_input;
+mod broker_kill;
 mod command_line;
 mod lanes;
+mod live;
 mod pipes;
+#[cfg(feature = "pubsub")]
+mod pubsub;
 mod purchases;
 mod python_worker;
 mod reference;
