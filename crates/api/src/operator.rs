@@ -3,6 +3,7 @@
 use crate::batch::Batch;
 use crate::error::Result;
 use crate::hold::Holds;
+use crate::kept::Kept;
 use crate::time::EventTime;
 
 /// Which input of an operator, from 0 in the order its plan node declares them.
@@ -58,6 +59,10 @@ pub struct OpCx {
     pub now: EventTime,
     /// Guards on the output watermark.
     pub holds: Holds,
+    /// The epoch that rows given now belong to; 0 in jobs without epochs.
+    pub epoch: u64,
+    /// From which epochs rows are kept in state: see [`Kept`].
+    pub kept: Kept,
     /// Timers in processing time to set (`Some`) or clear (`None`), taken by the runner after each call.
     pub timers: Vec<(TimerId, Option<EventTime>)>,
     /// Lines for the log, in order, taken by the runner after each call.
@@ -86,6 +91,8 @@ impl OpCx {
             watermark: EventTime::MIN,
             now: EventTime::MIN,
             holds: Holds::default(),
+            epoch: 0,
+            kept: Kept::default(),
             timers: Vec::new(),
             log: Vec::new(),
             rows_max,

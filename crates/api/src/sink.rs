@@ -16,6 +16,14 @@ use bytes::Bytes;
 /// **Constraints.** Nothing that was written may be visible outside before `commit` (or `finish`, which
 /// prepares and commits what is left). `commit` of the same epoch may be called again after a crash and
 /// must then change nothing. `abort` takes away what was not committed.
+///
+/// A sink whose outside has no transactions (a topic, a terminal) may show rows as soon as they are written, which
+/// makes it fast and *at least once*: after a crash rows of epochs that were not committed come again. Its
+/// connector must say so. For it `prepare` waits until all that was written is safe outside, and fails if it is not.
+///
+/// **Epochs** are numbered from 1, only in jobs that do not end by themselves; rows written after `prepare(e)` belong
+/// to `e + 1`. All sinks of a job prepare an epoch before any commits it; one epoch is under way at a time. Between
+/// `prepare(e)` and `commit(e)` rows of the next epoch may be written.
 pub trait Sink: Send {
     /// Takes rows.
     fn write(&mut self, batch: Batch) -> BoxFuture<'_, Result<()>>;
@@ -32,10 +40,23 @@ pub trait Sink: Send {
         Box::pin(async { Ok(Bytes::new()) })
     }
 
+    /// As [`Sink::prepare`], for jobs whose checkpoints keep nothing of it: only what `commit` will show must be made
+    /// ready. What waits (see [`Sink::waiting_since`]) may stay as it is, and is lost if the job ends.
+    fn prepare_visible(&mut self, epoch: u64) -> BoxFuture<'_, Result<Bytes>> {
+        self.prepare(epoch)
+    }
+
     /// Makes a prepared epoch visible.
     fn commit(&mut self, epoch: u64, prepared: Bytes) -> BoxFuture<'_, Result<()>> {
         let _ = (epoch, prepared);
         Box::pin(async { Ok(()) })
+    }
+
+    /// The first epoch of which rows were written that no commit so far has shown (files of windows that are still
+    /// open). The sources' acknowledgement of that epoch waits for them. Asked after `prepare`, so that what the
+    /// prepared epoch will show does not count.
+    fn waiting_since(&self) -> Option<u64> {
+        None
     }
 
     /// All inputs ended: everything becomes visible. Called once every sink of the job is ready.

@@ -36,7 +36,8 @@ pub enum Resume {
 pub enum SourceStatus {
     /// There may be more at once.
     Ready,
-    /// Nothing now; ask again after this processing-time delay. An idle source does not hold the watermark.
+    /// Nothing now; ask again after this processing-time delay (0: at once, `next` itself waits). An idle source does
+    /// not hold the watermark, and may still move its own: if all are idle, time follows what they promise.
     Idle(Micros),
     /// No more, ever.
     Done,
@@ -79,7 +80,8 @@ impl Pull {
 /// A running reader of something outside.
 ///
 /// ```text
-///  build --> next* (--> committed(epoch))* --> drop
+///  build --> [ next* --> barrier(e) ]* --> close --> drop
+///              |  \--> committed(e): some time after barrier(e)
 ///              \--> split: part of the work moves to another instance
 /// ```
 ///
@@ -88,6 +90,20 @@ impl Pull {
 /// no more than the budget in memory, and never give rows behind its own watermark unless they are
 /// late at the origin. Units that cannot be decoded are routed to the error output if the author
 /// asked for one, else `next` fails. `read = rows + dead + skipped` must hold over all pulls.
+///
+/// **Waiting.** A source that has nothing may wait inside the future of `next`. The runner fires timers,
+/// injects barriers and stops meanwhile, and for that **drops the future and calls `next` again later**: until it
+/// is ready, a future must not have taken anything that a later call would miss (it is *cancel-safe*, like
+/// receiving from a channel). A future that is made is polled at once, so a source that never waits may do its work before
+/// it returns the future. A source that waits should first answer [`SourceStatus::Idle`] once, so that it does not
+/// hold time back, and answer again whenever its watermark has something new to say: an answer may carry no rows.
+///
+/// **Epochs.** In jobs that do not end by themselves the runner cuts the flow into epochs, numbered from 1, at the
+/// same place in every instance: what `next` gave since the barrier before belongs to the epoch that `barrier` names.
+/// Once no sink and no operator depends on those rows any more, `committed` is called: only then may they be
+/// acknowledged outside. Some epochs may be reported together: `committed(7)` speaks of all up to 7. Rows that
+/// wait in windows hold their epoch back, so `committed` may lag far behind `barrier`: what is not acknowledged must be
+/// kept alive outside (leases extended) until then, or until `close`. Bounded jobs have no epochs.
 ///
 /// **Lanes.** A divided source ([`PlanNode::divide`](crate::PlanNode::divide)) has an instance in each lane,
 /// and they take pieces of the work from one queue ([`BuildCx::shared`](crate::BuildCx::shared)). Each
@@ -100,9 +116,22 @@ pub trait Source: Send {
     /// The next rows.
     fn next(&mut self, budget: Budget) -> BoxFuture<'_, Result<Pull>>;
 
-    /// Everything given before `epoch` has been committed by the sinks: acknowledge it outside.
+    /// What was given since the barrier before belongs to `epoch`; what follows belongs to the next one. Does not
+    /// wait, and does nothing by default.
+    fn barrier(&mut self, epoch: u64) {
+        let _ = epoch;
+    }
+
+    /// Everything given before the barrier of `epoch` (earlier epochs included) has been committed by the sinks and
+    /// is in no operator's state: acknowledge it outside.
     fn committed(&mut self, epoch: u64) -> BoxFuture<'_, Result<()>> {
         let _ = epoch;
+        Box::pin(async { Ok(()) })
+    }
+
+    /// The job ends and will not call `next` again: what was given and not acknowledged should be given back, so
+    /// that it comes again soon; connections are closed. Not called if the job failed.
+    fn close(&mut self) -> BoxFuture<'_, Result<()>> {
         Box::pin(async { Ok(()) })
     }
 

@@ -162,9 +162,10 @@ impl Driver {
         }
     }
 
-    /// Gives it a batch.
+    /// Gives it a batch, in an epoch of its own.
     pub fn push(&mut self, port: Port, batch: Batch) -> Result<()> {
         self.rows_in += batch.len() as u64;
+        self.cx.epoch += 1;
         let more = self.operator.on_batch(port, batch, &mut self.cx)?;
         self.settle(more)
     }
@@ -191,7 +192,11 @@ impl Driver {
     pub fn end(&mut self) -> Result<()> {
         self.watermark(EventTime::MAX)?;
         let more = self.operator.on_end(&mut self.cx)?;
-        self.settle(more)
+        self.settle(more)?;
+        if !self.cx.kept.is_empty() || !self.cx.holds.is_empty() {
+            return Err(Error::internal(format!("ended with {:?} and {:?}", self.cx.kept, self.cx.holds)));
+        }
+        Ok(())
     }
 
     /// The rows emitted on a port so far, as JSON texts in order.

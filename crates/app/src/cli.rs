@@ -8,9 +8,11 @@ mod generate;
 mod graph;
 mod options;
 mod output;
+pub mod pubsub;
 mod run;
 mod schema;
 mod test;
+mod why;
 
 use args::{Cli, Command};
 use clap::Parser;
@@ -52,11 +54,17 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
     let mut out = Output::new(cli.json);
     let exit = match cli.command {
         Command::Run(a) => run::run(a, options, &mut out),
+        Command::Why(a) => why::why(&a, &mut out),
         Command::Check(a) => check::check(a, options, &mut out),
         Command::Explain(a) => explain::explain(a, options, &mut out),
         Command::Graph(a) => graph::graph(a, options, &mut out),
         Command::Test(a) => test::test(a, options, &mut out),
         Command::Generate(a) => generate::generate(a, &mut out),
+        Command::Topics(a) => pubsub::topics(&a, &mut out),
+        Command::Subscriptions(a) => pubsub::subscriptions(&a, &mut out),
+        Command::Publish(a) => pubsub::publish(&a, &mut out),
+        Command::Pull(a) => pubsub::pull(&a, &mut out),
+        Command::Subscribe(a) => pubsub::subscribe(&a, &mut out),
         Command::Broker(a) => broker::broker(&a, &mut out),
         Command::Schema => schema::schema(&mut out),
         Command::Reference(a) => schema::reference(&a, &mut out),

@@ -5,6 +5,7 @@
 
 pub mod cli;
 pub mod generate;
+pub mod live;
 pub mod loader;
 pub mod pipeline;
 pub mod probe;

@@ -1,7 +1,7 @@
 //! What a run did, for people and for machines.
 
 use purlin_api::{Error, ErrorKind, Fates, OutputRole};
-use purlin_engine::{NodeStats, Outcome};
+use purlin_engine::{Ending, Left, NodeStats, Outcome};
 use purlin_plan::Plan;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -38,8 +38,8 @@ pub struct Summary {
     pub name: String,
     /// `None` if it ran to its end.
     pub error: Option<Error>,
-    /// True if it was stopped from outside.
-    pub stopped: bool,
+    /// Why it ended.
+    pub ending: Ending,
     /// Microseconds from start to end.
     pub micros: i64,
     /// Transform by transform, in order.
@@ -56,16 +56,27 @@ impl Summary {
         Summary {
             name: name.to_owned(),
             error: outcome.result.err(),
-            stopped: outcome.stopped,
+            ending: outcome.ending,
             micros,
             transforms,
             made: outcome.made,
         }
     }
 
-    /// True if it ran to its end.
+    /// True if it ran to its end, or was stopped in order.
     pub fn is_success(&self) -> bool {
-        self.error.is_none() && !self.stopped
+        self.error.is_none() && self.ending != Ending::Halted
+    }
+
+    /// How it ended, in a word: `finished`, `failed`, `stopped` (at once), `drained`, `stopped in order`.
+    fn how(&self) -> &'static str {
+        match (&self.error, self.ending) {
+            (Some(_), _) => "failed",
+            (None, Ending::End) => "finished",
+            (None, Ending::Halted) => "stopped",
+            (None, Ending::Drained(_)) => "drained",
+            (None, Ending::Stopped(_)) => "stopped in order",
+        }
     }
 
     /// The ledger of the whole pipeline: units read by its sources, and what became of rows anywhere.
@@ -87,10 +98,11 @@ impl Summary {
     pub fn to_text(&self) -> String {
         let mut out = String::new();
         let seconds = self.micros as f64 / 1e6;
-        let how = match (&self.error, self.stopped) {
-            (Some(_), _) => "failed",
-            (None, true) => "was stopped",
-            (None, false) => "finished",
+        let how = match self.how() {
+            "stopped" => "was stopped",
+            "drained" => "was drained",
+            "stopped in order" => "was stopped in order",
+            other => other,
         };
         line(&mut out, format_args!("{} {how} after {seconds:.2} s", self.name));
         let width = self
@@ -127,8 +139,10 @@ impl Summary {
                 if self.is_success() { " (every transform balances)" } else { "" }
             ),
         );
-        if self.stopped && self.error.is_none() {
-            line(&mut out, format_args!("  = files that were not complete have been taken away"));
+        if self.error.is_none() {
+            ending_notes(self.ending, all.in_state)
+                .iter()
+                .for_each(|n| line(&mut out, format_args!("  = {n}")));
         }
         if let Some(e) = &self.error {
             line(&mut out, format_args!("error: {e}"));
@@ -165,8 +179,9 @@ impl Summary {
         let ledger = self.ledger();
         json!({
             "pipeline": self.name,
-            "status": match (&self.error, self.stopped) {
-                (Some(_), _) => "failed", (None, true) => "stopped", (None, false) => "finished" },
+            "status": self.how(),
+            "acknowledgements": left(self.ending).map(|l| json!({
+                "epochs": l.epochs, "unacknowledged_rows": l.unacknowledged_rows, "early_rows": l.early_rows })),
             "seconds": self.micros as f64 / 1e6,
             "error": self.error.as_ref().map(error_json),
             "transforms": transforms,
@@ -176,6 +191,42 @@ impl Summary {
                        "dead_lettered": ledger.dead, "in_state": ledger.in_state},
         })
     }
+}
+
+fn left(ending: Ending) -> Option<Left> {
+    match ending {
+        Ending::Stopped(left) | Ending::Drained(left) => Some(left),
+        Ending::End | Ending::Halted => None,
+    }
+}
+
+/// What is to be said of how a job ended.
+fn ending_notes(ending: Ending, in_state: u64) -> Vec<String> {
+    let mut notes = Vec::new();
+    match ending {
+        Ending::End => {}
+        Ending::Halted => notes.push("files that were not complete have been taken away".to_owned()),
+        Ending::Drained(_) => {
+            notes.push("inputs were ended: all windows closed, and everything read is acknowledged".to_owned());
+        }
+        Ending::Stopped(left) if in_state == 0 && left.unacknowledged_rows == 0 => {
+            notes.push("everything read is written and acknowledged".to_owned());
+        }
+        Ending::Stopped(left) => notes.push(format!(
+            "windows stay open with {} rows; {} rows read are not acknowledged and come again in the next run \
+             (`--drain` closes windows instead)",
+            count(in_state),
+            count(left.unacknowledged_rows)
+        )),
+    }
+    if let Some(early) = left(ending).map(|l| l.early_rows).filter(|n| *n > 0) {
+        notes.push(format!(
+            "{} rows were acknowledged while windows with them were open, because too many waited (see \
+             `--unacked-rows`): after a crash they would have been missing there",
+            count(early)
+        ));
+    }
+    notes
 }
 
 /// An error for machines.

@@ -4,9 +4,10 @@ use crate::report::Summary;
 use purlin_engine::channel::Bounds;
 use purlin_engine::clock::SystemClock;
 use purlin_engine::job::LogSink;
-use purlin_engine::{Job, JobOptions, Stop};
+use purlin_engine::{Job, JobOptions, Live, Stop};
 use purlin_plan::Plan;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// Rows of a batch unless told otherwise: large enough for columns to pay, small enough for caches.
@@ -21,6 +22,8 @@ pub struct RunOptions {
     pub threads: usize,
     /// Where log lines go.
     pub log: LogSink,
+    /// For pipelines that do not end by themselves.
+    pub live: Live,
 }
 
 /// Builds a job from a plan.
@@ -34,6 +37,7 @@ pub fn job(plan: &Plan, options: &RunOptions) -> purlin_api::Result<Job> {
             clock: Arc::new(SystemClock),
             log: options.log.clone(),
             stall_after: Duration::from_secs(5),
+            live: options.live.clone(),
         },
     )
 }
@@ -45,9 +49,16 @@ pub fn run(job: Job, plan: &Plan, name: &str) -> Summary {
     Summary::new(name, plan, outcome, clock_micros().saturating_sub(started))
 }
 
-/// Stops a job when the user presses Ctrl-C or the process is told to end.
-pub fn stop_on_signal(stop: Stop) -> std::result::Result<(), String> {
-    ctrlc::set_handler(move || stop.stop()).map_err(|e| format!("cannot listen for signals: {e}"))
+/// Stops a job when the user presses Ctrl-C or the process is told to end: in order the first time (closing its windows
+/// if it `drains`), at once the second time. A pipeline that ends by itself is stopped at once.
+pub fn stop_on_signal(stop: Stop, drains: bool) -> std::result::Result<(), String> {
+    let signals = AtomicUsize::new(0);
+    let heard = move || match signals.fetch_add(1, Ordering::SeqCst) {
+        0 if drains => stop.drain(),
+        0 => stop.stop(),
+        _ => stop.halt(),
+    };
+    ctrlc::set_handler(heard).map_err(|e| format!("cannot listen for signals: {e}"))
 }
 
 fn clock_micros() -> i64 {

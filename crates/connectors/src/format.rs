@@ -7,6 +7,8 @@ pub(crate) mod csv;
 pub(crate) mod json;
 #[cfg(feature = "parquet")]
 pub(crate) mod parquet;
+#[cfg(feature = "pubsub")]
+pub(crate) mod proto;
 pub(crate) mod python_text;
 pub(crate) mod schema;
 pub(crate) mod text;

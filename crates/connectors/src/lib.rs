@@ -14,6 +14,8 @@ pub mod json;
 pub mod match_all;
 #[cfg(feature = "parquet")]
 pub mod parquet;
+#[cfg(feature = "pubsub")]
+pub mod pubsub;
 pub mod text;
 
 mod format;
@@ -40,6 +42,10 @@ pub fn catalog() -> Vec<Entry> {
         avro::source::entry(),
         #[cfg(feature = "avro")]
         avro::sink::entry(),
+        #[cfg(feature = "pubsub")]
+        pubsub::source::entry(),
+        #[cfg(feature = "pubsub")]
+        pubsub::sink::entry(),
         match_all::entry(),
     ]
 }

@@ -1,12 +1,20 @@
 //! The only door to processing time.
 
 use purlin_api::EventTime;
+use purlin_api::source::BoxFuture;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 /// Where processing time comes from.
 pub trait Clock: Send + Sync {
     /// Now, in microseconds since the epoch.
     fn now(&self) -> EventTime;
+
+    /// Waits until then, or for a minute at most: who waits looks again.
+    fn sleep(&self, until: EventTime) -> BoxFuture<'static, ()> {
+        let micros = until.0.saturating_sub(self.now().0).clamp(0, 60_000_000);
+        Box::pin(tokio::time::sleep(Duration::from_micros(micros as u64)))
+    }
 }
 
 /// The machine's clock.

@@ -10,7 +10,9 @@
 use crate::message::Message;
 use crate::stats::NodeStats;
 use crate::watermark::{WatermarkMerge, output_watermark};
+use crate::why::{HOLDS_MAX, HoldView, InputView, NodeView};
 use purlin_api::{Answer, Batch, Error, EventTime, More, OpCx, Operator, OutPort, Port, Result, TimerId};
+use purlin_plan::NodeId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -98,12 +100,20 @@ pub(crate) struct Cell {
     cx: OpCx,
     /// The port of each input slot.
     ports: Vec<Port>,
+    /// Where each input slot's messages come from.
+    from: Vec<NodeId>,
     merge: WatermarkMerge,
     routes: Vec<Vec<Route>>,
     timers: Timers,
     told: EventTime,
     told_idle: bool,
+    /// Since when, in processing time, `told` and `told_idle` are what they are.
+    told_since: EventTime,
+    /// By input slot: since when, in processing time, its watermark or idleness is what it is.
+    slots_since: Vec<EventTime>,
     rows_in: u64,
+    /// The epoch since which there were rows in state at every barrier.
+    in_state_since: Option<u64>,
     ended: bool,
     stats: Arc<NodeStats>,
     /// What came out since it was last looked at, by output that is being watched.
@@ -111,26 +121,31 @@ pub(crate) struct Cell {
 }
 
 impl Cell {
-    /// `ports` gives the port of each input slot, `routes` where each output goes.
+    /// `slots` gives the port of each input slot and where it comes from, `routes` where each output goes.
     pub(crate) fn new(
         label: &str,
         kind: Kind,
-        ports: Vec<Port>,
+        slots: Vec<(Port, NodeId)>,
         routes: Vec<Vec<Route>>,
         rows_max: usize,
         stats: Arc<NodeStats>,
     ) -> Self {
+        let (ports, from): (Vec<Port>, Vec<NodeId>) = slots.into_iter().unzip();
         Cell {
             label: Arc::from(label),
             kind,
             cx: OpCx::new(rows_max),
             merge: WatermarkMerge::new(ports.len()),
+            slots_since: vec![EventTime::MIN; ports.len()],
             ports,
+            from,
             routes,
             timers: Timers::default(),
             told: EventTime::MIN,
             told_idle: false,
+            told_since: EventTime::MIN,
             rows_in: 0,
+            in_state_since: None,
             ended: false,
             stats,
             taps: BTreeMap::new(),
@@ -209,29 +224,24 @@ impl Core {
         done: bool,
     ) -> Result<()> {
         let cell = self.cells.get_mut(node).ok_or_else(no_cell)?;
-        if idle && !cell.told_idle {
-            cell.told_idle = true;
-        } else if !idle {
-            cell.told_idle = false;
+        let grew = watermark > cell.told;
+        // Readers take rows and watermarks as signs of life: idleness is told again after them.
+        let tell_idle = idle && (!cell.told_idle || grew || !batches.is_empty());
+        if cell.told_idle != idle || grew {
+            cell.told_since = self.now;
         }
-        let tell_idle = idle && cell.told_idle;
-        let told = cell.told;
-        let routes = cell.routes.len();
+        cell.told_idle = idle;
+        if grew {
+            cell.told = watermark;
+            cell.stats.watermark.store(watermark.0, Ordering::Relaxed);
+        }
         if done {
             self.stack.push(Work::ForwardEnd { node });
         } else if tell_idle {
-            for port in (0..routes).rev() {
-                self.push_routes(node, port, &Message::Idle);
-            }
+            self.push_all_routes(node, &Message::Idle);
         }
-        if watermark > told {
-            if let Some(cell) = self.cells.get_mut(node) {
-                cell.told = watermark;
-                cell.stats.watermark.store(watermark.0, Ordering::Relaxed);
-            }
-            for port in (0..routes).rev() {
-                self.push_routes(node, port, &Message::Watermark(watermark));
-            }
+        if grew {
+            self.push_all_routes(node, &Message::Watermark(watermark));
         }
         self.push_outputs(node, batches);
         Ok(())
@@ -355,27 +365,23 @@ impl Core {
             }
             Message::Watermark(to) => {
                 cell.told_idle = false;
+                cell.slot_changed(slot, self.now);
                 if cell.merge.advance(slot, to).is_some() {
                     self.stack.push(Work::Watermark { node });
                 }
                 Ok(Step::Worked)
             }
             Message::Idle => {
+                cell.slot_changed(slot, self.now);
                 let grew = cell.merge.idle(slot).is_some();
-                if cell.merge.all_idle() && !cell.told_idle {
-                    cell.told_idle = true;
-                    for port in (0..cell.routes.len()).rev() {
-                        self.push_routes(node, port, &Message::Idle);
-                    }
-                }
-                if grew {
-                    self.stack.push(Work::Watermark { node });
-                }
+                // Passes idleness on too, once all inputs are idle.
+                self.stack.push(if grew { Work::Watermark { node } } else { Work::Forward { node } });
                 Ok(Step::Worked)
             }
             // Aligned by the driver: inside a stage everything before it has been worked off.
             Message::Barrier(_) => Err(Error::internal("a barrier reached a transform")),
             Message::End => {
+                cell.slot_changed(slot, self.now);
                 let grew = cell.merge.end(slot).is_some();
                 if cell.merge.all_ended() {
                     self.stack.push(Work::OnEnd { node });
@@ -426,11 +432,13 @@ impl Core {
             let message = format!("ended with {} rows in state", cell.cx.fates.in_state);
             return Err(Error::internal(message).in_place(&cell.label));
         }
+        if let Some(epoch) = cell.cx.kept.oldest() {
+            let message = format!("ended while it says that it keeps rows of epoch {epoch}");
+            return Err(Error::internal(message).in_place(&cell.label));
+        }
         cell.ended = true;
         cell.timers = Timers::default();
-        for port in (0..cell.routes.len()).rev() {
-            self.push_routes(node, port, &Message::End);
-        }
+        self.push_all_routes(node, &Message::End);
         Ok(Step::Worked)
     }
 
@@ -471,18 +479,31 @@ impl Core {
     fn forward(&mut self, node: usize) {
         let Some(cell) = self.cells.get_mut(node) else { return };
         let to = output_watermark(cell.merge.current(), cell.cx.holds.min());
-        if to <= cell.told {
-            return;
+        let grew = to > cell.told;
+        let tell_idle = cell.merge.all_idle() && (grew || !cell.told_idle);
+        if grew || tell_idle {
+            cell.told_since = self.now;
         }
-        cell.told = to;
-        cell.stats.watermark.store(to.0, Ordering::Relaxed);
-        for port in (0..cell.routes.len()).rev() {
-            self.push_routes(node, port, &Message::Watermark(to));
+        cell.told_idle |= tell_idle;
+        if grew {
+            cell.told = to;
+            cell.stats.watermark.store(to.0, Ordering::Relaxed);
+        }
+        // A watermark is a sign of life: idleness is told after it.
+        if tell_idle {
+            self.push_all_routes(node, &Message::Idle);
+        }
+        if grew {
+            self.push_all_routes(node, &Message::Watermark(to));
         }
     }
 
     fn push_outputs(&mut self, node: usize, outputs: Vec<(OutPort, Batch)>) {
         if let Some(cell) = self.cells.get_mut(node) {
+            if !outputs.is_empty() && !cell.routes.is_empty() && !cell.is_source() {
+                // Rows are a sign of life to readers.
+                cell.told_idle = false;
+            }
             for (port, batch) in &outputs {
                 if let Some(out) = cell.stats.rows_out.get(*port) {
                     out.fetch_add(batch.len() as u64, Ordering::Relaxed);
@@ -494,6 +515,14 @@ impl Core {
         }
         for (port, batch) in outputs.into_iter().rev() {
             self.push_routes(node, port, &Message::Batch(batch));
+        }
+    }
+
+    /// Lines a message up for everyone who reads any output.
+    fn push_all_routes(&mut self, node: usize, message: &Message) {
+        let ports = self.cells.get(node).map_or(0, |c| c.routes.len());
+        for port in (0..ports).rev() {
+            self.push_routes(node, port, message);
         }
     }
 
@@ -555,7 +584,72 @@ impl Core {
     }
 }
 
+impl Core {
+    /// How each transform stands.
+    pub(crate) fn views(&self, nodes: &[NodeId], lane: usize) -> Vec<NodeView> {
+        let view = |(node, cell): (&NodeId, &Cell)| {
+            let input = |(slot, from): (usize, &NodeId)| {
+                let (watermark, state) = cell.merge.input(slot)?;
+                let since = cell.slots_since.get(slot).copied()?;
+                Some(InputView { from: *from, watermark, state, since })
+            };
+            let hold = |(at, owner, count): (EventTime, &str, usize)| HoldView {
+                at,
+                owner: owner.to_owned(),
+                count,
+            };
+            NodeView {
+                node: *node,
+                lane,
+                input_watermark: if cell.is_source() { cell.told } else { cell.merge.current() },
+                output_watermark: cell.told,
+                output_since: cell.told_since,
+                is_idle: cell.told_idle,
+                has_ended: cell.ended,
+                inputs: cell.from.iter().enumerate().filter_map(input).collect(),
+                holds: cell.cx.holds.iter().take(HOLDS_MAX).map(hold).collect(),
+                rows_in_state: cell.cx.fates.in_state,
+                kept_since: cell.cx.kept.oldest().or(cell.in_state_since),
+                timer: cell.timers.next(),
+            }
+        };
+        nodes.iter().zip(&self.cells).map(view).collect()
+    }
+
+    /// The barrier of `epoch` passes; the lane is quiet. Answers from which epoch on each transform keeps rows.
+    pub(crate) fn pass_barrier(&mut self, epoch: u64) -> Vec<(usize, u64)> {
+        let mut kept = Vec::new();
+        for (node, cell) in self.cells.iter_mut().enumerate() {
+            if cell.cx.fates.in_state == 0 {
+                cell.in_state_since = None;
+            } else {
+                cell.in_state_since.get_or_insert(epoch);
+            }
+            if let Some(oldest) = cell.cx.kept.oldest().or(cell.in_state_since) {
+                kept.push((node, oldest));
+            }
+            cell.cx.epoch = epoch + 1;
+        }
+        kept
+    }
+
+    /// The first epoch is 1: in jobs without epochs nothing calls this.
+    pub(crate) fn start_epochs(&mut self) {
+        self.cells.iter_mut().for_each(|c| c.cx.epoch = 1);
+    }
+}
+
 impl Cell {
+    fn is_source(&self) -> bool {
+        matches!(self.kind, Kind::Source)
+    }
+
+    fn slot_changed(&mut self, slot: usize, now: EventTime) {
+        if let Some(since) = self.slots_since.get_mut(slot) {
+            *since = now;
+        }
+    }
+
     fn port(&self, slot: usize) -> Port {
         self.ports.get(slot).copied().unwrap_or(0)
     }

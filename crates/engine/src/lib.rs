@@ -11,7 +11,9 @@
 pub mod align;
 pub mod channel;
 pub mod clock;
+mod commit;
 mod core;
+mod epoch;
 mod exchange;
 mod flight;
 pub mod job;
@@ -21,9 +23,13 @@ pub mod message;
 mod stall;
 pub mod stats;
 pub mod step;
+pub mod stop;
 pub mod watermark;
+pub mod why;
 mod wiring;
 
-pub use job::{Job, JobOptions, Outcome, Stop};
+pub use job::{Job, JobOptions, Outcome};
 pub use stats::NodeStats;
 pub use step::StepRun;
+pub use stop::{Ending, Left, Live, Stop};
+pub use why::{JobView, Watcher};

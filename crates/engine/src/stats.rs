@@ -30,6 +30,8 @@ pub struct NodeStats {
     pub in_state: AtomicU64,
     /// The output watermark of the last lane that moved.
     pub watermark: AtomicI64,
+    /// For a source: how many of its instances gave something when they were last asked.
+    pub active: AtomicU64,
     /// For a source that knows: how much it has read, in units of its own (bytes, for files).
     pub read_done: AtomicU64,
     /// For a source that knows: how much there is to read; 0 if it does not.
@@ -52,6 +54,7 @@ impl NodeStats {
             dead: AtomicU64::new(0),
             in_state: AtomicU64::new(0),
             watermark: AtomicI64::new(EventTime::MIN.0),
+            active: AtomicU64::new(0),
             read_done: AtomicU64::new(0),
             read_total: AtomicU64::new(0),
         }

@@ -5,6 +5,7 @@
 
 use crate::align::Alignment;
 use crate::core::SinkCall;
+use crate::epoch::{Ages, Oldest};
 use crate::flight::{Flight, Landed};
 use crate::lane::{Need, Parcel};
 use crate::message::Message;
@@ -30,12 +31,16 @@ pub struct StepRun {
     node_at: BTreeMap<NodeId, (Vec<usize>, usize)>,
     budget: Budget,
     barriers: u64,
+    ages: Ages,
+    /// What is kept, as far as the barrier under way has come.
+    kept: Oldest,
 }
 
 impl StepRun {
     /// Builds a plan with at most `rows_max` rows a batch.
     pub fn new(plan: &Plan, rows_max: usize) -> Result<Self> {
-        let wiring = wiring::wire(plan, rows_max)?;
+        let mut wiring = wiring::wire(plan, rows_max)?;
+        wiring.lanes.iter_mut().for_each(|l| l.core.start_epochs());
         let index = wiring.lanes.iter().enumerate().map(|(i, l)| ((l.stage, l.lane), i)).collect();
         let mut node_at: BTreeMap<NodeId, (Vec<usize>, usize)> = BTreeMap::new();
         for (i, lane) in wiring.lanes.iter().enumerate() {
@@ -56,6 +61,8 @@ impl StepRun {
             node_at,
             budget,
             barriers: 0,
+            ages: Ages::new(&plan.graph),
+            kept: Oldest::new(),
         })
     }
 
@@ -152,18 +159,29 @@ impl StepRun {
         }
     }
 
-    /// Sends a barrier from every source.
-    pub fn barrier(&mut self) -> Result<()> {
+    /// Ends an epoch: sends a barrier from every source. Answers the oldest epoch, from 1, that some state still
+    /// depends on, if there is one: all before it could be acknowledged.
+    pub fn barrier(&mut self) -> Result<Option<u64>> {
         self.barriers += 1;
+        let epoch = self.barriers;
+        self.kept.clear();
         for lane in 0..self.lanes.len() {
-            let epoch = self.barriers;
-            let Some(parts) = self.lanes.get_mut(lane) else { continue };
-            if !parts.sources.is_empty() {
-                let parcels = parts.depart_barrier(epoch)?;
-                self.carry(parcels)?;
+            if self.lanes.get(lane).is_some_and(|l| !l.sources.is_empty()) {
+                self.pass_barrier(lane, epoch)?;
             }
         }
-        self.settle()
+        self.settle()?;
+        Ok(self.ages.barrier(epoch, &self.kept))
+    }
+
+    fn pass_barrier(&mut self, lane: usize, epoch: u64) -> Result<()> {
+        let Some(parts) = self.lanes.get_mut(lane) else { return Ok(()) };
+        for (at, oldest) in parts.core.pass_barrier(epoch) {
+            let Some(node) = parts.nodes.get(at) else { continue };
+            self.kept.entry(*node).and_modify(|o| *o = (*o).min(oldest)).or_insert(oldest);
+        }
+        let parcels = parts.depart_barrier(epoch)?;
+        self.carry(parcels)
     }
 
     /// Reads all sources to their end, in turns, and makes what the sinks wrote visible. An idle
@@ -228,6 +246,11 @@ impl StepRun {
         self.lanes.iter_mut().flat_map(|l| std::mem::take(&mut l.core.log)).collect()
     }
 
+    /// How each transform stands, lane by lane.
+    pub fn views(&self) -> Vec<crate::why::NodeView> {
+        self.lanes.iter().flat_map(|l| l.core.views(&l.nodes, l.lane)).collect()
+    }
+
     /// Works off every waiting message.
     fn settle(&mut self) -> Result<()> {
         loop {
@@ -276,11 +299,7 @@ impl StepRun {
             }
             self.work(lane)?;
         }
-        if let (Some(epoch), Some(parts)) = (complete, self.lanes.get_mut(lane)) {
-            let parcels = parts.depart_barrier(epoch)?;
-            self.carry(parcels)?;
-        }
-        Ok(())
+        complete.map_or(Ok(()), |epoch| self.pass_barrier(lane, epoch))
     }
 
     fn work(&mut self, lane: usize) -> Result<()> {

@@ -1,7 +1,8 @@
 //! The watermark algebra: pure, and the only place that merges watermarks.
 //!
 //! `input = max(input, min over live inputs)`; `output = max(output, min(input, least hold))`.
-//! An idle input does not count; an ended one counts as the end of time.
+//! An idle input does not count; an ended one, or one that promises the end of time, counts as the end of time, and
+//! does not drag idle ones there.
 
 use purlin_api::EventTime;
 
@@ -73,6 +74,18 @@ impl WatermarkMerge {
         self.slots.iter().all(|(_, s)| *s == State::Ended)
     }
 
+    /// How an input stands.
+    pub fn input(&self, slot: usize) -> Option<(EventTime, crate::why::InputState)> {
+        use crate::why::InputState;
+        let (at, state) = self.slots.get(slot)?;
+        let state = match state {
+            State::Live => InputState::Live,
+            State::Idle => InputState::Idle,
+            State::Ended => InputState::Ended,
+        };
+        Some((*at, state))
+    }
+
     /// The inputs that hold the merged watermark where it is: the live ones with the least watermark.
     pub fn held_by(&self) -> impl Iterator<Item = (usize, EventTime)> + '_ {
         let least = self.slots.iter().filter(|(_, s)| *s == State::Live).map(|(t, _)| *t).min();
@@ -84,7 +97,8 @@ impl WatermarkMerge {
     }
 
     fn merge(&mut self) -> Option<EventTime> {
-        let waiting = self.slots.iter().filter(|(_, s)| *s == State::Live).map(|(t, _)| *t).min();
+        let live = self.slots.iter().filter(|(t, s)| *s == State::Live && *t < EventTime::MAX);
+        let waiting = live.map(|(t, _)| *t).min();
         // With no live input left the idle ones decide: time must not jump past what they promised.
         let least = waiting
             .or_else(|| self.slots.iter().filter(|(_, s)| *s == State::Idle).map(|(t, _)| *t).max())
@@ -133,6 +147,17 @@ mod tests {
         assert_eq!(m.end(0), None);
         assert_eq!(m.end(1), Some(EventTime::MAX));
         assert!(m.all_ended());
+    }
+
+    #[test]
+    fn an_input_that_comes_to_its_end_does_not_end_the_time_of_an_idle_one() {
+        let mut m = WatermarkMerge::new(2);
+        m.advance(0, t(3));
+        assert_eq!(m.idle(0), None);
+        assert_eq!(m.advance(1, t(5)), Some(t(5)));
+        assert_eq!(m.advance(1, EventTime::MAX), None);
+        assert_eq!(m.end(1), None);
+        assert_eq!(m.advance(0, t(6)), Some(t(6)));
     }
 
     #[test]

@@ -34,6 +34,8 @@ pub(crate) struct LaneParts {
     pub(crate) stage: usize,
     pub(crate) lane: usize,
     pub(crate) core: Core,
+    /// The nodes of the plan's graph that it runs, in the order of the core.
+    pub(crate) nodes: Vec<NodeId>,
     pub(crate) sources: Vec<(usize, Box<dyn Source>)>,
     pub(crate) sinks: BTreeMap<usize, Box<dyn Sink>>,
     /// The asynchronous operator at the head of the stage, if it has one: all inlets lead to it.
@@ -198,7 +200,7 @@ fn build_lane(
     let mut inlets: Vec<Option<Inlet>> = vec![None; my_slots.len()];
 
     // Input slots of each node: fused edges first come as they are listed, then remote ones by producer.
-    let mut ports: Vec<Vec<Port>> = vec![Vec::new(); stage.nodes.len()];
+    let mut ports: Vec<Vec<(Port, NodeId)>> = vec![Vec::new(); stage.nodes.len()];
     let mut routes: Vec<Vec<Vec<Route>>> = Vec::new();
     for n in &stage.nodes {
         let node = plan.graph.nodes.get(*n).ok_or_else(unknown)?;
@@ -212,7 +214,7 @@ fn build_lane(
                     continue;
                 }
                 let slot = ports.get(at).map_or(0, Vec::len);
-                ports.get_mut(at).ok_or_else(unknown)?.push(port);
+                ports.get_mut(at).ok_or_else(unknown)?.push((port, *from));
                 let producer = local(*from).ok_or_else(unknown)?;
                 let outs = routes.get_mut(producer).and_then(|r| r.get_mut(*out)).ok_or_else(unknown)?;
                 outs.push(Route::Local { node: at, slot });
@@ -226,7 +228,7 @@ fn build_lane(
         if let Some(inlet) = inlets.get_mut(i) {
             *inlet = Some(Inlet { node: at, slot: node_ports.len() });
         }
-        node_ports.push(edge.to.1);
+        node_ports.push((edge.to.1, edge.from.0));
     }
 
     let outlets = outlets(plan, stage_id, lane, edges, inlet_slots, &mut routes)?;
@@ -260,5 +262,6 @@ fn build_lane(
         cells.push(Cell::new(&node.label, kind, ports, routes, rows_max, stats));
     }
     let inlets = inlets.into_iter().collect::<Option<Vec<_>>>().ok_or_else(unknown)?;
-    Ok(LaneParts { stage: stage_id, lane, core: Core::new(cells), sources, sinks, outside, inlets, outlets })
+    let (core, nodes) = (Core::new(cells), stage.nodes.clone());
+    Ok(LaneParts { stage: stage_id, lane, core, nodes, sources, sinks, outside, inlets, outlets })
 }

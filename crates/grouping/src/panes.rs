@@ -22,7 +22,7 @@
 use crate::trigger::{Moment, TriggerMachine};
 use holds::HoldBook;
 use index::Index;
-use purlin_api::{EventTime, Holds, Pane, Window, Windowing};
+use purlin_api::{EventTime, Holds, Kept, Pane, Window, Windowing};
 use slots::Slab;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -147,6 +147,9 @@ pub struct PaneDriver {
     /// When a slot wants the clock's attention; each slot is in here at most once, at `Slot::timer`.
     timers: BTreeSet<(EventTime, u32)>,
     holds: HoldBook,
+    /// The epoch that rows belong to, and from which epochs rows are kept.
+    epoch: u64,
+    kept: Kept,
     /// The slot of the row that `after_row` is about.
     current: Option<u32>,
     /// Kept to save allocations.
@@ -171,6 +174,8 @@ impl PaneDriver {
             due: BTreeSet::new(),
             timers: BTreeSet::new(),
             holds: HoldBook::new(merges),
+            epoch: 0,
+            kept: Kept::default(),
             current: None,
             scratch: Vec::new(),
             windowing,
@@ -253,6 +258,16 @@ impl PaneDriver {
         self.timers.first().map(|(t, _)| *t)
     }
 
+    /// The rows to come belong to this epoch.
+    pub fn set_epoch(&mut self, epoch: u64) {
+        self.epoch = epoch;
+    }
+
+    /// The oldest epoch of which rows are kept.
+    pub fn oldest_epoch(&self) -> Option<u64> {
+        self.kept.oldest()
+    }
+
     /// How many (key, window) there is state for, closed ones included.
     pub fn len(&self) -> usize {
         self.slots.len()
@@ -265,6 +280,7 @@ impl PaneDriver {
             && self.due.is_empty()
             && self.timers.is_empty()
             && self.holds.is_empty()
+            && self.kept.is_empty()
     }
 
     /// The slots at `t`, in the order they fire, no longer in `due`.

@@ -14,10 +14,12 @@ mod assign_timestamps;
 mod combine;
 mod common;
 mod create;
+mod deduplicate;
 mod errors;
 mod explode;
 mod expressions;
 mod extract_windowing_info;
+mod fill_empty_windows;
 mod filter;
 mod flatten;
 mod join;
@@ -63,6 +65,8 @@ pub fn catalog() -> Vec<Entry> {
         assert_equal::entry(),
         log_for_testing::entry(),
         reshuffle::entry(),
+        deduplicate::entry(),
+        fill_empty_windows::entry(),
         py_transform::entry(),
     ]
 }

@@ -1,5 +1,7 @@
 //! What can be written on the command line.
 
+use super::pubsub::args::{PublishArgs, PullArgs, ServiceArgs, SubscribeArgs, SubscriptionsArgs, TopicsArgs};
+use crate::generate::Rate;
 use crate::pipeline::PipelineOptions;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use purlin_api::{Error, ErrorKind, Micros, Result};
@@ -38,8 +40,16 @@ Examples:
   purlin run pipeline.yaml
   purlin run pipeline.yaml --jinja_variables='{\"IN\": \"data\", \"OUT\": \"out\"}'
   purlin run pipeline.yaml --set IN=data --set OUT=out --json
+  purlin run live.yaml --until-idle 5s    a stream, until nothing comes for 5 s; windows are closed then
 Other `--name=value` options become pipeline options, as in Beam.")]
     Run(RunArgs),
+    /// Say what a running pipeline waits for: who holds its watermark, since when, and by which rule.
+    #[command(after_help = "\
+Examples:
+  purlin why pipeline.yaml
+  purlin why --json       every pipeline that runs in this folder
+Ask from the folder that the pipeline was started in.")]
+    Why(WhyArgs),
     /// Say everything that is wrong with pipelines, without running them.
     #[command(after_help = "Example:\n  purlin check pipelines/*.yaml --json")]
     Check(FilesArgs),
@@ -78,8 +88,36 @@ Examples:
   purlin generate orders --count 1000000 --bad 1% --out orders.jsonl
   purlin generate orders --count 100000 --truth truth.json > orders.jsonl
   purlin generate purchases --count 1000 --late 10s --seed 7
-The same options give the same data on every machine.")]
+  purlin generate purchases --to pubsub://purchases --rate 500/min --csv purchases.csv
+Without --rate the same options give the same data on every machine.")]
     Generate(GenerateArgs),
+    /// Make, show and remove topics.
+    #[command(after_help = "\
+Examples:
+  purlin topics create orders order-alerts
+  purlin topics list --json")]
+    Topics(TopicsArgs),
+    /// Make, show, move and remove subscriptions.
+    #[command(after_help = "\
+Examples:
+  purlin subscriptions create orders-pipeline --topic orders
+  purlin subscriptions seek orders-pipeline --time 2024-03-05T12:00:00Z")]
+    Subscriptions(SubscriptionsArgs),
+    /// Publish messages to a topic.
+    #[command(after_help = "\
+Examples:
+  purlin publish orders --message '{\"order_id\": 1}' --attribute country=India
+  purlin publish orders < orders.jsonl      a message a line")]
+    Publish(PublishArgs),
+    /// Take some messages from a subscription, once.
+    #[command(after_help = "Example:\n  purlin pull orders-pipeline --limit 10 --auto-ack")]
+    Pull(PullArgs),
+    /// Print messages of a subscription as they come, or run a command for each.
+    #[command(after_help = "\
+Examples:
+  purlin subscribe order-alerts-log
+  purlin subscribe order-alerts-log --topic order-alerts --exec ./notify.sh")]
+    Subscribe(SubscribeArgs),
     /// Print shell completions.
     #[command(after_help = "Example:\n  purlin completions bash > /etc/bash_completion.d/purlin")]
     Completions(CompletionsArgs),
@@ -131,6 +169,63 @@ pub struct RunArgs {
     /// Print no progress and no summary.
     #[arg(long, short)]
     pub quiet: bool,
+    /// For pipelines that do not end by themselves.
+    #[command(flatten)]
+    pub live: LiveArgs,
+}
+
+/// How a pipeline runs that reads an unbounded source.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Live pipelines")]
+pub struct LiveArgs {
+    /// When stopped (Ctrl-C, SIGTERM), close all windows and emit what they have. Otherwise open windows stay open:
+    /// their messages are not acknowledged and come again in the next run.
+    #[arg(long)]
+    pub drain: bool,
+    /// Stop and drain once the sources gave nothing for this long.
+    #[arg(long = "until-idle", value_name = "DURATION", value_parser = duration)]
+    pub until_idle: Option<Micros>,
+    /// Stop and drain after this long.
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+    pub run_for: Option<Micros>,
+    /// How often results are committed and messages acknowledged.
+    #[arg(long = "commit-every", value_name = "DURATION", default_value = "1s", value_parser = duration)]
+    pub commit_every: Micros,
+    /// How many rows may wait to be acknowledged because windows are open; beyond that the oldest are acknowledged, and
+    /// would be missing in open windows after a crash.
+    #[arg(long = "unacked-rows", value_name = "N", default_value_t = 1_000_000)]
+    pub unacked_rows: u64,
+}
+
+impl LiveArgs {
+    /// As the engine takes them.
+    pub fn options(&self) -> purlin_engine::Live {
+        let of = |micros: Micros| std::time::Duration::from_micros(micros.unsigned_abs());
+        purlin_engine::Live {
+            epoch_every: of(self.commit_every),
+            unacknowledged_rows_max: self.unacked_rows,
+            until_idle: self.until_idle.map(of),
+            run_for: self.run_for.map(of),
+        }
+    }
+
+    /// The flags that only make sense for such a pipeline and were given.
+    pub fn given(&self) -> Vec<&'static str> {
+        let flags = [
+            ("--drain", self.drain),
+            ("--until-idle", self.until_idle.is_some()),
+            ("--for", self.run_for.is_some()),
+        ];
+        flags.into_iter().filter(|(_, given)| *given).map(|(flag, _)| flag).collect()
+    }
+}
+
+/// `purlin why`.
+#[derive(Args, Debug)]
+pub struct WhyArgs {
+    /// The pipeline's file, or its name without folder and ending; all that run here, if it is left out.
+    #[arg(value_name = "PIPELINE")]
+    pub pipeline: Option<String>,
 }
 
 /// `purlin check`.
@@ -213,7 +308,7 @@ pub struct ReferenceArgs {
 pub enum Dataset {
     /// JSON lines: order_id, customer_id, amount, status, country, event_time.
     Orders,
-    /// CSV: Customer ID, Purchase Amount, Time Stamp.
+    /// CSV (in a topic JSON): Customer ID, Purchase Amount, Time Stamp.
     Purchases,
 }
 
@@ -232,9 +327,9 @@ pub struct GenerateArgs {
     /// What to write.
     #[arg(value_enum)]
     pub dataset: Dataset,
-    /// How many lines.
-    #[arg(long, value_name = "N", default_value_t = 1000)]
-    pub count: u64,
+    /// How many lines (default: 1000; with --rate no end).
+    #[arg(long, value_name = "N")]
+    pub count: Option<u64>,
     /// How many of them are bad, as `1%` or `0.01`.
     #[arg(long, value_name = "SHARE", default_value = "0%", value_parser = per_million)]
     pub bad: u32,
@@ -248,8 +343,25 @@ pub struct GenerateArgs {
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
     /// Write here what a correct pipeline finds in the data, as JSON.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "rate")]
     pub truth: Option<PathBuf>,
+    /// Publish to a topic, each line a message of JSON: `pubsub://TOPIC` or `pubsub://projects/P/topics/TOPIC`.
+    /// Attributes: `event_time`, in milliseconds since 1970, and `id`.
+    #[arg(long, value_name = "TOPIC", conflicts_with = "out")]
+    pub to: Option<String>,
+    /// Publish so many, such as `500/min` or `20/s`, as events of the present. Without it all are published at
+    /// once, with the times that they have in a file.
+    #[arg(long, value_name = "RATE", requires = "to")]
+    pub rate: Option<Rate>,
+    /// Stop after this time.
+    #[arg(long = "for", value_name = "DURATION", requires = "rate", value_parser = duration)]
+    pub span: Option<Micros>,
+    /// Write what is published to a CSV file too.
+    #[arg(long, value_name = "FILE", requires = "to")]
+    pub csv: Option<PathBuf>,
+    /// Where the service is.
+    #[command(flatten)]
+    pub service: ServiceArgs,
 }
 
 /// A share as a whole number in a million.
@@ -266,7 +378,7 @@ fn per_million(text: &str) -> std::result::Result<u32, String> {
 }
 
 /// A span of time that is not negative.
-fn duration(text: &str) -> std::result::Result<Micros, String> {
+pub(super) fn duration(text: &str) -> std::result::Result<Micros, String> {
     let duration = purlin_spec::types::Duration::parse(text)?;
     if duration.micros() < 0 {
         return Err("must not be negative".to_owned());

@@ -4,13 +4,17 @@ use super::Exit;
 use super::args::{RunArgs, cores};
 use super::options;
 use super::output::Output;
+use crate::live::door::{self, Door};
 use crate::pipeline::Pipeline;
 use crate::report::count;
 use crate::run::{self, RunOptions};
 use indicatif::{ProgressBar, ProgressStyle};
+use purlin_api::EventTime;
 use purlin_api::operator::LogLevel;
 use purlin_engine::NodeStats;
+use purlin_engine::clock::{Clock, SystemClock};
 use serde_json::{Map, Value};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -37,6 +41,7 @@ pub(crate) fn run(args: RunArgs, options: Map<String, Value>, out: &mut Output) 
         batch_rows: args.batch_rows as usize,
         threads: load.lanes.max(cores()),
         log: Arc::new(print_log),
+        live: args.live.options(),
     };
     let job = match run::job(&plan, &run_options) {
         Ok(job) => job,
@@ -45,12 +50,22 @@ pub(crate) fn run(args: RunArgs, options: Map<String, Value>, out: &mut Output) 
             return Exit::Failed;
         }
     };
-    if let Err(e) = run::stop_on_signal(job.stop_handle()) {
+    if !job.is_live() && !args.live.given().is_empty() {
+        let flags = args.live.given().join(" and ");
+        out.note(&format!("warning: this pipeline ends by itself: {flags} changes nothing\n"));
+    }
+    if let Err(e) = run::stop_on_signal(job.stop_handle(), args.live.drain) {
         out.note(&format!("warning: {e}\n"));
     }
-    let progress = Progress::start(job.stats(), args.quiet || out.json);
+    let plan = Arc::new(plan);
+    let door = job.watcher().map(|w| Door::open(Path::new(door::FOLDER), &args.file, &plan, w));
+    if let Some(Err(e)) = &door {
+        out.note(&format!("warning: {e}\n"));
+    }
+    let progress = Progress::start(job.stats(), job.is_live(), args.quiet || out.json);
     let summary = run::run(job, &plan, &args.file);
     progress.finish();
+    drop(door);
     if out.json {
         out.print_json(&summary.to_json());
     } else if !args.quiet || !summary.is_success() {
@@ -78,13 +93,13 @@ struct Progress {
 
 impl Progress {
     #[allow(clippy::disallowed_methods)] // a thread for the terminal: no part of the job
-    fn start(stats: Vec<Arc<NodeStats>>, quiet: bool) -> Self {
+    fn start(stats: Vec<Arc<NodeStats>>, is_live: bool, quiet: bool) -> Self {
         let done = Arc::new(AtomicBool::new(false));
         if quiet {
             return Progress { done, thread: None };
         }
         let flag = done.clone();
-        let thread = std::thread::spawn(move || show_progress(&stats, &flag));
+        let thread = std::thread::spawn(move || show_progress(&stats, is_live, &flag));
         Progress { done, thread: Some(thread) }
     }
 
@@ -98,8 +113,9 @@ impl Progress {
     }
 }
 
-fn show_progress(stats: &[Arc<NodeStats>], done: &AtomicBool) {
+fn show_progress(stats: &[Arc<NodeStats>], is_live: bool, done: &AtomicBool) {
     std::thread::park_timeout(Duration::from_secs(1));
+    let mut rate = Rate::default();
     let bar = ProgressBar::new(0);
     while !done.load(Ordering::SeqCst) {
         let sum = |of: fn(&NodeStats) -> u64| stats.iter().map(|s| of(s)).sum::<u64>();
@@ -115,9 +131,11 @@ fn show_progress(stats: &[Arc<NodeStats>], done: &AtomicBool) {
         }
         bar.set_length(total.max(1));
         bar.set_position(sum(|s| s.read_done.load(Ordering::Relaxed)));
+        let read = sum(|s| if s.is_source { s.rows_in() } else { 0 });
+        let live = if is_live { format!("{}, ", rate.describe(read, stats)) } else { String::new() };
         bar.set_message(format!(
-            "read {}, written {}, dead letters {}, late {}",
-            count(sum(|s| if s.is_source { s.rows_in() } else { 0 })),
+            "{live}read {}, written {}, dead letters {}, late {}",
+            count(read),
             count(sum(|s| if s.is_sink { s.rows_in() } else { 0 })),
             count(sum(|s| s.fates().dead)),
             count(sum(|s| s.fates().late)),
@@ -126,4 +144,32 @@ fn show_progress(stats: &[Arc<NodeStats>], done: &AtomicBool) {
         std::thread::park_timeout(Duration::from_millis(200));
     }
     bar.finish_and_clear();
+}
+
+/// How fast rows are read, and how far time is.
+#[derive(Default)]
+struct Rate {
+    last: Option<(EventTime, u64)>,
+    rows_per_second: f64,
+}
+
+impl Rate {
+    /// Smoothed over about two seconds, so that it can be read.
+    fn describe(&mut self, read: u64, stats: &[Arc<NodeStats>]) -> String {
+        let now = SystemClock.now();
+        if let Some((then, before)) = self.last.replace((now, read)) {
+            let seconds = (now.0 - then.0).max(1) as f64 / 1e6;
+            let rate = read.saturating_sub(before) as f64 / seconds;
+            self.rows_per_second += (rate - self.rows_per_second) * (seconds / 2.0).min(1.0);
+        }
+        let marks = stats.iter().filter(|s| s.is_sink).map(|s| s.watermark.load(Ordering::Relaxed));
+        let watermark = match marks.min().map(EventTime) {
+            Some(t) if t > EventTime::MIN && t < EventTime::MAX => {
+                let lag = (now.0.saturating_sub(t.0)).max(0) as f64 / 1e6;
+                format!("watermark {} ({lag:.1} s behind)", EventTime(t.0 - t.0.rem_euclid(1_000_000)))
+            }
+            _ => "no watermark yet".to_owned(),
+        };
+        format!("{}/s, {watermark}", count(self.rows_per_second.round() as u64))
+    }
 }

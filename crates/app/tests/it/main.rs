@@ -6,7 +6,10 @@ mod bad_input;
 mod broker_kill;
 mod command_line;
 mod lanes;
+mod live;
 mod pipes;
+#[cfg(feature = "pubsub")]
+mod pubsub;
 mod purchases;
 mod python_worker;
 mod reference;

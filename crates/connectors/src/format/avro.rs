@@ -2,6 +2,8 @@
 
 mod codec;
 mod container;
+#[cfg(feature = "pubsub")]
+mod datum;
 mod decode;
 mod encode;
 mod json_schema;
@@ -10,5 +12,7 @@ mod schema;
 mod write;
 
 pub(crate) use codec::Codec;
+#[cfg(feature = "pubsub")]
+pub(crate) use datum::{Datum, Datums};
 pub(crate) use read::Avro;
 pub(crate) use write::{AvroOut, Declared};

@@ -354,3 +354,27 @@ fn a_stream_commits_windows_and_survives_a_crash() {
         ]
     );
 }
+
+#[test]
+fn a_live_job_shows_windows_when_they_are_complete_and_says_what_waits() {
+    let rows = r#"[{"t": 5}, {"t": 65}]"#;
+    let folder = Folder::new(&[]);
+    let shape = windowed(&shape_of(rows).unwrap(), false);
+    let node = folder.bind(&sink::entry(), "{path: '{}/r'}", Some(shape), false).unwrap();
+    let visible = || folder.files().into_iter().filter(|f| !f.0.starts_with('.')).count();
+    let mut s = start(node.as_ref());
+    now(s.write(in_windows(r#"[{"t": 5}]"#, &[0]))).unwrap();
+    let prepared = now(s.prepare_visible(1)).unwrap();
+    assert_eq!(s.waiting_since(), Some(1), "the window is open");
+    now(s.commit(1, prepared)).unwrap();
+    now(s.write(in_windows(rows, &[0, 60]))).unwrap();
+    now(s.on_watermark(EventTime::from_seconds(60))).unwrap();
+    let prepared = now(s.prepare_visible(2)).unwrap();
+    assert_eq!((s.waiting_since(), visible()), (Some(2), 0));
+    now(s.commit(2, prepared)).unwrap();
+    assert_eq!(visible(), 1);
+    s.abort();
+    assert_eq!(folder.files().len(), 1, "rows that wait come again: nothing of them is left");
+    let all = folder.read(&source::entry(), "{path: '{}/r*'}").unwrap();
+    assert_eq!(all.rows.len(), 2);
+}

@@ -1,17 +1,19 @@
 //! The loop of a lane whose head is an asynchronous operator.
 
-use super::{Halt, Task, Waiting, until};
+use super::duties::ordered;
+use super::task::{Halt, Task, Waiting, sleep};
 use crate::align::Alignment;
 use crate::flight::{Flight, Landed};
 use crate::message::Message;
 use crate::wiring::LaneParts;
-use purlin_api::{AsyncOperator, Error, EventTime, Result};
+use purlin_api::{AsyncOperator, Error, Result};
 
 /// What woke the lane.
 enum Woken {
     Landed(Landed),
     Came(usize, Message),
-    Timer,
+    /// A timer, or an order.
+    Other,
 }
 
 impl Task {
@@ -30,23 +32,23 @@ impl Task {
             let now = self.shared.options.clock.now();
             lane.core.fire_timers(now);
             self.pump(lane).await?;
+            self.attend(lane).await?;
             let timer = lane.core.next_timer();
             // Waiting for an answer is waiting for something outside, which must answer: no stall.
             let waiting = (flight.is_empty() && timer.is_none()).then(|| Waiting::new(&self.shared.waiting));
             let (empty, room) = (flight.is_empty(), flight.has_room());
             let woken = tokio::select! { biased;
                 _ = self.stop.wait_for(|s| *s) => return Err(Halt::Stopped),
+                () = ordered(&mut self.duties) => Woken::Other,
                 landed = flight.next(), if !empty => {
                     Woken::Landed(landed.map_err(|e| e.in_place(lane.core.label(0)))?)
                 }
                 (slot, message) = inbox.recv(|s| align.is_blocked(s)), if room => Woken::Came(slot, message),
-                () = tokio::time::sleep(until(timer.unwrap_or(EventTime::MAX), now)), if timer.is_some() => {
-                    Woken::Timer
-                }
+                () = sleep(&self.shared, timer), if timer.is_some() => Woken::Other,
             };
             drop(waiting);
             match woken {
-                Woken::Timer => {}
+                Woken::Other => {}
                 Woken::Came(slot, message) => {
                     let complete = match &message {
                         Message::Barrier(epoch) => align.barrier(slot, *epoch),
@@ -63,8 +65,7 @@ impl Task {
                     }
                 }
                 Woken::Landed(Landed::Barrier(epoch)) => {
-                    let parcels = lane.depart_barrier(epoch)?;
-                    self.carry(parcels).await?;
+                    self.pass_barrier(lane, epoch).await?;
                 }
                 Woken::Landed(landed) => {
                     lane.land(landed)?;

@@ -4,6 +4,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use arrow_array::{Int64Array, RecordBatch};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use bytes::Bytes;
 use purlin_api::sink::Sink;
 use purlin_api::source::{BoxFuture, Budget, Pull, Resume, Source, SourceStatus};
 use purlin_api::{
@@ -11,11 +12,13 @@ use purlin_api::{
     PlanNode, Port, Result, Running, Shape, TimerId, Times, Windowing,
 };
 use purlin_engine::JobOptions;
-use purlin_engine::clock::SystemClock;
+use purlin_engine::clock::{Clock, SystemClock};
 use purlin_plan::{Graph, GraphInput, GraphNode, Plan, stages};
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::sync::{Notify, oneshot};
 
 fn schema() -> SchemaRef {
     Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, true)]))
@@ -43,7 +46,70 @@ pub(crate) fn job_options() -> JobOptions {
         clock: Arc::new(SystemClock),
         log: Arc::new(|_, _, _| {}),
         stall_after: Duration::from_secs(5),
+        live: Default::default(),
     }
+}
+
+/// Time that passes when a test says so, from one moment that somebody waits for to the next. Begins at 1,000,000 s.
+#[derive(Default)]
+pub(crate) struct TestClock(Mutex<Sleepers>);
+
+#[derive(Default)]
+struct Sleepers {
+    passed: Duration,
+    /// By time: those who wait. Those who gave up are dropped when their time comes.
+    waiting: BTreeMap<(EventTime, u64), oneshot::Sender<()>>,
+    next: u64,
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> EventTime {
+        t(1_000_000).plus(self.0.lock().unwrap().passed.as_micros() as i64)
+    }
+    fn sleep(&self, until: EventTime) -> BoxFuture<'static, ()> {
+        let (wake, woken) = oneshot::channel();
+        let mut s = self.0.lock().unwrap();
+        s.next += 1;
+        let id = s.next;
+        s.waiting.insert((until, id), wake);
+        Box::pin(async move { drop(woken.await) })
+    }
+}
+
+impl TestClock {
+    /// Lets all tasks work until they wait, on a runtime with one thread.
+    pub(crate) async fn settle(&self) {
+        for _ in 0..300 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Lets this much time pass.
+    pub(crate) async fn pass(&self, time: Duration) {
+        let end = self.now().plus(time.as_micros() as i64);
+        loop {
+            self.settle().await;
+            let now = self.now();
+            let mut s = self.0.lock().unwrap();
+            s.waiting.retain(|_, w| !w.is_closed());
+            let next = s.waiting.first_key_value().map_or(end, |((at, _), _)| (*at).clamp(now, end));
+            s.passed += Duration::from_micros((next.0 - now.0) as u64);
+            let mut due = Vec::new();
+            while let Some(first) = s.waiting.first_entry().filter(|e| e.key().0 <= next) {
+                due.push(first.remove());
+            }
+            drop(s);
+            let woken = due.into_iter().filter_map(|w| w.send(()).ok()).count();
+            if next == end && woken == 0 {
+                return;
+            }
+        }
+    }
+}
+
+/// Options for jobs whose time the test moves.
+pub(crate) fn options_at(clock: &Arc<TestClock>) -> JobOptions {
+    JobOptions { clock: clock.clone(), ..job_options() }
 }
 
 /// A plan of nodes in order; each reads the nodes of these numbers.
@@ -87,6 +153,9 @@ enum What {
     Delayed,
     Repeating(usize),
     Outside(Outside),
+    Live(LiveInput),
+    /// Keeps rows until the watermark passes the end of their ten seconds.
+    Tens,
     Sink(Seen),
 }
 
@@ -94,7 +163,10 @@ impl Fake {
     fn new(what: What) -> Self {
         let outputs = match what {
             What::Sink(_) => Vec::new(),
-            _ => vec![Output { tag: "out".to_owned(), shape: shape(), role: OutputRole::Main }],
+            _ => {
+                let shape = Shape { bounded: !matches!(what, What::Live(_)), ..shape() };
+                vec![Output { tag: "out".to_owned(), shape, role: OutputRole::Main }]
+            }
         };
         Fake { outputs, what }
     }
@@ -123,6 +195,14 @@ impl Fake {
     /// Asks something outside.
     pub(crate) fn outside(outside: &Outside) -> Self {
         Fake::new(What::Outside(outside.clone()))
+    }
+    /// Gives what a test hands it, and does not end.
+    pub(crate) fn live(input: &LiveInput) -> Self {
+        Fake::new(What::Live(input.clone()))
+    }
+    /// Keeps rows until the watermark passes the next full ten seconds of their number.
+    pub(crate) fn tens() -> Self {
+        Fake::new(What::Tens)
     }
     pub(crate) fn sink(seen: &Seen) -> Self {
         Fake::new(What::Sink(seen.clone()))
@@ -169,6 +249,8 @@ impl PlanNode for Fake {
                 outside.state.lock().unwrap().built += 1;
                 Running::Async(Box::new(outside.clone()))
             }
+            What::Live(input) => Running::Source(Box::new(input.clone())),
+            What::Tens => Running::Operator(Box::new(Tens::default())),
             What::Sink(seen) => Running::Sink(Box::new(seen.clone())),
         })
     }
@@ -253,6 +335,149 @@ impl Operator for Repeating {
             self.left.push((batch, times - 1));
         }
         Ok(if self.left.is_empty() { More::No } else { More::Yes })
+    }
+}
+
+/// Rows by the end of their ten seconds, with the epoch of the first.
+#[derive(Default)]
+struct Tens(BTreeMap<i64, (u64, Vec<i64>)>);
+
+impl Operator for Tens {
+    fn on_batch(&mut self, _: Port, batch: Batch, cx: &mut OpCx) -> Result<More> {
+        for n in Fake::numbers(&batch) {
+            let end = (n / 10 + 1) * 10;
+            if t(end) <= cx.watermark {
+                cx.fates.late += 1;
+                continue;
+            }
+            let (_, rows) = self.0.entry(end).or_insert_with(|| {
+                cx.kept.add(cx.epoch);
+                (cx.epoch, Vec::new())
+            });
+            rows.push(n);
+            cx.fates.in_state += 1;
+        }
+        Ok(More::No)
+    }
+    fn on_watermark(&mut self, cx: &mut OpCx) -> Result<More> {
+        while self.0.first_key_value().is_some_and(|(end, _)| t(*end) <= cx.watermark) {
+            let (_, (epoch, numbers)) = self.0.pop_first().unwrap();
+            assert!(cx.kept.release(epoch));
+            cx.fates.in_state -= numbers.len() as u64;
+            cx.fates.passed += numbers.len() as u64;
+            cx.emit(0, rows(&numbers));
+        }
+        Ok(More::No)
+    }
+}
+
+/// What a test hands to a live source, and what the source was told.
+#[derive(Clone, Default)]
+pub(crate) struct LiveInput(Arc<(Mutex<Given>, Notify)>);
+
+#[derive(Default)]
+struct Given {
+    waiting: VecDeque<(Vec<i64>, Option<EventTime>)>,
+    watermark: Option<EventTime>,
+    heard: bool,
+    pulls: usize,
+    /// Rows of the epoch under way, and of those that ended.
+    since: Vec<i64>,
+    epochs: Vec<(u64, Vec<i64>)>,
+    acknowledged: Vec<i64>,
+    closed: bool,
+}
+
+impl std::fmt::Debug for LiveInput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("LiveInput")
+    }
+}
+
+impl LiveInput {
+    /// Rows, then a watermark in seconds. Without rows, the source is idle.
+    pub(crate) fn give(&self, numbers: &[i64], watermark: Option<i64>) {
+        self.0.0.lock().unwrap().waiting.push_back((numbers.to_vec(), watermark.map(t)));
+        self.0.1.notify_one();
+    }
+    pub(crate) fn acknowledged(&self) -> Vec<i64> {
+        self.0.0.lock().unwrap().acknowledged.clone()
+    }
+    /// How often it was asked for rows.
+    pub(crate) fn pulls(&self) -> usize {
+        self.0.0.lock().unwrap().pulls
+    }
+    /// Batches that nobody took yet.
+    pub(crate) fn waiting(&self) -> usize {
+        self.0.0.lock().unwrap().waiting.len()
+    }
+    pub(crate) fn closed(&self) -> bool {
+        self.0.0.lock().unwrap().closed
+    }
+    pub(crate) fn epochs(&self) -> usize {
+        self.0.0.lock().unwrap().epochs.len()
+    }
+}
+
+impl Source for LiveInput {
+    fn next(&mut self, _: Budget) -> BoxFuture<'_, Result<Pull>> {
+        Box::pin(async move {
+            self.0.0.lock().unwrap().pulls += 1;
+            loop {
+                {
+                    let mut given = self.0.0.lock().unwrap();
+                    let given = &mut *given;
+                    let next = given.waiting.pop_front();
+                    let idle = next.is_none();
+                    if !idle || !given.heard {
+                        let (numbers, watermark) = next.unwrap_or_default();
+                        given.heard = true;
+                        given.watermark = given.watermark.max(watermark);
+                        given.since.extend(&numbers);
+                        return Ok(Pull {
+                            read: numbers.len() as u64,
+                            batches: if numbers.is_empty() { vec![] } else { vec![(0, rows(&numbers))] },
+                            watermark: given.watermark.unwrap_or(EventTime::MIN),
+                            status: if numbers.is_empty() {
+                                SourceStatus::Idle(0)
+                            } else {
+                                SourceStatus::Ready
+                            },
+                            resume: Resume::Barrier,
+                            dead: 0,
+                            skipped: 0,
+                        });
+                    }
+                }
+                self.0.1.notified().await;
+            }
+        })
+    }
+    fn barrier(&mut self, epoch: u64) {
+        let mut given = self.0.0.lock().unwrap();
+        let rows = std::mem::take(&mut given.since);
+        assert!(given.epochs.last().is_none_or(|(e, _)| *e < epoch), "epochs rise");
+        given.epochs.push((epoch, rows));
+    }
+    fn committed(&mut self, epoch: u64) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async move {
+            let mut given = self.0.0.lock().unwrap();
+            let epochs = std::mem::take(&mut given.epochs);
+            for (e, rows) in epochs {
+                if e <= epoch {
+                    given.acknowledged.extend(rows);
+                } else {
+                    given.epochs.push((e, rows));
+                }
+            }
+            Ok(())
+        })
+    }
+    fn close(&mut self) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async move {
+            self.0.0.lock().unwrap().closed = true;
+            Ok(())
+        })
     }
 }
 
@@ -349,6 +574,11 @@ struct State {
     finished: bool,
     aborted: bool,
     on_row: Option<(usize, Box<dyn Fn() + Send>)>,
+    /// How many rows had come when an epoch was prepared, and how many are committed.
+    prepared: Vec<(u64, usize)>,
+    committed: usize,
+    /// Writing waits while this is set.
+    blocked: Option<Arc<Notify>>,
 }
 
 impl std::fmt::Debug for Seen {
@@ -373,6 +603,21 @@ impl Seen {
     pub(crate) fn aborted(&self) -> bool {
         self.0.lock().unwrap().aborted
     }
+    /// How many of the rows that came are committed.
+    pub(crate) fn committed(&self) -> usize {
+        self.0.lock().unwrap().committed
+    }
+    /// From now on writing waits until the answer is notified.
+    pub(crate) fn block(&self) -> Arc<Notify> {
+        let gate = Arc::new(Notify::new());
+        self.0.lock().unwrap().blocked = Some(gate.clone());
+        gate
+    }
+    pub(crate) fn unblock(&self) {
+        if let Some(gate) = self.0.lock().unwrap().blocked.take() {
+            gate.notify_one();
+        }
+    }
     /// Calls `f` once this many rows have come.
     pub(crate) fn on_row(&self, count: usize, f: impl Fn() + Send + 'static) {
         self.0.lock().unwrap().on_row = Some((count, Box::new(f)));
@@ -382,6 +627,10 @@ impl Seen {
 impl Sink for Seen {
     fn write(&mut self, batch: Batch) -> BoxFuture<'_, Result<()>> {
         Box::pin(async move {
+            let gate = self.0.lock().unwrap().blocked.clone();
+            if let Some(gate) = gate {
+                gate.notified().await;
+            }
             let mut s = self.0.lock().unwrap();
             s.numbers.extend(Fake::numbers(&batch));
             s.largest = s.largest.max(batch.len());
@@ -398,6 +647,24 @@ impl Sink for Seen {
             let mut s = self.0.lock().unwrap();
             assert!(s.watermark.is_none_or(|w| w < to), "watermarks only grow");
             s.watermark = Some(to);
+            Ok(())
+        })
+    }
+    fn prepare(&mut self, epoch: u64) -> BoxFuture<'_, Result<Bytes>> {
+        Box::pin(async move {
+            let mut s = self.0.lock().unwrap();
+            let rows = s.numbers.len();
+            s.prepared.push((epoch, rows));
+            Ok(Bytes::from(epoch.to_string()))
+        })
+    }
+    fn commit(&mut self, epoch: u64, prepared: Bytes) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async move {
+            let mut s = self.0.lock().unwrap();
+            assert_eq!(prepared, Bytes::from(epoch.to_string()));
+            let (of, rows) = s.prepared.remove(0);
+            assert_eq!(of, epoch);
+            s.committed = rows;
             Ok(())
         })
     }

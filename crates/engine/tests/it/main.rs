@@ -3,11 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)] // a test fails by these
 
 mod fakes;
+mod live;
 mod outside;
 
 use fakes::{Fake, Seen, job_options, plan, rows, t};
 use purlin_api::{ErrorKind, EventTime, More};
-use purlin_engine::{Job, StepRun};
+use purlin_engine::{Ending, Job, StepRun};
 use std::time::Duration;
 
 fn numbers(seen: &Seen) -> Vec<i64> {
@@ -100,7 +101,7 @@ fn a_failing_lane_stops_the_others_and_nothing_becomes_visible() {
     let outcome = Job::new(&p, job_options()).unwrap().run();
     let e = outcome.result.unwrap_err();
     assert_eq!((e.place(), e.message()), (Some("Fails"), "row 500"));
-    assert!(seen.aborted() && !outcome.stopped);
+    assert!(seen.aborted() && outcome.ending == Ending::End);
 }
 
 #[test]
@@ -114,7 +115,7 @@ fn a_stop_from_outside_ends_an_endless_job() {
     let stop = job.stop_handle();
     seen.on_row(100, move || stop.stop());
     let outcome = job.run();
-    assert!(outcome.stopped && outcome.result.is_ok());
+    assert!(outcome.ending == Ending::Halted && outcome.result.is_ok());
     assert!(seen.aborted() && !seen.finished());
 }
 
@@ -372,5 +373,5 @@ fn a_failure_in_one_lane_of_a_divided_source_stops_the_others() {
     );
     let outcome = Job::new(&p, job_options()).unwrap().run();
     assert_eq!(outcome.result.unwrap_err().message(), "row 5000");
-    assert!(seen.aborted() && !outcome.stopped);
+    assert!(seen.aborted() && outcome.ending == Ending::End);
 }

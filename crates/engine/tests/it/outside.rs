@@ -3,7 +3,7 @@
 use super::fakes::{Fake, Outside, Seen, job_options, plan, rows, t};
 use super::numbers;
 use purlin_api::{ErrorKind, EventTime};
-use purlin_engine::{Job, StepRun};
+use purlin_engine::{Ending, Job, StepRun};
 use purlin_plan::Plan;
 use std::time::Duration;
 
@@ -66,7 +66,7 @@ fn a_stop_drops_bundles_that_never_answer() {
     let stop = job.stop_handle();
     seen.on_row(600, move || stop.stop());
     let outcome = job.run();
-    assert!(outcome.stopped && outcome.result.is_ok());
+    assert!(outcome.ending == Ending::Halted && outcome.result.is_ok());
     assert!(seen.aborted());
     assert_eq!(outside.flying(), 0);
 }

@@ -25,6 +25,8 @@ pub(super) struct Panes {
     /// Panes that fired and did not go out yet.
     fired: VecDeque<Firing>,
     timer: Option<EventTime>,
+    /// The entry in the context: the oldest epoch that the driver keeps rows of.
+    since: Option<u64>,
     /// Reads and writes the results of panes that may be taken back.
     retracts: Option<KeyCodec>,
 }
@@ -46,6 +48,7 @@ impl Panes {
             emitter: Emitter::new(aggregate.emitted()),
             fired: VecDeque::new(),
             timer: None,
+            since: None,
             retracts,
             aggregate,
         })
@@ -133,6 +136,8 @@ impl Panes {
             return Ok(More::Yes);
         }
         self.cells.shrink(&self.aggregate)?;
+        let since = self.driver.oldest_epoch();
+        cx.kept.change(std::mem::replace(&mut self.since, since), since);
         let timer = self.driver.next_timer();
         if timer != self.timer {
             match timer {
@@ -156,6 +161,7 @@ impl Panes {
 impl Operator for Panes {
     fn on_batch(&mut self, _port: Port, batch: Batch, cx: &mut OpCx) -> Result<More> {
         self.finish_last(cx)?;
+        self.driver.set_epoch(cx.epoch);
         let keys = self.aggregate.codec.encode(&self.aggregate.key_columns(&batch)?, batch.len())?;
         self.cells.columns = Columns::new(batch.rows.columns(), &self.aggregate.feeds, |c| Ok(c.clone()))?;
         let mut late = Vec::new();

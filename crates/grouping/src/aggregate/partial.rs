@@ -126,6 +126,8 @@ enum Mode {
 struct State {
     member: Member,
     rows: u64,
+    /// The epoch of its first row.
+    since: u64,
 }
 
 /// A window that is being emptied.
@@ -181,7 +183,10 @@ impl PartialOperator {
         for part in parts.kinds().flatten() {
             let state = match self.windows.entry((part.window.end(), part.window.clone())) {
                 Entry::Occupied(found) => found.into_mut(),
-                Entry::Vacant(free) => free.insert(State { member: self.groups.open(), rows: 0 }),
+                Entry::Vacant(free) => {
+                    cx.kept.add(cx.epoch);
+                    free.insert(State { member: self.groups.open(), rows: 0, since: cx.epoch })
+                }
             };
             let rows = parts.rows(part.places.clone());
             self.groups.intern(&mut state.member, &keys, rows, &mut self.scratch);
@@ -256,6 +261,7 @@ impl PartialOperator {
             if leaving.left > 0 {
                 self.leaving = Some(leaving);
             } else {
+                cx.kept.change(Some(leaving.state.since), None);
                 cx.fates.in_state -= leaving.state.rows;
                 cx.fates.passed += leaving.state.rows;
             }

@@ -64,6 +64,7 @@ impl<O: Operator> Driver<O> {
         loop {
             assert_eq!(self.cx.fates.total(), self.given, "{:?}", self.cx.fates);
             if more == More::No {
+                assert!(self.cx.fates.in_state == 0 || !self.cx.kept.is_empty(), "rows of no epoch");
                 return std::mem::take(&mut self.cx.outputs);
             }
             self.resumed += 1;
@@ -73,6 +74,7 @@ impl<O: Operator> Driver<O> {
 
     fn batch(&mut self, batch: Batch) -> Vec<(OutPort, Batch)> {
         self.given += batch.len() as u64;
+        self.cx.epoch += 1;
         let more = self.operator.on_batch(0, batch, &mut self.cx).unwrap();
         self.finish(more)
     }
@@ -92,7 +94,7 @@ impl<O: Operator> Driver<O> {
         let more = self.operator.on_end(&mut self.cx).unwrap();
         out.extend(self.finish(more));
         assert_eq!(self.cx.fates.in_state, 0);
-        assert!(self.cx.holds.is_empty());
+        assert!(self.cx.holds.is_empty() && self.cx.kept.is_empty());
         out
     }
 }
@@ -127,6 +129,55 @@ fn cell(column: &ArrayRef, row: usize) -> String {
         DataType::Boolean => column.as_any().downcast_ref::<BooleanArray>().unwrap().value(row).to_string(),
         _ => format!("{:?}", column.slice(row, 1)).split_whitespace().collect::<Vec<_>>().join(" "),
     }
+}
+
+/// From which epoch rows are kept, after batches of one row at these seconds, each in an epoch of its own, and
+/// watermarks (negative).
+fn kept(windowing: Windowing, steps: &[i64]) -> Vec<Option<u64>> {
+    let a = aggregate(&[("sum", 1)], &[0], windowing.clone());
+    let mut d = Driver::new(a.operator().unwrap(), 100);
+    let kept = steps.iter().map(|s| {
+        if *s < 0 {
+            d.watermark(-s);
+        } else {
+            d.batch(batch(&[(Some("a"), Some(1), *s)], &windowing.window_fn));
+        }
+        d.cx.kept.oldest()
+    });
+    let kept = kept.collect();
+    d.end();
+    kept
+}
+
+#[test]
+fn epochs_are_kept_as_long_as_a_window_has_rows_of_them() {
+    let w = fixed(10);
+    let some = |epochs: &[u64]| epochs.iter().map(|e| (*e > 0).then_some(*e)).collect::<Vec<_>>();
+    assert_eq!(kept(w.clone(), &[1, 2, 11, -10, 12, -20]), some(&[1, 1, 1, 3, 3, 0]));
+    let late = Windowing { allowed_lateness: 5_000_000, ..w.clone() };
+    let accumulating = Windowing { accumulation: AccumulationMode::Accumulating, ..late.clone() };
+    assert_eq!(kept(accumulating, &[1, -10, 2, -15]), some(&[1, 1, 1, 0]), "late panes have the rows again");
+    let discarding = Windowing { accumulation: AccumulationMode::Discarding, ..late };
+    assert_eq!(kept(discarding.clone(), &[1, -10, 2, -15]), some(&[1, 0, 0, 0]));
+    let counts = Trigger::Repeatedly(Box::new(Trigger::AfterCount(2)));
+    let early = Windowing { trigger: counts.clone(), ..discarding };
+    assert_eq!(kept(early.clone(), &[1, 2, 3, 4, -15]), some(&[1, 0, 3, 0, 0]));
+    let early = Windowing { accumulation: AccumulationMode::Accumulating, ..early };
+    assert_eq!(kept(early, &[1, 2, 3, 4, -15]), some(&[1, 1, 1, 1, 0]));
+    let sessions = Windowing::of(WindowFn::Sessions { gap: 10_000_000 });
+    assert_eq!(kept(sessions, &[1, 40, 15, 8, -30, -60]), some(&[1, 1, 1, 1, 2, 0]));
+}
+
+#[test]
+fn the_first_step_of_two_keeps_epochs_until_its_groups_have_left() {
+    let a = aggregate(&[("sum", 1)], &[0], fixed(10));
+    let mut d = Driver::new(a.lift().unwrap().unwrap().partial.operator().unwrap(), 100);
+    d.batch(batch(&[(Some("a"), Some(1), 1)], &fixed(10).window_fn));
+    d.batch(batch(&[(Some("a"), Some(1), 11)], &fixed(10).window_fn));
+    assert_eq!(d.cx.kept.oldest(), Some(1));
+    d.watermark(10);
+    assert_eq!(d.cx.kept.oldest(), Some(2));
+    d.end();
 }
 
 #[test]

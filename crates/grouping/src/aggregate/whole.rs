@@ -26,6 +26,23 @@ struct State {
     member: Member,
     /// Rows that no pane has had yet.
     rows: u64,
+    /// The epoch of the first row that is kept.
+    since: Option<u64>,
+}
+
+impl State {
+    /// Rows of this epoch are kept.
+    fn keeps(&mut self, cx: &mut OpCx) {
+        if self.since.is_none() {
+            self.since = Some(cx.epoch);
+            cx.kept.add(cx.epoch);
+        }
+    }
+
+    /// Nothing is kept any more.
+    fn forgets(&mut self, cx: &mut OpCx) {
+        cx.kept.change(self.since.take(), None);
+    }
 }
 
 /// A window that is going out.
@@ -148,6 +165,7 @@ impl WholeWindows {
             let row_of = rows.parts.rows(part.places.clone());
             groups.intern(&mut state.member, rows.keys, row_of, &mut self.scratch);
             state.rows += part.places.len() as u64;
+            state.keeps(cx);
         }
         let groups = &mut self.pools.get_mut(pool)?.groups;
         groups.grow();
@@ -165,8 +183,11 @@ impl WholeWindows {
         late: &mut Vec<u32>,
         cx: &mut OpCx,
     ) -> Result<()> {
-        let once = self.fires_once();
+        let (once, forgets) = (self.fires_once(), self.forgets());
         let state = state_of(&mut self.fired, part.window, &mut self.pools, &self.aggregate)?;
+        if !forgets {
+            state.keeps(cx);
+        }
         let at = state.pool;
         let pool = self.pools.get_mut(at)?;
         self.scratch.clear();
@@ -281,7 +302,8 @@ impl WholeWindows {
         self.send(outgoing, cx)?;
         self.emitter.flush(cx)?;
         let lateness = self.aggregate.windowing.allowed_lateness;
-        while let Some((_, state)) = pop_until(&mut self.fired, cx.watermark.plus(-lateness)) {
+        while let Some((_, mut state)) = pop_until(&mut self.fired, cx.watermark.plus(-lateness)) {
+            state.forgets(cx);
             self.pools.close(state.pool, &state.member)?;
         }
         Ok(More::No)
@@ -308,7 +330,11 @@ impl WholeWindows {
         cx.fates.in_state -= state.rows;
         cx.fates.passed += state.rows;
         state.rows = 0;
-        if self.aggregate.windowing.expiry(&window) <= cx.watermark {
+        let expired = self.aggregate.windowing.expiry(&window) <= cx.watermark;
+        if expired || self.forgets() {
+            state.forgets(cx);
+        }
+        if expired {
             return self.pools.close(state.pool, &state.member);
         }
         let forgets = self.forgets();
@@ -385,7 +411,7 @@ fn state_of<'a>(
         Entry::Occupied(found) => found.into_mut(),
         Entry::Vacant(free) => {
             let (pool, member) = pools.open(aggregate)?;
-            free.insert(State { pool, member, rows: 0 })
+            free.insert(State { pool, member, rows: 0, since: None })
         }
     })
 }

@@ -137,6 +137,7 @@ impl PaneDriver {
         slot.rows_new = 0;
         if discards {
             slot.rows_all = 0;
+            self.kept.change(slot.since.take(), None);
         }
         if (finished || gone) && !full {
             cells.remove(cell);
@@ -158,6 +159,7 @@ impl PaneDriver {
         slot.cell = None;
         slot.state = Default::default();
         slot.rows_all = 0;
+        self.kept.change(slot.since.take(), None);
         if let Some(t) = slot.timer.take() {
             self.timers.remove(&(t, id));
         }

@@ -82,6 +82,7 @@ impl PaneDriver {
             cell: Some(cells.add()),
             rows_new: 0,
             rows_all: 0,
+            since: None,
             index: 0,
             nonspeculative: 0,
             ended,
@@ -97,8 +98,12 @@ impl PaneDriver {
 
     /// Brings the session `from` into the earlier session `into`.
     fn absorb(&mut self, into: u32, from: u32, holds: &mut Holds, cells: &mut dyn Cells) {
+        let since = self.slots.get(from).and_then(|s| s.since);
         let Some(gone) = self.drop_slot(from, holds) else { return };
         let Some(slot) = self.slots.get_mut(into) else { return };
+        let oldest = [slot.since, since].into_iter().flatten().min();
+        self.kept.change(slot.since, oldest);
+        slot.since = oldest;
         let old = slot.window.clone();
         slot.window = span(&old, &gone.window);
         slot.rows_new += gone.rows_new;
@@ -143,6 +148,10 @@ impl PaneDriver {
         self.machine.on_row(&mut slot.state, &cx.moment(&slot.window));
         slot.rows_new += 1;
         slot.rows_all += 1;
+        if slot.since.is_none() {
+            slot.since = Some(self.epoch);
+            self.kept.add(self.epoch);
+        }
         let stamp = self.combiner.of_row(&slot.window, t);
         // Behind the watermark no hold can be placed any more, so Beam leaves the row's time out.
         if stamp >= cx.watermark {
@@ -196,6 +205,7 @@ impl PaneDriver {
     pub(super) fn drop_slot(&mut self, id: u32, holds: &mut Holds) -> Option<Slot> {
         self.set_hold(id, None, holds);
         let slot = self.slots.remove(id)?;
+        self.kept.change(slot.since, None);
         self.index.remove(id, &slot);
         self.due.remove(&(slot.due, id));
         if let Some(t) = slot.timer {

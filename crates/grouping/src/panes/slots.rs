@@ -16,6 +16,8 @@ pub(super) struct Slot {
     pub(super) rows_new: u64,
     /// Rows that the next pane has: all since the last clearing.
     pub(super) rows_all: u64,
+    /// The epoch of the first row that is kept.
+    pub(super) since: Option<u64>,
     /// Panes fired so far.
     pub(super) index: i64,
     /// Panes fired so far that were not early.

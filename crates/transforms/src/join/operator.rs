@@ -60,7 +60,7 @@ impl JoinOperator {
         loop {
             if self.closing.is_none() {
                 self.closing = match &self.layout.sessions {
-                    Some(sessions) => self.sessions.next(&self.layout, sessions, cx.watermark)?,
+                    Some(sessions) => self.sessions.next(&self.layout, sessions, cx)?,
                     None => self.windows.next(&self.layout, cx)?,
                 };
             }

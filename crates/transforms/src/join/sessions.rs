@@ -13,7 +13,7 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use arrow_select::interleave::interleave_record_batch;
 use arrow_select::take::take_record_batch;
 use purlin_api::key::KeyCodec;
-use purlin_api::{Batch, Error, EventTime, OpCx, Pane, Port, Result, Window};
+use purlin_api::{Batch, Error, EventTime, Kept, OpCx, Pane, Port, Result, Window};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -79,6 +79,8 @@ struct Session {
     end: EventTime,
     /// By input.
     rows: Vec<Vec<At>>,
+    /// The epoch of its first row.
+    since: u64,
 }
 
 /// The batches of an input that have rows in sessions.
@@ -98,6 +100,9 @@ pub(super) struct Sessions {
     /// The sessions of each key, by start. They do not overlap.
     by_key: HashMap<Arc<[u8]>, BTreeMap<EventTime, u64>>,
     by_end: BTreeSet<(EventTime, u64)>,
+    kept: Kept,
+    /// The entry in the context: the oldest of `kept`.
+    since: Option<u64>,
 }
 
 impl Sessions {
@@ -146,27 +151,21 @@ impl Sessions {
         store.rows += rows.num_rows();
         store.batches.push(rows);
         for (row, (start, end)) in spans.into_iter().enumerate() {
-            self.place(port, (number, row), keys.get(row), start, end, cx.watermark);
+            self.place(port, (number, row), keys.get(row), start, end, cx);
         }
+        self.tell_kept(cx);
         Ok(())
     }
 
     /// Puts a row into the session that it falls into, makes or merges sessions.
-    fn place(
-        &mut self,
-        port: Port,
-        at: At,
-        key: Option<&[u8]>,
-        start: EventTime,
-        end: EventTime,
-        watermark: EventTime,
-    ) {
-        let mut session = Session { key: None, start, end, rows: vec![Vec::new(); self.stores.len()] };
+    fn place(&mut self, port: Port, at: At, key: Option<&[u8]>, start: EventTime, end: EventTime, cx: &OpCx) {
+        let rows = vec![Vec::new(); self.stores.len()];
+        let mut session = Session { key: None, start, end, rows, since: cx.epoch };
         if let Some(rows) = session.rows.get_mut(port) {
             rows.push(at);
         }
         if let Some(key) = key {
-            let met = self.overlapping(key, start, end, watermark);
+            let met = self.overlapping(key, start, end, cx.watermark);
             for number in met {
                 if let Some(other) = self.remove(number) {
                     session.absorb(other);
@@ -183,6 +182,7 @@ impl Sessions {
             self.by_key.entry(Arc::clone(key)).or_default().insert(session.start, number);
         }
         self.by_end.insert((session.end, number));
+        self.kept.add(session.since);
         self.sessions.insert(number, session);
     }
 
@@ -204,6 +204,7 @@ impl Sessions {
 
     fn remove(&mut self, number: u64) -> Option<Session> {
         let session = self.sessions.remove(&number)?;
+        self.kept.change(Some(session.since), None);
         self.by_end.remove(&(session.end, number));
         if let Some(key) = &session.key
             && let Some(sessions) = self.by_key.get_mut(key)
@@ -216,19 +217,26 @@ impl Sessions {
         Some(session)
     }
 
+    /// Brings the entry in the context up to date.
+    fn tell_kept(&mut self, cx: &mut OpCx) {
+        let since = self.kept.oldest();
+        cx.kept.change(std::mem::replace(&mut self.since, since), since);
+    }
+
     /// Some sessions that the watermark has passed.
     pub(super) fn next(
         &mut self,
         layout: &Layout,
         sessions: &SessionLayout,
-        watermark: EventTime,
+        cx: &mut OpCx,
     ) -> Result<Option<Closing>> {
         let inputs = self.stores.len();
         let (mut windows, mut places, mut numbers) =
             (Vec::new(), vec![Vec::new(); inputs], vec![Vec::new(); inputs]);
         let mut rows = 0;
         while rows < GROUP_ROWS {
-            let Some((_, number)) = self.by_end.first().copied().filter(|(end, _)| *end <= watermark) else {
+            let Some((_, number)) = self.by_end.first().copied().filter(|(end, _)| *end <= cx.watermark)
+            else {
                 break;
             };
             let Some(session) = self.remove(number) else { continue };
@@ -249,6 +257,7 @@ impl Sessions {
             sides.push(Side::new(schema, self.take(input, places, numbers, schema)?)?);
         }
         self.tidy()?;
+        self.tell_kept(cx);
         let windows = RowWindows::Each(windows, numbers);
         Closing::new(layout, &sessions.steps, sides, windows, Pane::ONLY, Then::Settle).map(Some)
     }
@@ -295,6 +304,7 @@ impl Sessions {
 impl Session {
     /// Takes over the rows of another session of the same key.
     fn absorb(&mut self, other: Session) {
+        self.since = self.since.min(other.since);
         self.start = self.start.min(other.start);
         self.end = self.end.max(other.end);
         for (own, mut theirs) in self.rows.iter_mut().zip(other.rows) {

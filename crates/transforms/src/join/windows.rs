@@ -19,9 +19,19 @@ type Parts = Vec<Vec<RecordBatch>>;
 const LATE: Pane =
     Pane { is_first: false, is_last: false, timing: Timing::Late, index: 1, nonspeculative_index: 1 };
 
+/// A window that the watermark has not passed.
+#[derive(Debug)]
+struct Open {
+    parts: Parts,
+    /// The epoch of its first row.
+    since: u64,
+}
+
 /// A window that has ended.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Ended {
+    /// The epoch of its first row.
+    since: u64,
     parts: Parts,
     /// By input: which rows found partners so far.
     used: Vec<Vec<bool>>,
@@ -30,7 +40,7 @@ struct Ended {
 #[derive(Debug, Default)]
 pub(super) struct Windows {
     /// By end, so that windows are found in the order of time.
-    open: BTreeMap<(EventTime, Window), Parts>,
+    open: BTreeMap<(EventTime, Window), Open>,
     /// By expiry.
     ended: BTreeMap<(EventTime, Window), Ended>,
     /// Late rows that are not joined yet.
@@ -57,33 +67,35 @@ impl Windows {
             self.late.push_back((port, window.clone(), rows));
             return Ok(());
         }
-        let parts = self
-            .open
-            .entry((window.end(), window.clone()))
-            .or_insert_with(|| vec![Vec::new(); layout.sides.len()]);
-        parts.get_mut(port).ok_or_else(|| no_port(port))?.push(rows);
+        let open = self.open.entry((window.end(), window.clone())).or_insert_with(|| {
+            cx.kept.add(cx.epoch);
+            Open { parts: vec![Vec::new(); layout.sides.len()], since: cx.epoch }
+        });
+        open.parts.get_mut(port).ok_or_else(|| no_port(port))?.push(rows);
         Ok(())
     }
 
     /// What is to be joined next.
     pub(super) fn next(&mut self, layout: &Layout, cx: &mut OpCx) -> Result<Option<Closing>> {
         if self.open.first_key_value().is_some_and(|((end, _), _)| *end <= cx.watermark)
-            && let Some(((_, window), parts)) = self.open.pop_first()
+            && let Some(((_, window), open)) = self.open.pop_first()
         {
-            return self.on_time(layout, window, parts).map(Some);
+            return self.on_time(layout, window, open, cx).map(Some);
         }
         if let Some((port, window, rows)) = self.late.pop_front() {
-            return self.late(layout, port, window, rows).map(Some);
+            return self.late(layout, port, window, rows, cx).map(Some);
         }
         while self.ended.first_key_value().is_some_and(|((expiry, _), _)| *expiry <= cx.watermark) {
             if let Some((_, ended)) = self.ended.pop_first() {
+                cx.kept.change(Some(ended.since), None);
                 Closing::settle(&ended.used, cx);
             }
         }
         Ok(None)
     }
 
-    fn on_time(&mut self, layout: &Layout, window: Window, parts: Parts) -> Result<Closing> {
+    fn on_time(&mut self, layout: &Layout, window: Window, open: Open, cx: &mut OpCx) -> Result<Closing> {
+        let Open { parts, since } = open;
         let expiry = layout.windowing.expiry(&window);
         let stays = expiry > window.end();
         let pane = Pane { is_last: !stays, ..Pane::ONLY };
@@ -91,9 +103,11 @@ impl Windows {
         if stays {
             let rows = |p: &Vec<RecordBatch>| p.iter().map(RecordBatch::num_rows).sum();
             let used = parts.iter().map(|p| vec![false; rows(p)]).collect();
-            let ended = Ended { parts: parts.clone(), used };
+            let ended = Ended { since, parts: parts.clone(), used };
             self.ended.insert((expiry, window.clone()), ended);
             then = Then::Stay { expiry, window: window.clone(), late: None };
+        } else {
+            cx.kept.change(Some(since), None);
         }
         let sides = layout.sides.iter().zip(parts).map(|(s, p)| Side::new(&s.schema, p));
         let sides = sides.collect::<Result<_>>()?;
@@ -101,12 +115,19 @@ impl Windows {
     }
 
     /// The late rows with all rows of the other inputs: the pairs that are not given yet.
-    fn late(&mut self, layout: &Layout, port: Port, window: Window, rows: RecordBatch) -> Result<Closing> {
+    fn late(
+        &mut self,
+        layout: &Layout,
+        port: Port,
+        window: Window,
+        rows: RecordBatch,
+        cx: &mut OpCx,
+    ) -> Result<Closing> {
         let (expiry, inputs) = (layout.windowing.expiry(&window), layout.sides.len());
-        let ended = self
-            .ended
-            .entry((expiry, window.clone()))
-            .or_insert_with(|| Ended { parts: vec![Vec::new(); inputs], used: vec![Vec::new(); inputs] });
+        let ended = self.ended.entry((expiry, window.clone())).or_insert_with(|| {
+            cx.kept.add(cx.epoch);
+            Ended { since: cx.epoch, parts: vec![Vec::new(); inputs], used: vec![Vec::new(); inputs] }
+        });
         let sides = layout.sides.iter().zip(&ended.parts).enumerate().map(|(input, (side, parts))| {
             let parts = if input == port { vec![rows.clone()] } else { parts.clone() };
             Side::new(&side.schema, parts)

@@ -98,6 +98,8 @@ impl PlanNode for WindowsNode {
 struct Waiting {
     parts: Vec<Vec<RecordBatch>>,
     rows: u64,
+    /// The epoch of the first row.
+    since: u64,
 }
 
 #[derive(Debug)]
@@ -121,10 +123,10 @@ impl WindowsOperator {
             return Ok(());
         }
         let inputs = self.sides.len();
-        let waiting = self
-            .open
-            .entry((window.end(), window.clone()))
-            .or_insert_with(|| Waiting { parts: vec![Vec::new(); inputs], rows: 0 });
+        let waiting = self.open.entry((window.end(), window.clone())).or_insert_with(|| {
+            cx.kept.add(cx.epoch);
+            Waiting { parts: vec![Vec::new(); inputs], rows: 0, since: cx.epoch }
+        });
         waiting.parts.get_mut(port).ok_or_else(|| no_port(port))?.push(rows);
         waiting.rows += count;
         cx.fates.in_state += count;
@@ -161,6 +163,7 @@ impl WindowsOperator {
         let tables: Vec<Vec<RecordBatch>> = tables.collect::<Result<_>>()?;
         let now = (cx.now > EventTime::MIN).then_some(cx.now.0);
         let results = self.query.run(&tables, now).map_err(|why| self.failed(&window, &why))?;
+        cx.kept.change(Some(waiting.since), None);
         cx.fates.in_state -= waiting.rows;
         // Which rows a result was made of is not known: all of them, if there is one.
         if results.is_empty() {

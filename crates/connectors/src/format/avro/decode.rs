@@ -94,13 +94,42 @@ fn chunk(columns: Vec<Option<Column>>, schema: &SchemaRef, bad: BadRows, taken: 
 }
 
 /// Encoded values.
-struct Input<'a> {
+pub(super) struct Input<'a> {
     bytes: &'a [u8],
     at: usize,
     /// Values so far that had no bytes.
     empty: u64,
     /// Why the row that is being read is no good, if so.
     bad: Option<String>,
+}
+
+impl<'a> Input<'a> {
+    /// For one record without a header.
+    pub(super) fn of_one(bytes: &'a [u8]) -> Self {
+        Input { bytes, at: 0, empty: 0, bad: None }
+    }
+
+    /// Reads one record, which is all there is, into columns or past them. Answers why it is no good, if so.
+    pub(super) fn one(
+        mut self,
+        members: &[Member],
+        columns: &mut [Option<Column>],
+    ) -> Result<Option<String>, Damage> {
+        let mut bad = None;
+        for (i, member) in members.iter().enumerate() {
+            match columns.get_mut(i) {
+                Some(Some(column)) => column.push(&member.of, &mut self)?,
+                _ => self.pass_over(&member.of)?,
+            }
+            if let Some(reason) = self.bad.take() {
+                bad.get_or_insert_with(|| format!("`{}`: {reason}", member.name));
+            }
+        }
+        match self.bytes.len() - self.at {
+            0 => Ok(bad),
+            left => Err(format!("it has {left} bytes more than the record")),
+        }
+    }
 }
 
 fn ends() -> Damage {
@@ -233,7 +262,7 @@ impl<'a> Input<'a> {
 }
 
 /// A column that is being filled.
-struct Column {
+pub(super) struct Column {
     of: DataType,
     valid: NullBufferBuilder,
     values: Values,
@@ -285,7 +314,7 @@ impl Runs {
 }
 
 impl Column {
-    fn new(field: &Field) -> Self {
+    pub(super) fn new(field: &Field) -> Self {
         let runs = || Runs { offsets: vec![0], bytes: Vec::new() };
         let values = match field.data_type() {
             DataType::Boolean => Values::Bool(BooleanBufferBuilder::new(0)),
@@ -314,7 +343,7 @@ impl Column {
         Column { of: field.data_type().clone(), valid: NullBufferBuilder::new(0), values }
     }
 
-    fn push_null(&mut self) {
+    pub(super) fn push_null(&mut self) {
         self.valid.append_null();
         match &mut self.values {
             Values::None => {}
@@ -538,7 +567,7 @@ impl Column {
         Ok(())
     }
 
-    fn finish(mut self) -> Result<ArrayRef> {
+    pub(super) fn finish(mut self) -> Result<ArrayRef> {
         let len = self.valid.len();
         let nulls: Option<NullBuffer> = self.valid.finish();
         let of = self.of;

@@ -23,6 +23,8 @@ pub(super) struct Part {
     pub(super) rows: u64,
     /// Bytes of the file when the last epoch was prepared; what lies behind is not safe yet.
     pub(super) safe_bytes: u64,
+    /// The epoch of its first row.
+    pub(super) since: u64,
     /// When it was last written to.
     pub(super) used: u64,
 }
@@ -42,6 +44,7 @@ impl Part {
             buffer: Vec::new(),
             rows: 0,
             safe_bytes: 0,
+            since: 0,
             used: 0,
         }
     }

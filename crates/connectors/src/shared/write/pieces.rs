@@ -133,6 +133,8 @@ struct Piece {
     path: Option<String>,
     /// Whether a checkpoint relies on it.
     safe: bool,
+    /// The epoch of its first row.
+    since: u64,
 }
 
 /// What stands in a checkpoint of one file.
@@ -152,12 +154,21 @@ struct PiecesSink {
     /// Rows so far, to spread them over shards.
     turn: u64,
     watermark: EventTime,
+    /// The epoch that rows written now belong to.
+    epoch: u64,
     made: Vec<String>,
 }
 
 impl PiecesSink {
     fn new(node: PieceNode) -> Self {
-        PiecesSink { node, pieces: BTreeMap::new(), turn: 0, watermark: EventTime::MIN, made: Vec::new() }
+        PiecesSink {
+            node,
+            pieces: BTreeMap::new(),
+            turn: 0,
+            watermark: EventTime::MIN,
+            epoch: 1,
+            made: Vec::new(),
+        }
     }
 
     fn take(&mut self, batch: &Batch) -> Result<()> {
@@ -221,7 +232,14 @@ impl PiecesSink {
         let temporary = temporary_name(&like);
         create(&temporary)?;
         let pieces = self.pieces.entry(window.clone()).or_default();
-        pieces.push(Piece { temporary: temporary.clone(), writer: None, shard, path: None, safe: false });
+        pieces.push(Piece {
+            temporary: temporary.clone(),
+            writer: None,
+            shard,
+            path: None,
+            safe: false,
+            since: self.epoch,
+        });
         let out = BufWriter::with_capacity(APPEND_BYTES, Append { path: temporary });
         let writer = self.node.format.begin(out, schema)?;
         if let Some(last) = pieces.last_mut() {
@@ -254,9 +272,10 @@ impl PiecesSink {
         window_part(window, self.node.target.beam_compat).map_err(Error::data)
     }
 
-    /// Ends all open files, makes them safe and gives those of complete windows their names.
-    fn seal(&mut self, complete: impl Fn(&Window) -> bool) -> Result<()> {
-        for piece in self.pieces.values_mut().flatten() {
+    /// Ends the files of complete windows (`all`: of others too), makes them safe and gives complete ones their names.
+    fn seal(&mut self, complete: impl Fn(&Window) -> bool, all: bool) -> Result<()> {
+        let due = self.pieces.iter_mut().filter(|(w, _)| all || complete(w));
+        for piece in due.flat_map(|(_, pieces)| pieces) {
             let Some(writer) = piece.writer.take() else { continue };
             writer.finish()?;
             let sync = || OpenOptions::new().append(true).open(&piece.temporary)?.sync_all();
@@ -293,17 +312,17 @@ impl PiecesSink {
         Ok(at(i))
     }
 
-    fn prepare_now(&mut self) -> Result<Bytes> {
+    fn prepare_now(&mut self, all: bool) -> Result<Bytes> {
         let (bounded, watermark, windowing) =
             (self.node.target.bounded, self.watermark, self.node.windowing.clone());
-        self.seal(|w| !bounded && *w != Window::Global && windowing.expiry(w) <= watermark)?;
+        self.seal(|w| !bounded && *w != Window::Global && windowing.expiry(w) <= watermark, all)?;
         let mut list = Vec::new();
         for (window, pieces) in &self.pieces {
             let window = match window {
                 Window::Global => None,
                 other => Some((other.start().0, other.end().0)),
             };
-            list.extend(pieces.iter().map(|p| Prepared {
+            list.extend(pieces.iter().filter(|p| all || p.path.is_some()).map(|p| Prepared {
                 temporary: p.temporary.clone(),
                 path: p.path.clone(),
                 window,
@@ -344,6 +363,7 @@ impl PiecesSink {
                     shard: 0,
                     path: None,
                     safe: true,
+                    since: 0,
                 }),
             }
             if self.pieces.get(&window).is_some_and(Vec::is_empty) {
@@ -358,7 +378,7 @@ impl PiecesSink {
             let schema = self.node.schema.clone();
             self.begin(&Window::Global, 0, &schema)?;
         }
-        self.seal(|_| true)?;
+        self.seal(|_| true, true)?;
         let mut folders = BTreeSet::new();
         for piece in std::mem::take(&mut self.pieces).into_values().flatten() {
             let Some(path) = piece.path else { continue };
@@ -380,8 +400,20 @@ impl Sink for PiecesSink {
         Box::pin(std::future::ready(Ok(())))
     }
 
-    fn prepare(&mut self, _: u64) -> BoxFuture<'_, Result<Bytes>> {
-        Box::pin(std::future::ready(self.prepare_now()))
+    fn prepare(&mut self, epoch: u64) -> BoxFuture<'_, Result<Bytes>> {
+        let prepared = self.prepare_now(true);
+        self.epoch = epoch + 1;
+        Box::pin(std::future::ready(prepared))
+    }
+
+    fn prepare_visible(&mut self, epoch: u64) -> BoxFuture<'_, Result<Bytes>> {
+        let prepared = self.prepare_now(false);
+        self.epoch = epoch + 1;
+        Box::pin(std::future::ready(prepared))
+    }
+
+    fn waiting_since(&self) -> Option<u64> {
+        self.pieces.values().flatten().filter(|p| p.path.is_none()).map(|p| p.since).min()
     }
 
     fn commit(&mut self, _: u64, prepared: Bytes) -> BoxFuture<'_, Result<()>> {

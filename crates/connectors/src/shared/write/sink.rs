@@ -42,6 +42,10 @@ pub(crate) struct FilesSink {
     buffered: usize,
     open: usize,
     watermark: EventTime,
+    /// The epoch that rows written now belong to.
+    epoch: u64,
+    /// The first epoch with rows in files that are not complete, at the last `prepare`.
+    waiting_since: Option<u64>,
     made: Vec<String>,
 }
 
@@ -57,6 +61,8 @@ impl FilesSink {
             buffered: 0,
             open: 0,
             watermark: EventTime::MIN,
+            epoch: 1,
+            waiting_since: None,
             made: Vec::new(),
         }
     }
@@ -136,6 +142,7 @@ impl FilesSink {
         }
         let like = format!("{}{}", self.node.target.prefix, self.window_part(&key.0)?);
         let mut part = Part::new(&like, self.node.target.compression);
+        part.since = self.epoch;
         self.node.encoder.prologue(schema, &mut part.buffer);
         self.buffered += part.buffer.len();
         self.parts.insert(key.clone(), part);
@@ -165,12 +172,14 @@ impl FilesSink {
         window_part(window, self.node.target.beam_compat).map_err(Error::data)
     }
 
-    /// Ends files and makes them safe; the answer tells their lengths.
-    fn seal(&mut self, complete: impl Fn(&Window) -> bool) -> Result<Vec<Prepared>> {
+    /// Ends complete files and makes them safe, `all` others too; the answer tells their lengths.
+    fn seal(&mut self, complete: impl Fn(&Window) -> bool, all: bool) -> Result<Vec<Prepared>> {
         let mut sealed = Vec::new();
         for ((window, shard), part) in &mut self.parts {
             if complete(window) {
                 self.node.encoder.epilogue(&mut part.buffer);
+            } else if !all {
+                continue;
             }
             let bytes = part.seal()?;
             let window = match window {
@@ -180,9 +189,10 @@ impl FilesSink {
             let temporary = part.temporary.clone();
             sealed.push(Prepared { temporary, path: None, bytes, rows: part.rows, window, shard: *shard });
         }
-        (self.open, self.buffered) = (0, 0);
+        self.open = self.parts.values().filter(|p| p.is_open()).count();
+        self.buffered = self.parts.values().map(|p| p.buffer.len()).sum();
         let names = self.names(complete)?;
-        for (prepared, path) in sealed.iter_mut().zip(names) {
+        for (prepared, path) in sealed.iter_mut().zip(names.into_iter().filter(|n| all || n.is_some())) {
             prepared.path = path;
         }
         Ok(sealed)
@@ -224,11 +234,13 @@ impl FilesSink {
         Ok(at(i))
     }
 
-    fn prepare_now(&mut self) -> Result<Bytes> {
+    fn prepare_now(&mut self, all: bool) -> Result<Bytes> {
         let (bounded, watermark, windowing) =
             (self.node.target.bounded, self.watermark, self.node.windowing.clone());
         let complete = |w: &Window| !bounded && *w != Window::Global && windowing.expiry(w) <= watermark;
-        let prepared = self.seal(complete)?;
+        let prepared = self.seal(complete, all)?;
+        let open = self.parts.iter().filter(|((window, _), _)| !complete(window));
+        self.waiting_since = open.map(|(_, part)| part.since).min();
         serde_json::to_vec(&prepared)
             .map(Bytes::from)
             .map_err(|e| Error::internal(format!("the files written so far cannot be listed: {e}")))
@@ -278,7 +290,7 @@ impl FilesSink {
             self.parts.insert((Window::Global, 0), part);
         }
         let mut folders = BTreeSet::new();
-        for prepared in self.seal(|_| true)? {
+        for prepared in self.seal(|_| true, true)? {
             let Some(path) = prepared.path else { continue };
             publish(&prepared.temporary, &path)?;
             folders.insert(crate::shared::path::split(&path).0.to_owned());
@@ -299,8 +311,20 @@ impl Sink for FilesSink {
         Box::pin(std::future::ready(Ok(())))
     }
 
-    fn prepare(&mut self, _: u64) -> BoxFuture<'_, Result<Bytes>> {
-        Box::pin(std::future::ready(self.prepare_now()))
+    fn prepare(&mut self, epoch: u64) -> BoxFuture<'_, Result<Bytes>> {
+        let prepared = self.prepare_now(true);
+        self.epoch = epoch + 1;
+        Box::pin(std::future::ready(prepared))
+    }
+
+    fn prepare_visible(&mut self, epoch: u64) -> BoxFuture<'_, Result<Bytes>> {
+        let prepared = self.prepare_now(false);
+        self.epoch = epoch + 1;
+        Box::pin(std::future::ready(prepared))
+    }
+
+    fn waiting_since(&self) -> Option<u64> {
+        self.waiting_since
     }
 
     fn commit(&mut self, _: u64, prepared: Bytes) -> BoxFuture<'_, Result<()>> {

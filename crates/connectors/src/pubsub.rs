@@ -1,0 +1,17 @@
+//! Google Cloud Pub/Sub, and brokers that speak its API.
+
+mod bad;
+mod check;
+pub mod config;
+mod decode;
+mod encode;
+mod reader;
+mod seen;
+pub(crate) mod sink;
+pub(crate) mod source;
+mod watermark;
+mod work;
+mod writer;
+
+#[cfg(test)]
+mod tests;

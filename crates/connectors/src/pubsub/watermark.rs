@@ -1,0 +1,268 @@
+//! How far time has come in a subscription. Pure: the time of day comes in as a parameter.
+//!
+//! A subscription does not say what it still holds, so its watermark is an estimate. The rule, which
+//! `docs/guide/pubsub.md` tells authors:
+//!
+//! - **High** is the greatest event time seen. **Disorder** of a message is how far its event time lay behind
+//!   the high of that moment.
+//! - **Slack** is the 99.9th percentile of the disorder of the last minutes, rounded up to a power of two of
+//!   microseconds, at least [`SLACK_US_MIN`] (or what the author says) and at most [`SLACK_US_MAX`]. While publish times are read that lie
+//!   behind the time of day, a backlog, it is at least a tenth of the lag, up to [`BACKLOG_SLACK_US_MAX`]:
+//!   several streams bring a backlog in less order than new messages.
+//! - The watermark is high less slack, and never goes back. Messages behind it are late.
+//! - **Quiet** is a subscription that had nothing for us for [`QUIET_US`] although it could have sent
+//!   something. With publish times what may still come has not been published yet: the watermark is now less slack, also
+//!   if nothing ever came.
+//! - With a timestamp attribute nobody knows what may still come. When it has been quiet for
+//!   [`IDLE_US`], event time is taken to go on as fast as the clock: the watermark is high less slack plus the
+//!   time since the last message. If nothing ever came it does not move.
+//! - After [`IDLE_US`] of quiet the source is idle: it does not hold the time of others.
+
+/// Least slack unless the author says otherwise, in microseconds: what a message may take from the service to us.
+pub(super) const SLACK_US_MIN: i64 = 1_000_000;
+/// The same for Google's service, which is farther away.
+pub(super) const SLACK_US_MIN_GOOGLE: i64 = 2_000_000;
+/// Most slack: ten minutes. What is later than that is late.
+pub(super) const SLACK_US_MAX: i64 = 600_000_000;
+/// Most slack because of a backlog: a minute.
+pub(super) const BACKLOG_SLACK_US_MAX: i64 = 60_000_000;
+/// After so long without a message a subscription counts as read to its end.
+pub(super) const QUIET_US: i64 = 200_000;
+/// After so long it counts as idle.
+pub(super) const IDLE_US: i64 = 5_000_000;
+/// Half of what is remembered of disorder is forgotten after so long.
+const FORGET_US: i64 = 60_000_000;
+
+/// What event times are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Clock {
+    /// When the service took a message.
+    PublishTime,
+    /// What an attribute says.
+    Attribute,
+}
+
+/// What is known of a subscription's time.
+#[derive(Debug)]
+pub(super) struct Estimate {
+    clock: Clock,
+    slack_us_min: i64,
+    high: Option<i64>,
+    disorder: Disorder,
+    watermark: Option<i64>,
+}
+
+impl Estimate {
+    /// Nothing seen yet.
+    pub(super) fn new(clock: Clock, slack_us_min: i64) -> Self {
+        Estimate { clock, slack_us_min, high: None, disorder: Disorder::default(), watermark: None }
+    }
+
+    /// A message with this event time, in microseconds since 1970, was read.
+    pub(super) fn saw(&mut self, time: i64) {
+        match self.high {
+            Some(high) if time < high => self.disorder.add(high.saturating_sub(time)),
+            _ => {
+                self.disorder.add(0);
+                self.high = Some(time);
+            }
+        }
+    }
+
+    /// A copy of a message that was read before came: it says how far time has come, but not how disordered
+    /// messages are, since a copy may come at any time.
+    pub(super) fn saw_again(&mut self, time: i64) {
+        self.high = self.high.max(Some(time));
+    }
+
+    /// The slack at this time of day.
+    fn slack(&self, now: i64) -> i64 {
+        let backlog = match (self.clock, self.high) {
+            (Clock::PublishTime, Some(high)) => (now.saturating_sub(high) / 10).min(BACKLOG_SLACK_US_MAX),
+            _ => 0,
+        };
+        self.disorder.percentile().max(backlog).min(SLACK_US_MAX).max(self.slack_us_min)
+    }
+
+    /// The watermark at `now`, if there is one yet. `quiet_since` is when the last message came, or when we began
+    /// to wait for one, if nothing is known to be left.
+    pub(super) fn watermark(&mut self, now: i64, quiet_since: Option<i64>) -> Option<i64> {
+        self.disorder.forget(now);
+        let quiet_us = quiet_since.map_or(0, |since| now.saturating_sub(since));
+        let seen = self.high.map(|high| high.saturating_sub(self.slack(now)));
+        let estimate = match self.clock {
+            Clock::PublishTime if quiet_us >= QUIET_US => {
+                let slack = self.disorder.percentile().min(SLACK_US_MAX).max(self.slack_us_min);
+                Some(now.saturating_sub(slack))
+            }
+            Clock::Attribute if quiet_us >= IDLE_US => seen.map(|t| t.saturating_add(quiet_us)),
+            _ => seen,
+        };
+        self.watermark = self.watermark.max(estimate);
+        self.watermark
+    }
+
+    /// True if the source does not hold time back.
+    pub(super) fn is_idle(now: i64, quiet_since: Option<i64>) -> bool {
+        quiet_since.is_some_and(|since| now.saturating_sub(since) >= IDLE_US)
+    }
+}
+
+/// How disordered messages were, by powers of two of microseconds.
+#[derive(Debug)]
+struct Disorder {
+    /// `[i]`: how many had a disorder below `2^i` and not below `2^(i-1)`.
+    counts: [u64; 64],
+    total: u64,
+    forgot_at: Option<i64>,
+}
+
+impl Default for Disorder {
+    fn default() -> Self {
+        Disorder { counts: [0; 64], total: 0, forgot_at: None }
+    }
+}
+
+impl Disorder {
+    fn add(&mut self, us: i64) {
+        let bits = 64 - us.max(0).leading_zeros();
+        if let Some(count) = self.counts.get_mut(bits as usize) {
+            *count += 1;
+            self.total += 1;
+        }
+    }
+
+    /// An upper bound of the disorder of all but a thousandth of the messages.
+    fn percentile(&self) -> i64 {
+        let mut left = self.total / 1000;
+        for (bits, count) in self.counts.iter().enumerate().rev() {
+            if *count > left {
+                return if bits == 0 { 0 } else { 1_i64.checked_shl(bits as u32).unwrap_or(i64::MAX).max(0) };
+            }
+            left -= count;
+        }
+        0
+    }
+
+    fn forget(&mut self, now: i64) {
+        let since = *self.forgot_at.get_or_insert(now);
+        if now.saturating_sub(since) >= FORGET_US {
+            self.forgot_at = Some(now);
+            self.counts.iter_mut().for_each(|c| *c /= 2);
+            self.total = self.counts.iter().sum();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const S: i64 = 1_000_000;
+    const LEAST: i64 = 250_000;
+
+    fn publish() -> Estimate {
+        Estimate::new(Clock::PublishTime, LEAST)
+    }
+
+    #[test]
+    fn in_order_the_slack_is_least() {
+        let mut e = publish();
+        assert_eq!(e.watermark(100 * S, None), None);
+        e.saw(100 * S);
+        assert_eq!(e.watermark(100 * S, None), Some(100 * S - LEAST));
+        e.saw(101 * S);
+        assert_eq!(e.watermark(101 * S, Some(101 * S)), Some(101 * S - LEAST));
+    }
+
+    #[test]
+    fn copies_move_time_on_and_are_no_disorder() {
+        let mut e = publish();
+        e.saw(100 * S);
+        e.saw_again(10 * S);
+        e.saw_again(130 * S);
+        assert_eq!(e.watermark(130 * S, None), Some(130 * S - LEAST));
+    }
+
+    #[test]
+    fn disorder_widens_the_slack_and_is_forgotten() {
+        let mut e = publish();
+        for i in 0..100 {
+            e.saw((100 + i) * S);
+            e.saw((100 + i) * S - 3 * S);
+        }
+        let now = 199 * S;
+        assert_eq!(e.watermark(now, None), Some(199 * S - (1 << 22)), "3 s, rounded up to 2^22 us");
+        for minute in 1..12 {
+            (0..2000).for_each(|i| e.saw(now + minute * 60 * S + i));
+            e.watermark(now + minute * 60 * S, None);
+        }
+        assert_eq!(e.slack(now + 660 * S + 2000), LEAST);
+    }
+
+    #[test]
+    fn one_stray_in_ten_thousand_does_not_hold_time() {
+        let mut e = publish();
+        (0..10_000).for_each(|i| e.saw(100 * S + i));
+        e.saw(0);
+        assert_eq!(e.watermark(100 * S, None), Some(100 * S + 9_999 - LEAST));
+    }
+
+    #[test]
+    fn a_backlog_has_more_slack() {
+        let mut e = publish();
+        e.saw(100 * S);
+        assert_eq!(e.watermark(200 * S, None), Some(90 * S));
+        let mut e = publish();
+        e.saw(100 * S);
+        assert_eq!(e.watermark(100_000 * S, None), Some(40 * S));
+    }
+
+    #[test]
+    fn quiet_publish_time_follows_the_clock() {
+        let mut e = publish();
+        assert_eq!(e.watermark(50 * S, Some(50 * S - QUIET_US + 1)), None, "not quiet for long enough");
+        assert_eq!(e.watermark(50 * S, Some(50 * S - QUIET_US)), Some(50 * S - LEAST), "nothing ever came");
+        e.saw(55 * S);
+        assert_eq!(e.watermark(60 * S, None), Some(55 * S - S / 2), "more may be on its way");
+        assert_eq!(e.watermark(60 * S, Some(59 * S)), Some(60 * S - LEAST));
+        assert_eq!(e.watermark(58 * S, Some(57 * S)), Some(60 * S - LEAST), "a clock set back");
+    }
+
+    #[test]
+    fn quiet_attributes_go_on_as_fast_as_the_clock() {
+        let mut e = Estimate::new(Clock::Attribute, LEAST);
+        assert_eq!(e.watermark(1000 * S, Some(0)), None, "nothing ever came");
+        assert!(Estimate::is_idle(1000 * S, Some(0)));
+        e.saw(10 * S);
+        let base = 10 * S - LEAST;
+        assert_eq!(e.watermark(1000 * S, Some(1000 * S)), Some(base));
+        assert_eq!(e.watermark(1004 * S, Some(1000 * S)), Some(base));
+        assert_eq!(e.watermark(1006 * S, Some(1000 * S)), Some(base + 6 * S));
+        assert!(!Estimate::is_idle(1004 * S, Some(1000 * S)) && !Estimate::is_idle(1004 * S, None));
+    }
+
+    proptest! {
+        #[test]
+        fn it_never_goes_back_and_never_passes_what_it_knows(
+            steps in prop::collection::vec((0_i64..1000, -50_i64..50, any::<bool>(), any::<bool>()), 1..200),
+            attribute in any::<bool>()
+        ) {
+            let clock = if attribute { Clock::Attribute } else { Clock::PublishTime };
+            let mut e = Estimate::new(clock, LEAST);
+            let (mut now, mut last) = (1_000 * S, None);
+            for (ahead, skew, saw, quiet) in steps {
+                now += ahead * S / 100;
+                if saw {
+                    e.saw(now + skew * S);
+                }
+                let w = e.watermark(now, quiet.then_some(now - S));
+                prop_assert!(w >= last);
+                let known = e.high.unwrap_or(i64::MIN).max(now);
+                prop_assert!(w.is_none_or(|w| w <= known));
+                last = w;
+            }
+        }
+    }
+}

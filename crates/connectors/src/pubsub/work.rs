@@ -1,0 +1,149 @@
+//! What the lanes of a reader share: the connection, the subscription, what was seen, and how far time has come.
+
+use super::check::failed;
+use super::seen::Seen;
+use super::watermark::{Clock, Estimate, SLACK_US_MIN, SLACK_US_MIN_GOOGLE};
+use purlin_api::Result;
+use purlin_pubsub::clock;
+use purlin_pubsub::{Client, ClientOptions, Subscriber, SubscriberOptions, SubscriptionName, TopicName};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// How long the end waits for the service.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Streams that are held open to Google, which gives each some ten megabytes a second.
+const STREAMS_GOOGLE: usize = 4;
+
+/// Where messages come from, as the author wrote it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum From {
+    Topic(String),
+    Subscription(String),
+}
+
+impl std::fmt::Display for From {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            From::Topic(name) => write!(f, "topic {name}"),
+            From::Subscription(name) => write!(f, "subscription {name}"),
+        }
+    }
+}
+
+/// What the lanes share.
+pub(super) struct Work {
+    client: Client,
+    subscriber: Arc<Subscriber>,
+    /// True if the subscription was made for this reader, and goes with it.
+    temporary: bool,
+    seen: Mutex<Seen>,
+    estimate: Mutex<Estimate>,
+    /// Lanes that have not ended.
+    lanes: AtomicUsize,
+    closed: AtomicBool,
+}
+
+/// The place of [`Work`] until the first lane opens it.
+#[derive(Default)]
+pub(super) struct Slot(Mutex<Option<Arc<Work>>>);
+
+impl Slot {
+    /// What the lanes share; the first one opens it.
+    ///
+    /// # Errors
+    /// If the subscription cannot be read.
+    pub(super) fn open(&self, from: &From, clock: Clock, slack_us: Option<i64>) -> Result<Arc<Work>> {
+        let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let work = match &*slot {
+            Some(work) => work.clone(),
+            None => slot.insert(Arc::new(Work::open(from.clone(), clock, slack_us)?)).clone(),
+        };
+        work.lanes.fetch_add(1, Ordering::AcqRel);
+        Ok(work)
+    }
+}
+
+impl Work {
+    fn open(from: From, clock: Clock, slack_us: Option<i64>) -> Result<Self> {
+        let opened = purlin_pubsub::block_on(async move {
+            let client = Client::new(&ClientOptions::default())?;
+            let project = client.project(None);
+            let (name, temporary) = match from {
+                From::Subscription(name) => {
+                    let name = SubscriptionName::parse(&name, project.as_deref())?;
+                    client.get_subscription(&name).await?;
+                    (name, false)
+                }
+                From::Topic(name) => {
+                    let topic = TopicName::parse(&name, project.as_deref())?;
+                    (client.create_temporary_subscription(&topic).await?, true)
+                }
+            };
+            let streams = if client.address().is_google() { STREAMS_GOOGLE } else { 1 };
+            // What waits in windows is held as long as they are open; the runner bounds how much that is.
+            let options =
+                SubscriberOptions { streams, hold_max: Duration::MAX, ..SubscriberOptions::default() };
+            let subscriber = Subscriber::start(&client, &name, options)?;
+            Ok((client, subscriber, temporary))
+        });
+        let (client, subscriber, temporary) = opened.map_err(failed)?;
+        let google = client.address().is_google();
+        let slack = slack_us.unwrap_or(if google { SLACK_US_MIN_GOOGLE } else { SLACK_US_MIN });
+        Ok(Work {
+            client,
+            subscriber: Arc::new(subscriber),
+            temporary,
+            seen: Mutex::new(Seen::new(clock::now())),
+            estimate: Mutex::new(Estimate::new(clock, slack)),
+            lanes: AtomicUsize::new(0),
+            closed: AtomicBool::new(false),
+        })
+    }
+
+    pub(super) fn subscriber(&self) -> &Subscriber {
+        &self.subscriber
+    }
+
+    pub(super) fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn estimate(&self) -> MutexGuard<'_, Estimate> {
+        self.estimate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A lane has ended; the last one gives back what is held, and closes the connection.
+    pub(super) async fn end_lane(&self) -> Result<()> {
+        if self.lanes.fetch_sub(1, Ordering::AcqRel) == 1 && !self.closed.swap(true, Ordering::AcqRel) {
+            close(self.client.clone(), self.subscriber.clone(), self.temporary).await.map_err(failed)?;
+        }
+        Ok(())
+    }
+}
+
+async fn close(client: Client, subscriber: Arc<Subscriber>, temporary: bool) -> purlin_pubsub::Result<()> {
+    let given_back = subscriber.close().await;
+    if !temporary {
+        return given_back;
+    }
+    // With its subscription go the messages that could not be given back.
+    let removed = client.delete_subscription(subscriber.name());
+    clock::within(CLOSE_TIMEOUT, removed).await.unwrap_or(Ok(()))
+}
+
+impl Drop for Work {
+    /// After a failure nobody closes: messages are given back, so that they come again soon, and what was made
+    /// for this reader is removed, as far as the service answers.
+    fn drop(&mut self) {
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let (client, subscriber, temporary) = (self.client.clone(), self.subscriber.clone(), self.temporary);
+        let done = purlin_pubsub::block_on(async move {
+            clock::within(CLOSE_TIMEOUT, close(client, subscriber, temporary)).await.unwrap_or(Ok(()))
+        });
+        // The job has failed already, with an error that says more.
+        drop(done);
+    }
+}
