@@ -188,6 +188,23 @@ class Schemas(unittest.TestCase):
             self.assertEqual(message.attributes["googclient_schemaencoding"], encoding.name)
             self.assertEqual(message.attributes["googclient_schemarevisionid"], schema.revision_id)
 
+    def test_protocol_buffers(self):
+        definition = 'syntax = "proto3"; message Order { int64 id = 1; string note = 2; }'
+        schema = Schema(type_=Schema.Type.PROTOCOL_BUFFER, definition=definition)
+        request = {"parent": f"projects/{PROJECT}", "schema": schema, "schema_id": f"s{uuid.uuid4().hex}"}
+        schema = self.schemas.create_schema(request=request)
+        for encoding, good, bad in [
+            (Encoding.JSON, b'{"id": 5, "note": "x"}', b'{"id": "x"}'),
+            (Encoding.BINARY, b"\x08\x05\x12\x01x", b"\x12\x05x"),
+        ]:
+            topic = self.clients.topic(schema_settings={"schema": schema.name, "encoding": encoding})
+            self.clients.publish(topic, good)
+            with self.assertRaisesRegex(exceptions.InvalidArgument, "schema validation"):
+                self.clients.publish(topic, bad)
+        wrong = Schema(type_=Schema.Type.PROTOCOL_BUFFER, definition="message {")
+        with self.assertRaisesRegex(exceptions.InvalidArgument, "Invalid protocol buffer schema"):
+            self.schemas.validate_schema(request={"parent": f"projects/{PROJECT}", "schema": wrong})
+
     def test_revisions(self):
         schema = self.create()
         topic = self.clients.topic(schema_settings={"schema": schema.name, "encoding": Encoding.JSON})

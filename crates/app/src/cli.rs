@@ -8,6 +8,7 @@ mod generate;
 mod graph;
 mod options;
 mod output;
+pub mod pubsub;
 mod run;
 mod schema;
 mod test;
@@ -59,6 +60,11 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
         Command::Graph(a) => graph::graph(a, options, &mut out),
         Command::Test(a) => test::test(a, options, &mut out),
         Command::Generate(a) => generate::generate(a, &mut out),
+        Command::Topics(a) => pubsub::topics(&a, &mut out),
+        Command::Subscriptions(a) => pubsub::subscriptions(&a, &mut out),
+        Command::Publish(a) => pubsub::publish(&a, &mut out),
+        Command::Pull(a) => pubsub::pull(&a, &mut out),
+        Command::Subscribe(a) => pubsub::subscribe(&a, &mut out),
         Command::Broker(a) => broker::broker(&a, &mut out),
         Command::Schema => schema::schema(&mut out),
         Command::Reference(a) => schema::reference(&a, &mut out),

@@ -4,15 +4,21 @@
 //! [`Truth`]: what a correct pipeline must find, counted in whole cents, so that no float rounds it.
 
 mod orders;
+mod pace;
 mod purchases;
 mod random;
+mod stream;
 mod truth;
 
 #[cfg(test)]
 mod tests;
 
+pub use pace::{Pace, Rate};
+pub use stream::{Event, Stream};
 pub use truth::{Groups, Totals, Truth};
 
+use orders::Order;
+use purchases::Purchase;
 use purlin_api::Micros;
 use random::Random;
 use std::io::{self, Write};
@@ -60,9 +66,22 @@ pub fn generate(
     }
     for number in 0..options.count {
         match dataset {
-            Dataset::Orders => orders::line(number, options, &mut random, truth.as_mut(), &mut lines),
-            Dataset::Purchases => purchases::line(number, options, &mut random, truth.as_mut(), &mut lines),
+            Dataset::Orders => {
+                let order = Order::next(number, options, None, &mut random);
+                if let Some(truth) = &mut truth {
+                    order.tell(truth);
+                }
+                order.json(&mut lines);
+            }
+            Dataset::Purchases => {
+                let purchase = Purchase::next(number, options, None, &mut random);
+                if let Some(truth) = &mut truth {
+                    purchase.tell(truth);
+                }
+                purchase.csv(&mut lines);
+            }
         }
+        lines.push(b'\n');
         if lines.len() >= FLUSH_BYTES {
             out.write_all(&lines)?;
             lines.clear();
@@ -71,6 +90,11 @@ pub fn generate(
     out.write_all(&lines)?;
     out.flush()?;
     Ok(truth)
+}
+
+/// The event time of live data: the present, or up to `late` before it. Microseconds since 1970.
+fn live_time(now: i64, options: &Options, random: &mut Random) -> i64 {
+    now - random.below(options.late.max(0).unsigned_abs() + 1) as i64
 }
 
 /// The event time of a line as an offset from the first: its place in the file moved by up to `late` either

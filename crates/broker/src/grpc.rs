@@ -75,7 +75,7 @@ impl Service<Request<Bytes>> for Unary {
 
     fn call(&mut self, request: Request<Bytes>) -> Self::Future {
         let (hub, path) = (self.hub.clone(), std::mem::take(&mut self.path));
-        Box::pin(async move { rpc::unary(&hub, &path, request.into_inner()).await.map(Response::new) })
+        Box::pin(async move { rpc::unary(hub, path, request.into_inner()).await.map(Response::new) })
     }
 }
 

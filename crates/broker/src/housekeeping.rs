@@ -1,4 +1,5 @@
-//! What is done now and then: messages that nobody needs are removed, snapshots expire.
+//! What is done now and then: messages that nobody needs are removed, snapshots expire, logs whose disk failed are tried
+//! again.
 
 use crate::catalog::is_expired;
 use crate::clock::{self, Micros, span_of};
@@ -24,16 +25,33 @@ pub(crate) async fn run(hub: Arc<Hub>) {
             () = stopped(&mut stopping) => return,
         }
         let now = clock::now();
+        if let Err(e) = hub.catalog.change().await.log().reopen() {
+            (hub.report)(&format!("cannot write the catalog: {e}"));
+        }
         expire_snapshots(&hub, now).await;
         for feed in hub.catalog.feeds() {
             // No snapshot is made while it is decided what is needed.
             let _change = hub.catalog.change().await;
             // Files are read and removed.
-            if let Err(e) = tokio::task::block_in_place(|| trim(&hub, &feed, now)) {
-                (hub.report)(&format!("cannot remove old messages of {}: {e}", feed.log().id()));
+            let kept = tokio::task::block_in_place(|| {
+                reopen(&hub, &feed)?;
+                trim(&hub, &feed, now)
+            });
+            if let Err(e) = kept {
+                (hub.report)(&format!("cannot write, or remove old messages of {}: {e}", feed.log().id()));
             }
         }
     }
+}
+
+/// Lets logs take writes again whose disk failed and works again; does nothing to others.
+fn reopen(hub: &Hub, feed: &Feed) -> Result<(), StoreError> {
+    feed.log().reopen()?;
+    hub.catalog
+        .subscriptions()
+        .iter()
+        .filter(|s| s.feed().number() == feed.number())
+        .try_for_each(|s| s.reopen())
 }
 
 async fn expire_snapshots(hub: &Hub, now: Micros) {

@@ -104,7 +104,7 @@ async fn answer(hub: Arc<Hub>, request: Request<Incoming>) -> Result<Response<Bo
     if let Err(status) = authorize(&hub, &request) {
         return Ok(if is_grpc { status.into_http() } else { rest::failure(&status) });
     }
-    if is_grpc { grpc::answer(hub, request).await } else { Ok(rest::answer(&hub, request).await) }
+    if is_grpc { grpc::answer(hub, request).await } else { Ok(rest::answer(hub, request).await) }
 }
 
 /// Checks the token of a call, where the broker asks for one. Whether it lives may be asked by anybody.

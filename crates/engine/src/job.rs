@@ -29,6 +29,11 @@ use tokio::task::JoinSet;
 /// Takes what transforms log: label, level, text.
 pub type LogSink = Arc<dyn Fn(&str, LogLevel, &str) + Send + Sync>;
 
+/// The stack of a stage's thread, in bytes: twice what an operator asks for that may recurse deeply. With less it would
+/// map a stack of its own for each batch, and unmapping it stops the other threads. The system gives pages only as they
+/// are touched.
+const STACK_BYTES: usize = 16 << 20;
+
 /// How a job runs.
 #[derive(Clone)]
 pub struct JobOptions {
@@ -111,6 +116,7 @@ impl Job {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(self.options.threads.max(1))
             .thread_name("purlin-stage")
+            .thread_stack_size(STACK_BYTES)
             .enable_all()
             .build();
         match runtime {

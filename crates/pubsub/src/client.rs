@@ -32,6 +32,9 @@ const REFUSED_GIVE_UP_US: i64 = 2_000_000;
 /// How long one call may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// The project of short names on a broker or an emulator, where projects are nothing but a part of names.
+const LOCAL_PROJECT: &str = "local";
+
 /// How to reach the service.
 #[derive(Clone, Debug, Default)]
 pub struct ClientOptions {
@@ -115,6 +118,15 @@ impl Client {
     /// Where it connects to.
     pub fn address(&self) -> &Address {
         &self.inner.address
+    }
+
+    /// The project that short names are in: what the caller gives, else `GOOGLE_CLOUD_PROJECT`, else `local` on a
+    /// service that is not Google's.
+    pub fn project(&self, given: Option<&str>) -> Option<String> {
+        let named = given.map(str::to_owned).or_else(|| std::env::var("GOOGLE_CLOUD_PROJECT").ok());
+        named
+            .filter(|p| !p.is_empty())
+            .or_else(|| (!self.address().is_google()).then(|| LOCAL_PROJECT.to_owned()))
     }
 
     pub(crate) fn publisher(&self) -> PublisherClient<Service> {

@@ -1,6 +1,7 @@
 //! What is wrong with a file, where, why, and what to write instead.
 
-use crate::node::{Sources, Span};
+use crate::node::{Position, Sources, Span};
+use crate::types::Snippet;
 use std::fmt::Write as _;
 
 /// How bad it is.
@@ -31,6 +32,19 @@ pub struct Diagnostic {
     pub help: Vec<String>,
     /// Other places that matter.
     pub related: Vec<(Span, String)>,
+    /// A place in code inside the file, which tells more exactly where once the file's text is at hand.
+    pub inside: Option<Box<Inside>>,
+}
+
+/// A stretch of code that stands in a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inside {
+    /// The code.
+    pub code: Snippet,
+    /// Where the stretch begins, in the code.
+    pub start: Position,
+    /// The first place behind it.
+    pub end: Position,
 }
 
 impl Diagnostic {
@@ -44,6 +58,7 @@ impl Diagnostic {
             label: String::new(),
             help: Vec::new(),
             related: Vec::new(),
+            inside: None,
         }
     }
 
@@ -80,6 +95,19 @@ impl Diagnostic {
         self
     }
 
+    /// Says where in code it is.
+    #[must_use]
+    pub fn inside(mut self, code: Snippet, start: Position, end: Position) -> Self {
+        self.inside = Some(Box::new(Inside { code, start, end }));
+        self
+    }
+
+    /// Where it is, as exactly as the text of the file shows.
+    fn place(&self, sources: &Sources) -> Option<Span> {
+        let found = self.inside.as_ref().map(|i| (i.code.span, i.code.locate(sources, i.start, i.end)));
+        found.filter(|(whole, place)| whole != place).map(|(_, place)| place).or(self.span)
+    }
+
     /// The problem as text with the excerpt of the source, as `check` prints it.
     pub fn render(&self, sources: &Sources) -> String {
         let mut out = String::new();
@@ -88,8 +116,9 @@ impl Diagnostic {
             Severity::Warning => "warning",
         };
         put(&mut out, format_args!("{severity}[{}]: {}\n", self.code, self.message));
-        let gutter = self.span.map_or(1, |s| s.start.line.to_string().len());
-        if let Some(span) = self.span {
+        let place = self.place(sources);
+        let gutter = place.map_or(1, |s| s.start.line.to_string().len());
+        if let Some(span) = place {
             excerpt(&mut out, sources, span, &self.label, gutter, "-->");
         } else if !self.label.is_empty() {
             put(&mut out, format_args!("  {}\n", self.label));
@@ -112,7 +141,7 @@ impl Diagnostic {
                 "end_line": s.end.line, "end_column": s.end.column,
             })
         };
-        let mut v = self.span.as_ref().map_or_else(|| serde_json::json!({}), place);
+        let mut v = self.place(sources).as_ref().map_or_else(|| serde_json::json!({}), place);
         v["code"] = self.code.into();
         v["severity"] = if self.severity == Severity::Error { "error" } else { "warning" }.into();
         v["message"] = self.message.as_str().into();

@@ -25,5 +25,5 @@ pub mod vocabulary;
 pub mod yaml;
 
 pub use config::{Config, FieldDef, FromNode, Kind};
-pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use diagnostic::{Diagnostic, Diagnostics, Inside, Severity};
 pub use node::{Node, Position, Sources, Span, Value};

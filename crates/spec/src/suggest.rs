@@ -1,9 +1,16 @@
 //! Nearest names for "did you mean".
 
-/// `did you mean `x`?` if one of `names` is near `wrong`.
+/// `did you mean `x`?` if one of `names` is near `wrong`, or a short form of it: `sep` of `seperator`.
 pub fn did_you_mean<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> Option<String> {
-    nearest(wrong, names).map(|n| format!("did you mean `{n}`?"))
+    let names: Vec<&str> = names.into_iter().collect();
+    let short = |n: &&str| n.len() >= SHORT_MIN && *n != wrong && wrong.starts_with(*n);
+    let found = nearest(wrong, names.iter().copied());
+    let found = found.or_else(|| names.iter().copied().filter(short).max_by_key(|n| n.len()));
+    found.map(|n| format!("did you mean `{n}`?"))
 }
+
+/// Shorter beginnings say nothing.
+const SHORT_MIN: usize = 3;
 
 /// True if one of `given` is no valid name but looks like a slip of `missing`: then saying that it is
 /// unknown is enough, and that `missing` is missing would be a second message for one slip.
@@ -70,4 +77,17 @@ pub fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
         text.push_str(&format!(" and {more} more"));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_forms_are_found_where_nothing_is_near() {
+        let told = |wrong: &str| did_you_mean(wrong, ["sep", "separate_by", "na", "header"]);
+        assert_eq!(told("seperator").as_deref(), Some("did you mean `sep`?"));
+        assert_eq!(told("heder").as_deref(), Some("did you mean `header`?"));
+        assert_eq!(told("nan_text"), None);
+    }
 }

@@ -85,7 +85,7 @@ fn parsed<T>(text: &str, with: impl FnOnce(&mut Parser<'_>) -> Result<T, ParserE
     let dialect = GenericDialect {};
     let mut parser =
         Parser::new(&dialect).with_recursion_limit(DEPTH_MAX).with_tokens_with_locations(tokens(text)?);
-    let tree = with(&mut parser).map_err(|e| problem(&e))?;
+    let tree = with(&mut parser).map_err(|e| at_end(problem(&e), text))?;
     while parser.consume_token(&Token::SemiColon) {}
     let rest = parser.peek_token();
     if rest.token != Token::EOF {
@@ -154,6 +154,18 @@ pub(crate) fn expression(text: &str) -> Result<Expr, Problem> {
     parsed(text, |p| p.parse_expr())
 }
 
+const ENDS: &str = "but the text ends here";
+
+/// The parser has no place for the end of a text.
+fn at_end(problem: Problem, text: &str) -> Problem {
+    if problem.at.is_some() || !problem.message.ends_with(ENDS) {
+        return problem;
+    }
+    let text = text.trim_end();
+    let last = text.lines().last().unwrap_or_default();
+    problem.at(text.lines().count() as u64, last.chars().count() as u64 + 1, 1)
+}
+
 /// What the parser says, with its place taken out of the text.
 pub(crate) fn problem(e: &ParserError) -> Problem {
     let message = match e {
@@ -168,7 +180,8 @@ pub(crate) fn problem(e: &ParserError) -> Problem {
     };
     let place = place.and_then(|(line, column)| Some((line.parse().ok()?, column.trim().parse().ok()?)));
     let found = message.rsplit_once("found: ").map_or(1, |(_, f)| f.chars().count());
-    let mut problem = Problem::new("sql/syntax", message.replacen("Expected:", "expected", 1));
+    let message = message.replacen("Expected: ", "expected ", 1).replacen("Expected ", "expected ", 1);
+    let mut problem = Problem::new("sql/syntax", message.replacen("found: EOF", ENDS, 1));
     if let Some((line, column)) = place {
         problem = problem.at(line, column, found);
     }

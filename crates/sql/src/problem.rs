@@ -94,6 +94,9 @@ pub(crate) fn from_datafusion(e: &DataFusionError, text: &str) -> Problem {
         problem = problem.at(span.start.line, span.start.column, usize::try_from(width).unwrap_or(1));
     }
     match problem.unknown.as_ref().map(|u| u.name.clone()) {
+        Some(name) if text.contains(&format!("\"{name}\"")) => {
+            problem.or_at_name(text, &name).help(format!("text stands in single quotes: `'{name}'`"))
+        }
         Some(name) => problem.or_at_name(text, &name),
         None => problem,
     }
@@ -157,7 +160,59 @@ fn planned(what: &str, text: &str) -> Problem {
         p.unknown = Some(Box::new(Unknown { name, known }));
         return p;
     }
-    Problem::new("sql/plan", what)
+    not_grouped(&what, text).or_else(|| unfit(&what)).unwrap_or_else(|| Problem::new("sql/plan", what))
+}
+
+/// A column beside aggregates that rows are not grouped by.
+fn not_grouped(what: &str, text: &str) -> Option<Problem> {
+    let (_, rest) = what.split_once("must be in GROUP BY or an aggregate function: ")?;
+    let (column, _) = rest.split_once("column \"")?.1.split_once("\" must appear")?;
+    let name = column.rsplit('.').next().unwrap_or(column).replace('"', "");
+    let message = format!("column `{name}` stands beside an aggregate, but is not in `GROUP BY`");
+    let grouped = text.to_lowercase().split_whitespace().collect::<Vec<_>>().join(" ").contains("group by");
+    let add = if grouped { format!("add `{name}` to `GROUP BY`") } else { format!("add `GROUP BY {name}`") };
+    let help = format!("{add}, or say which of its values is wanted, such as `MAX({name})`");
+    Some(Problem::new("sql/not-grouped", message).or_at_name(text, &name).help(help))
+}
+
+/// An operator between types that it does not take.
+fn unfit(what: &str) -> Option<Problem> {
+    let (_, rest) = what
+        .split_once("Cannot coerce arithmetic expression ")
+        .or_else(|| what.split_once("Cannot infer common argument type for comparison operation "))?;
+    let types = rest.split_once(" to valid types").map_or(rest, |(types, _)| types);
+    let (at, operator) = OPERATORS.iter().find_map(|o| Some((types.find(&format!(" {o} "))?, *o)))?;
+    let (left, right) = (types.get(..at)?, types.get(at + operator.len() + 2..)?);
+    let message = format!("`{operator}` does not work on {} and {}", in_words(left), in_words(right));
+    Some(Problem::new("sql/type", message).help("give both one type, such as by `CAST(x AS BIGINT)`"))
+}
+
+/// What stands between the types in messages.
+const OPERATORS: [&str; 11] = ["+", "-", "*", "/", "%", "=", "!=", "<=", ">=", "<", ">"];
+
+/// A type of Arrow, as its messages have it.
+fn in_words(name: &str) -> &str {
+    let words = [
+        ("Int", "an integer"),
+        ("UInt", "an integer"),
+        ("Float", "a float"),
+        ("Decimal", "a decimal"),
+        ("Utf8", "text"),
+        ("LargeUtf8", "text"),
+        ("Boolean", "a truth value"),
+        ("Timestamp", "a timestamp"),
+        ("Date", "a date"),
+        ("Interval", "an interval"),
+        ("Binary", "bytes"),
+        ("List", "a list"),
+        ("Struct", "a row"),
+        ("Map", "a map"),
+        ("Null", "null"),
+    ];
+    // `Interval` begins as `Int` does.
+    let found =
+        words.iter().filter(|(begin, _)| name.starts_with(begin)).max_by_key(|(begin, _)| begin.len());
+    found.map_or(name, |(_, words)| words)
 }
 
 /// A message on one line, without its hints for developers.

@@ -86,6 +86,36 @@ fn problems_have_a_place() {
     assert_eq!(p.code, "sql/syntax", "{p:?}");
 }
 
+#[test]
+fn problems_speak_plainly() {
+    let rows = table();
+    let told =
+        |text: &str| Query::compile(text, &[("PCOLLECTION".to_owned(), rows.schema())]).expect_err(text);
+    let p = told("select a, s from PCOLLECTION where s = \"open\"");
+    assert_eq!((p.code, p.message.as_str()), ("name/unknown-field", "unknown column `open`"));
+    assert_eq!(p.help, ["text stands in single quotes: `'open'`"]);
+    assert_eq!(told("select opened from PCOLLECTION").help, Vec::<String>::new());
+
+    let p = told("select s,\n  sum(a) from PCOLLECTION");
+    assert_eq!((p.code, p.at), ("sql/not-grouped", Some(((1, 8), (1, 9)))));
+    assert_eq!(p.message, "column `s` stands beside an aggregate, but is not in `GROUP BY`");
+    assert_eq!(p.help, ["add `GROUP BY s`, or say which of its values is wanted, such as `MAX(s)`"]);
+    let p = told("select s, a, sum(b) from PCOLLECTION group by s");
+    assert_eq!((p.code, p.at), ("sql/not-grouped", Some(((1, 11), (1, 12)))));
+    assert!(p.help[0].starts_with("add `a` to `GROUP BY`"), "{p:?}");
+
+    let p = refused("a + s + ok");
+    assert_eq!((p.code, p.message.as_str()), ("sql/type", "`+` does not work on an integer and text"));
+    assert_eq!(refused("s * f").message, "`*` does not work on text and a float");
+
+    let p = refused("a +");
+    assert_eq!(p.message, "expected an expression, but the text ends here");
+    assert_eq!(p.at, Some(((1, 4), (1, 5))));
+    let p = told("select a\nfrom PCOLLECTION where");
+    assert!(p.message.ends_with("but the text ends here"), "{p:?}");
+    assert_eq!(p.at, Some(((2, 23), (2, 24))));
+}
+
 /// Everything but the value of the first row is left out.
 fn first(text: &str) -> String {
     eval(text).swap_remove(0)

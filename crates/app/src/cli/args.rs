@@ -1,5 +1,7 @@
 //! What can be written on the command line.
 
+use super::pubsub::args::{PublishArgs, PullArgs, ServiceArgs, SubscribeArgs, SubscriptionsArgs, TopicsArgs};
+use crate::generate::Rate;
 use crate::pipeline::PipelineOptions;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use purlin_api::{Error, ErrorKind, Micros, Result};
@@ -86,8 +88,36 @@ Examples:
   purlin generate orders --count 1000000 --bad 1% --out orders.jsonl
   purlin generate orders --count 100000 --truth truth.json > orders.jsonl
   purlin generate purchases --count 1000 --late 10s --seed 7
-The same options give the same data on every machine.")]
+  purlin generate purchases --to pubsub://purchases --rate 500/min --csv purchases.csv
+Without --rate the same options give the same data on every machine.")]
     Generate(GenerateArgs),
+    /// Make, show and remove topics.
+    #[command(after_help = "\
+Examples:
+  purlin topics create orders order-alerts
+  purlin topics list --json")]
+    Topics(TopicsArgs),
+    /// Make, show, move and remove subscriptions.
+    #[command(after_help = "\
+Examples:
+  purlin subscriptions create orders-pipeline --topic orders
+  purlin subscriptions seek orders-pipeline --time 2024-03-05T12:00:00Z")]
+    Subscriptions(SubscriptionsArgs),
+    /// Publish messages to a topic.
+    #[command(after_help = "\
+Examples:
+  purlin publish orders --message '{\"order_id\": 1}' --attribute country=India
+  purlin publish orders < orders.jsonl      a message a line")]
+    Publish(PublishArgs),
+    /// Take some messages from a subscription, once.
+    #[command(after_help = "Example:\n  purlin pull orders-pipeline --limit 10 --auto-ack")]
+    Pull(PullArgs),
+    /// Print messages of a subscription as they come, or run a command for each.
+    #[command(after_help = "\
+Examples:
+  purlin subscribe order-alerts-log
+  purlin subscribe order-alerts-log --topic order-alerts --exec ./notify.sh")]
+    Subscribe(SubscribeArgs),
     /// Print shell completions.
     #[command(after_help = "Example:\n  purlin completions bash > /etc/bash_completion.d/purlin")]
     Completions(CompletionsArgs),
@@ -278,7 +308,7 @@ pub struct ReferenceArgs {
 pub enum Dataset {
     /// JSON lines: order_id, customer_id, amount, status, country, event_time.
     Orders,
-    /// CSV: Customer ID, Purchase Amount, Time Stamp.
+    /// CSV (in a topic JSON): Customer ID, Purchase Amount, Time Stamp.
     Purchases,
 }
 
@@ -297,9 +327,9 @@ pub struct GenerateArgs {
     /// What to write.
     #[arg(value_enum)]
     pub dataset: Dataset,
-    /// How many lines.
-    #[arg(long, value_name = "N", default_value_t = 1000)]
-    pub count: u64,
+    /// How many lines (default: 1000; with --rate no end).
+    #[arg(long, value_name = "N")]
+    pub count: Option<u64>,
     /// How many of them are bad, as `1%` or `0.01`.
     #[arg(long, value_name = "SHARE", default_value = "0%", value_parser = per_million)]
     pub bad: u32,
@@ -313,8 +343,25 @@ pub struct GenerateArgs {
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
     /// Write here what a correct pipeline finds in the data, as JSON.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "rate")]
     pub truth: Option<PathBuf>,
+    /// Publish to a topic, each line a message of JSON: `pubsub://TOPIC` or `pubsub://projects/P/topics/TOPIC`.
+    /// Attributes: `event_time`, in milliseconds since 1970, and `id`.
+    #[arg(long, value_name = "TOPIC", conflicts_with = "out")]
+    pub to: Option<String>,
+    /// Publish so many, such as `500/min` or `20/s`, as events of the present. Without it all are published at
+    /// once, with the times that they have in a file.
+    #[arg(long, value_name = "RATE", requires = "to")]
+    pub rate: Option<Rate>,
+    /// Stop after this time.
+    #[arg(long = "for", value_name = "DURATION", requires = "rate", value_parser = duration)]
+    pub span: Option<Micros>,
+    /// Write what is published to a CSV file too.
+    #[arg(long, value_name = "FILE", requires = "to")]
+    pub csv: Option<PathBuf>,
+    /// Where the service is.
+    #[command(flatten)]
+    pub service: ServiceArgs,
 }
 
 /// A share as a whole number in a million.
@@ -331,7 +378,7 @@ fn per_million(text: &str) -> std::result::Result<u32, String> {
 }
 
 /// A span of time that is not negative.
-fn duration(text: &str) -> std::result::Result<Micros, String> {
+pub(super) fn duration(text: &str) -> std::result::Result<Micros, String> {
     let duration = purlin_spec::types::Duration::parse(text)?;
     if duration.micros() < 0 {
         return Err("must not be negative".to_owned());

@@ -1,16 +1,22 @@
 //! `purlin generate`.
 
+mod live;
+
 use super::Exit;
 use super::args::GenerateArgs;
 use super::output::Output;
-use crate::generate::{Options, generate as write};
+use crate::generate::{Options, Truth, generate as write};
 use purlin_api::{Error, Result};
 use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::path::Path;
 
+/// Lines, unless told otherwise.
+const COUNT: u64 = 1000;
+
 pub(crate) fn generate(args: GenerateArgs, out: &mut Output) -> Exit {
-    match run(&args) {
+    let done = if args.to.is_some() { live::publish(&args, out) } else { run(&args) };
+    match done {
         Ok(()) => Exit::Success,
         Err(e) => {
             out.error(&e);
@@ -20,7 +26,7 @@ pub(crate) fn generate(args: GenerateArgs, out: &mut Output) -> Exit {
 }
 
 fn run(args: &GenerateArgs) -> Result<()> {
-    let options = Options { count: args.count, bad_per_million: args.bad, late: args.late, seed: args.seed };
+    let options = options(args, COUNT);
     let truth = match &args.out {
         Some(path) => {
             let failed = |e| Error::io("write", &path.to_string_lossy(), e);
@@ -36,13 +42,22 @@ fn run(args: &GenerateArgs) -> Result<()> {
             }
         }
     };
-    if let (Some(path), Some(truth)) = (&args.truth, truth) {
-        let text = format!("{:#}\n", truth.to_json());
-        create(path)?
-            .write_all(text.as_bytes())
-            .map_err(|e| Error::io("write", &path.to_string_lossy(), e))?;
+    save_truth(args, truth.as_ref())
+}
+
+fn options(args: &GenerateArgs, count: u64) -> Options {
+    Options {
+        count: args.count.unwrap_or(count),
+        bad_per_million: args.bad,
+        late: args.late,
+        seed: args.seed,
     }
-    Ok(())
+}
+
+fn save_truth(args: &GenerateArgs, truth: Option<&Truth>) -> Result<()> {
+    let (Some(path), Some(truth)) = (&args.truth, truth) else { return Ok(()) };
+    let text = format!("{:#}\n", truth.to_json());
+    create(path)?.write_all(text.as_bytes()).map_err(|e| Error::io("write", &path.to_string_lossy(), e))
 }
 
 fn create(path: &Path) -> Result<File> {

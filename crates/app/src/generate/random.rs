@@ -1,6 +1,7 @@
 //! Random numbers that are the same on every machine.
 
 /// SplitMix64 (Steele, Lea and Flood, 2014): one addition and a mixing of bits for each number.
+#[derive(Debug)]
 pub(super) struct Random(u64);
 
 impl Random {

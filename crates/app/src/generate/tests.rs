@@ -98,3 +98,53 @@ fn odd_options_are_no_problem() {
         }
     }
 }
+
+#[test]
+fn a_stream_gives_what_the_file_has() {
+    for dataset in [Dataset::Orders, Dataset::Purchases] {
+        let (text, truth) = text(dataset, &OPTIONS);
+        let mut stream = Stream::new(dataset, OPTIONS, true);
+        let (mut json, mut csv) = (String::new(), stream.header().to_vec());
+        let mut ids = std::collections::HashSet::new();
+        for _ in 0..OPTIONS.count {
+            let event = stream.next(None, Some(&mut csv));
+            json.push_str(&String::from_utf8(event.payload).unwrap());
+            json.push('\n');
+            assert!(ids.insert(event.id));
+        }
+        let file = if dataset == Dataset::Orders { json } else { String::from_utf8(csv).unwrap() };
+        assert!(file == text, "{dataset:?}");
+        assert_eq!(stream.truth().map(Truth::to_json), Some(truth.to_json()));
+    }
+}
+
+#[test]
+fn live_events_are_of_the_present() {
+    let now = 1_790_000_000_123_456;
+    for dataset in [Dataset::Orders, Dataset::Purchases] {
+        let first = |now| Stream::new(dataset, OPTIONS, false).next(Some(now), None).id;
+        assert_ne!(first(now), first(now + 1_000_000), "two runs give different events");
+        let mut stream = Stream::new(dataset, Options { bad_per_million: 0, ..OPTIONS }, false);
+        for _ in 0..100 {
+            let mut csv = Vec::new();
+            let event = stream.next(Some(now), Some(&mut csv));
+            assert!((now - OPTIONS.late - 1000..=now).contains(&event.micros), "{}", event.micros);
+            let row: Value = serde_json::from_slice(&event.payload).unwrap();
+            let (fields, csv) = (row.as_object().unwrap(), String::from_utf8(csv).unwrap());
+            for (value, field) in fields.values().zip(csv.trim_end().split(',')) {
+                match value {
+                    Value::String(s) => assert_eq!(s, field),
+                    n => assert_eq!(n.as_f64(), field.parse().ok()),
+                }
+            }
+            let micros = match dataset {
+                Dataset::Orders => {
+                    let time: jiff::Timestamp = row["event_time"].as_str().unwrap().parse().unwrap();
+                    time.as_microsecond()
+                }
+                Dataset::Purchases => (row["Time Stamp"].as_f64().unwrap() * 1e6).round() as i64,
+            };
+            assert!((micros - event.micros).abs() <= 1, "{micros} {}", event.micros);
+        }
+    }
+}

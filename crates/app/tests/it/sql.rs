@@ -80,7 +80,7 @@ fn problems_have_a_place_in_the_file() {
     let e = check("'SELECT city FORM PCOLLECTION x y'");
     assert!(e.contains("p.yaml:7:"), "{e}");
     let e = check("|\n          SELECT city,\n                 amuont\n          FROM PCOLLECTION");
-    assert!(e.contains("p.yaml:9:"), "{e}");
+    assert!(e.contains("p.yaml:9:18"), "{e}");
     let e = check("SELECT * FROM Orders");
     assert!(e.contains("p.yaml:7:30") && e.contains("PCOLLECTION"), "{e}");
 }

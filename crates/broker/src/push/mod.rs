@@ -103,10 +103,7 @@ async fn push(hub: &Arc<Hub>, subscription: &Arc<Subscription>, http: Http) {
                     resume_at = clock::now() + PAUSE.delay(failures);
                 }
             }
-            () = waker.wait(wake_at) => {
-                // Published messages do not shorten the pause.
-                clock::sleep_until(Some(resume_at)).await;
-            }
+            () = waker.wait(wake_at) => {}
             () = stopped(&mut stopping) => return,
         }
     }

@@ -5,10 +5,12 @@ mod routes;
 
 use crate::hub::Hub;
 use crate::limits::REST_BODY_BYTES_MAX;
+use crate::tasks::to_its_end;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use serde_json::{Value, json};
 use std::collections::HashMap;
+use std::sync::Arc;
 use tonic::body::Body;
 use tonic::codegen::http::{Method, Request, Response, StatusCode, header};
 use tonic::{Code, Status};
@@ -26,7 +28,7 @@ pub(crate) struct Call {
 }
 
 /// Answers a call.
-pub(crate) async fn answer<B>(hub: &Hub, request: Request<B>) -> Response<Body>
+pub(crate) async fn answer<B>(hub: Arc<Hub>, request: Request<B>) -> Response<Body>
 where
     B: http_body::Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -35,7 +37,9 @@ where
         return respond(StatusCode::OK, "text/plain", "ok\n".to_owned());
     }
     let answer = match read(request).await {
-        Ok(call) => routes::call(hub, call).await,
+        // Nothing is left half made by one that pulls and goes away; the messages stay for others.
+        Ok(call) if call.verb == "pull" => routes::call(&hub, call).await,
+        Ok(call) => to_its_end(async move { routes::call(&hub, call).await }).await,
         Err(status) => Err(status),
     };
     match answer {

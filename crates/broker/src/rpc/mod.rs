@@ -15,8 +15,10 @@ pub(crate) mod subscriptions;
 pub(crate) mod topics;
 
 use crate::hub::Hub;
+use crate::tasks::to_its_end;
 use bytes::Bytes;
 use prost::Message;
+use std::sync::Arc;
 use tonic::Status;
 
 /// The path of the one call that streams.
@@ -37,12 +39,18 @@ macro_rules! table {
 }
 
 /// Answers a call with one request and one response.
-pub(crate) async fn unary(hub: &Hub, path: &str, body: Bytes) -> Result<Bytes, Status> {
-    match path {
+pub(crate) async fn unary(hub: Arc<Hub>, path: String, body: Bytes) -> Result<Bytes, Status> {
+    match path.as_str() {
         // These work on bytes: what is in them is kept or delivered as it is.
-        "/google.pubsub.v1.Publisher/Publish" => publish::publish(hub, body).await,
-        "/google.pubsub.v1.Subscriber/Pull" => pull::pull(hub, decode(body)?).await,
-        _ => table!(hub, path, body, {
+        "/google.pubsub.v1.Publisher/Publish" => publish::publish(&hub, body).await,
+        "/google.pubsub.v1.Subscriber/Pull" => pull::pull(&hub, decode(body)?).await,
+        _ => to_its_end(async move { resources(&hub, &path, body).await }).await,
+    }
+}
+
+/// Calls that change or show what is kept.
+async fn resources(hub: &Hub, path: &str, body: Bytes) -> Result<Bytes, Status> {
+    table!(hub, path, body, {
             Publisher CreateTopic => topics::create,
             Publisher UpdateTopic => topics::update,
             Publisher GetTopic => topics::get,
@@ -75,8 +83,7 @@ pub(crate) async fn unary(hub: &Hub, path: &str, body: Bytes) -> Result<Bytes, S
             SchemaService DeleteSchema => schemas::delete,
             SchemaService ValidateSchema => schemas::validate,
             SchemaService ValidateMessage => schemas::validate_message,
-        }),
-    }
+    })
 }
 
 /// Decodes a request.

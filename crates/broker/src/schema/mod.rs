@@ -1,6 +1,8 @@
 //! Schemas of messages.
 
 mod avro;
+#[cfg(feature = "protobuf")]
+mod protobuf;
 
 use crate::status::invalid;
 use pubsub_proto::google::pubsub::v1 as pb;
@@ -8,17 +10,26 @@ use tonic::Status;
 
 /// A schema that messages can be checked against.
 #[derive(Debug)]
-pub(crate) struct Validator(avro::Schema);
+pub(crate) enum Validator {
+    Avro(avro::Schema),
+    #[cfg(feature = "protobuf")]
+    Protobuf(protobuf::Schema),
+}
 
 impl Validator {
     /// Reads a schema's definition.
     pub(crate) fn new(schema: &pb::Schema) -> Result<Self, Status> {
         match schema.r#type() {
             pb::schema::Type::Avro => avro::Schema::parse(&schema.definition)
-                .map(Validator)
+                .map(Validator::Avro)
                 .map_err(|why| invalid(format!("Invalid Avro schema: {why}."))),
+            #[cfg(feature = "protobuf")]
+            pb::schema::Type::ProtocolBuffer => protobuf::Schema::parse(&schema.definition)
+                .map(Validator::Protobuf)
+                .map_err(|why| invalid(format!("Invalid protocol buffer schema: {why}."))),
+            #[cfg(not(feature = "protobuf"))]
             pb::schema::Type::ProtocolBuffer => Err(Status::unimplemented(
-                "The broker has no support for schemas of protocol buffers. Use an Avro schema, or none.",
+                "This broker was built without schemas of protocol buffers. Use an Avro schema, or none.",
             )),
             pb::schema::Type::Unspecified => {
                 Err(invalid("The type of a schema must be AVRO or PROTOCOL_BUFFER."))
@@ -28,10 +39,14 @@ impl Validator {
 
     /// Checks a message; the error says what is wrong with it.
     pub(crate) fn check(&self, data: &[u8], encoding: pb::Encoding) -> Result<(), String> {
-        match encoding {
-            pb::Encoding::Json => self.0.check_json(data),
-            pb::Encoding::Binary => self.0.check_binary(data),
-            pb::Encoding::Unspecified => Err("the encoding must be JSON or BINARY".to_owned()),
+        match (self, encoding) {
+            (_, pb::Encoding::Unspecified) => Err("the encoding must be JSON or BINARY".to_owned()),
+            (Validator::Avro(schema), pb::Encoding::Json) => schema.check_json(data),
+            (Validator::Avro(schema), pb::Encoding::Binary) => schema.check_binary(data),
+            #[cfg(feature = "protobuf")]
+            (Validator::Protobuf(schema), pb::Encoding::Json) => schema.check_json(data),
+            #[cfg(feature = "protobuf")]
+            (Validator::Protobuf(schema), pb::Encoding::Binary) => schema.check_binary(data),
         }
     }
 }

@@ -1,14 +1,15 @@
 //! Opening a log: only its last segment is looked at, and of that what its index does not cover.
 
+use std::ops::Range;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, RwLock};
 
 use tokio::sync::watch;
 
 use super::files::Files;
-use super::format::{IndexEntry, IndexKind};
+use super::format::{BlockHeader, ENTRY_HEADER, IndexEntry, IndexKind};
 use super::log::{LogInner, State, Writer};
-use super::scan::{Scanner, Step};
+use super::scan::{Chunk, Scanner, Step};
 use super::segment::Segment;
 use super::shared::Shared;
 use super::{Damage, LogId, LogOptions, StoreError};
@@ -150,14 +151,14 @@ fn open_segment(
 ) -> Result<End, StoreError> {
     let path = segment.path();
     let shown = files.disk.show(&path);
-    let mut report = |position, offsets, why: String, done| {
+    let mut report = |position, offsets, why, done| {
         damage.push(Damage { path: shown.clone(), position, offsets, why, done });
     };
     let meta = match segment.meta(files) {
         Ok(meta) => meta.clone(),
         Err(StoreError::Damaged { why, .. }) => {
             // No entry takes less than its place in a table, so no offset is used twice.
-            let next = segment.base + size / super::format::ENTRY_HEADER as u64 + 1;
+            let next = segment.base + size / ENTRY_HEADER as u64 + 1;
             report(0, segment.base..next, why, "left as it is; a new segment was begun behind it");
             let mut end = fresh(next, 0, i64::MIN);
             end.sound = false;
@@ -168,10 +169,12 @@ fn open_segment(
     if let Some(why) = meta.wrong {
         report(0, segment.base..segment.base, why.to_owned(), "read without its header");
     }
-    Tailing { files, segment, size, mark: meta.mark, cut, sound: meta.wrong.is_none() }.open(report)
+    let sound = meta.wrong.is_none();
+    Tailing { files, segment, size, mark: meta.mark, cut, sound, report }.open()
 }
 
-struct Tailing<'a> {
+/// Reads a segment from the last place that its index knows.
+struct Tailing<'a, R> {
     files: &'a Files,
     segment: &'a Segment,
     size: u64,
@@ -179,80 +182,29 @@ struct Tailing<'a> {
     cut: bool,
     /// The header is sound.
     sound: bool,
+    /// Takes position, offsets, what is wrong, and what was done.
+    report: R,
 }
 
-impl Tailing<'_> {
-    fn open(
-        self,
-        mut report: impl FnMut(u64, std::ops::Range<u64>, String, &'static str),
-    ) -> Result<End, StoreError> {
-        let Self { files, segment, size, mark, cut, sound } = self;
+impl<R: FnMut(u64, Range<u64>, String, &'static str)> Tailing<'_, R> {
+    fn open(mut self) -> Result<End, StoreError> {
+        let Self { files, segment, size, mark, cut, .. } = self;
         let path = segment.path();
-        let mut index = segment.index(files)?;
-        // What the index speaks of was durable.
-        let durable = index.last().copied().unwrap_or(IndexEntry::NONE);
-        let written = index.len().saturating_sub(1);
-        index.truncate(index.partition_point(|e| e.position <= size).max(1));
-        let from = index.last().copied().unwrap_or(IndexEntry::NONE);
-        let mut end = End {
-            next: from.offset,
-            position: from.position,
-            // Not known without the header.
-            time_max: if from.time_before == i64::MAX { i64::MIN } else { from.time_before },
-            index_written: written,
-            sound: sound && durable.position <= size,
-            empty: false,
-            closed: sound && durable.kind == IndexKind::End && durable.position == size,
-            index,
-        };
+        let (mut end, durable) = self.begin()?;
         let file = files.get(&path, false)?;
         let scanner = Scanner { file: &file, path: &path, segment: segment.base, mark, end: size };
-        let mut indexed = from.position;
         loop {
             match scanner.step(end.position, end.next)? {
-                Step::Chunk(chunk) => {
-                    for (at, block) in &chunk.blocks {
-                        let position = chunk.position + *at as u64;
-                        if position >= indexed + files.index_bytes {
-                            let (offset, time_before) = (block.base, end.time_max);
-                            end.index.push(IndexEntry {
-                                offset,
-                                position,
-                                time_before,
-                                kind: IndexKind::Block,
-                            });
-                            indexed = position;
-                        }
-                        end.time_max = end.time_max.max(block.time_max);
-                    }
-                    (end.position, end.next) = (chunk.end(), chunk.next());
-                }
+                Step::Chunk(chunk) => self.add(&chunk, &mut end),
                 Step::Bad { why, to: Some((to, next)), .. } => {
-                    report(
-                        end.position,
-                        end.next..next.base,
-                        why.to_owned(),
-                        "left out; what follows is read",
-                    );
+                    let done = "left out; what follows is read";
+                    (self.report)(end.position, end.next..next.base, why.to_owned(), done);
                     (end.position, end.next) = (to, next.base);
                 }
                 Step::Bad { why, header, to: None } => {
-                    let durable_block = end.position == durable.position && durable.kind == IndexKind::Block;
-                    if durable_block && end.position > 0 && written > 0 {
-                        // It was written whole once, so this is no cut-off write.
-                        let most = (size - end.position) / super::format::ENTRY_HEADER as u64 + 1;
-                        let next = header.map_or(end.next + most, |h| h.next());
-                        report(
-                            end.position,
-                            end.next..next,
-                            why.to_owned(),
-                            "left out; a new segment was begun",
-                        );
-                        end.next = next;
-                        end.sound = false;
-                    } else if end.sound && cut {
+                    if self.is_torn(why, header, &durable, &mut end) && end.sound && cut {
                         let done = "a write that a crash cut off was removed; it had not been answered";
-                        report(end.position, end.next..end.next, why.to_owned(), done);
+                        (self.report)(end.position, end.next..end.next, why.to_owned(), done);
                         let cut = file.set_len(end.position).and_then(|()| file.sync());
                         cut.map_err(|e| files.error("cut", &path, e))?;
                     }
@@ -267,11 +219,71 @@ impl Tailing<'_> {
         }
         if end.next < durable.offset {
             let why = "the file ends too early".to_owned();
-            report(end.position, end.next..durable.offset, why, "left out; a new segment was begun");
+            let done = "left out; a new segment was begun";
+            (self.report)(end.position, end.next..durable.offset, why, done);
             end.next = durable.offset;
             end.sound = false;
         }
         end.empty = end.next == segment.base;
         Ok(end)
+    }
+
+    /// Where to begin, and the last place that was durable once.
+    fn begin(&self) -> Result<(End, IndexEntry), StoreError> {
+        let Self { size, sound, .. } = *self;
+        let mut index = self.segment.index(self.files)?;
+        // What the index speaks of was durable.
+        let durable = index.last().copied().unwrap_or(IndexEntry::NONE);
+        let index_written = index.len().saturating_sub(1);
+        index.truncate(index.partition_point(|e| e.position <= size).max(1));
+        let from = index.last().copied().unwrap_or(IndexEntry::NONE);
+        let end = End {
+            next: from.offset,
+            position: from.position,
+            // Not known without the header.
+            time_max: if from.time_before == i64::MAX { i64::MIN } else { from.time_before },
+            index_written,
+            sound: sound && durable.position <= size,
+            empty: false,
+            closed: sound && durable.kind == IndexKind::End && durable.position == size,
+            index,
+        };
+        Ok((end, durable))
+    }
+
+    fn add(&self, chunk: &Chunk, end: &mut End) {
+        let mut indexed = end.index.last().map_or(0, |e| e.position);
+        for (at, block) in &chunk.blocks {
+            let position = chunk.position + *at as u64;
+            if position >= indexed + self.files.index_bytes {
+                let (offset, time_before, kind) = (block.base, end.time_max, IndexKind::Block);
+                end.index.push(IndexEntry { offset, position, time_before, kind });
+                indexed = position;
+            }
+            end.time_max = end.time_max.max(block.time_max);
+        }
+        (end.position, end.next) = (chunk.end(), chunk.next());
+    }
+
+    /// Whether what stands at the end, and is no block, is a write that a crash cut off. If not, it was written whole
+    /// once, and is left out.
+    fn is_torn(
+        &mut self,
+        why: &str,
+        header: Option<BlockHeader>,
+        durable: &IndexEntry,
+        end: &mut End,
+    ) -> bool {
+        let in_index = end.position == durable.position && durable.kind == IndexKind::Block;
+        if !in_index || end.index_written == 0 {
+            return true;
+        }
+        let most = (self.size - end.position) / ENTRY_HEADER as u64 + 1;
+        let next = header.map_or(end.next + most, |h| h.next());
+        let done = "left out; a new segment was begun";
+        (self.report)(end.position, end.next..next, why.to_owned(), done);
+        end.next = next;
+        end.sound = false;
+        false
     }
 }

@@ -73,12 +73,13 @@ impl Store {
     /// [`StoreError::Locked`], [`StoreError::Newer`], or what the disk says. Damage is no error: see [`Recovery`].
     pub fn open(disk: Arc<dyn Disk>, options: StoreOptions) -> Result<(Self, Recovery), StoreError> {
         let (store, recovery) = Self::recover(disk, options)?;
-        let shared = store.inner.shared.clone();
+        let ending = Ending(store.inner.shared.clone());
         let run = move || {
+            let shared = &ending.0;
             // Nobody waits for it. Whoever needs it and does not have it gets `NoSpace`.
             shared.reserve.open(&shared.files).ok();
             while let Some(items) = shared.queue.take(shared.options.lazy_wait) {
-                commit(&shared, items);
+                commit(shared, items);
             }
         };
         // The one thread of the store; `close` waits for its end.
@@ -230,6 +231,17 @@ impl Inner {
             files.get(&log.active().index_path(), false).map(|file| file.sync()).ok();
         }
         drop(held);
+    }
+}
+
+/// However the thread that writes ends, nobody waits for it afterwards.
+struct Ending(Arc<Shared>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.queue.close();
+        // Those who wait for them hear that the store is closed.
+        drop(self.0.queue.take_now());
     }
 }
 

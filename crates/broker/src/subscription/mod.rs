@@ -302,6 +302,11 @@ impl Subscription {
         finish(Some(append)).await
     }
 
+    /// Lets the journal take writes again after its disk failed.
+    pub(crate) fn reopen(&self) -> Result<(), StoreError> {
+        lock(&self.state).journal.log().reopen()
+    }
+
     /// Forgets messages older than the subscription keeps, and tells the journal how far all is acknowledged. Answers
     /// the first offset it needs.
     pub(crate) fn keep_from(&self, offset: u64) -> Result<u64, StoreError> {

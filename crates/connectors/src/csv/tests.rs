@@ -153,6 +153,7 @@ fn options_that_make_no_sense_are_refused() {
     refused("a\n01/02/2024\n", "parse_dates: [a]", "no date in ISO 8601");
     refused("a\n2024-01-02\nsoon\n", "parse_dates: [a]", "cannot read \"soon\" as datetime in column `a`");
     refused("a\n1\n", "parse_date: [a]", "has no field `parse_date`");
+    refused("a\n1\n", "seperator: ';'", "did you mean `sep`?");
     refused("a\n1\n", "nrows: -1", "cannot be negative");
     refused("a\n1\n", "index_col: true", "a pandas index");
     refused("a\n1\n", "dtype: {a: 'decimal(2, 3)'}", "is not a type of column");

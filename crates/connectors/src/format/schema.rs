@@ -12,8 +12,23 @@ use std::sync::Arc;
 /// Deepest nesting of a schema.
 const DEPTH_MAX: usize = 64;
 /// Words that a type of column may be.
-const TYPES: [&str; 10] =
-    ["string", "integer", "number", "boolean", "bytes", "timestamp", "array", "object", "null", "any"];
+const TYPES: [&str; 11] = [
+    "string",
+    "integer",
+    "number",
+    "decimal",
+    "boolean",
+    "bytes",
+    "timestamp",
+    "array",
+    "object",
+    "null",
+    "any",
+];
+/// Formats of numbers that say how a program keeps them; they are read as what they are.
+const NUMBER_FORMATS: [&str; 5] = ["float", "double", "int32", "int64", "decimal"];
+/// The same of integers.
+const INTEGER_FORMATS: [&str; 2] = ["int32", "int64"];
 /// Words of JSON schema that say how rows are read.
 const READ: [&str; 8] =
     ["type", "format", "scale", "precision", "items", "properties", "additionalProperties", "anyOf"];
@@ -118,10 +133,8 @@ fn fields(properties: &Node, depth: usize, d: &mut Diagnostics) -> Option<Fields
 
 fn field(name: &str, node: &Node, depth: usize, d: &mut Diagnostics) -> Option<Field> {
     let refuse = |d: &mut Diagnostics, what: String| {
-        d.push(
-            Diagnostic::error("schema/unknown-type", node.span, what)
-                .help(format!("valid types: {}", TYPES.join(", "))),
-        );
+        let help = format!("valid types: {}", TYPES.join(", "));
+        d.push(Diagnostic::error("schema/unknown-type", node.span, what).help(help));
         None
     };
     if depth > DEPTH_MAX {
@@ -136,16 +149,14 @@ fn field(name: &str, node: &Node, depth: usize, d: &mut Diagnostics) -> Option<F
         _ => "any",
     };
     let format = node.get("format").and_then(Node::as_text);
+    check_format(word, format, node, d);
     let micros = |zone: Option<&str>| DataType::Timestamp(TimeUnit::Microsecond, zone.map(Into::into));
     let data_type = match (word, format) {
         ("number" | "float" | "string" | "str", Some("decimal")) | ("decimal", _) => decimal(name, node, d)?,
         ("string" | "str", Some("date-time")) => micros(Some("UTC")),
         ("string" | "str", Some("date-time-local")) => micros(None),
         ("string" | "str", Some("date")) => DataType::Date32,
-        ("string" | "str", other) => {
-            other.iter().for_each(|f| check_format(f, node, d));
-            DataType::Utf8
-        }
+        ("string" | "str", _) => DataType::Utf8,
         ("integer" | "int", _) => DataType::Int64,
         ("number" | "float", _) => DataType::Float64,
         ("boolean" | "bool", _) => DataType::Boolean,
@@ -164,8 +175,21 @@ fn field(name: &str, node: &Node, depth: usize, d: &mut Diagnostics) -> Option<F
             (None, _) => return Some(any_field(name)),
         },
         ("any", _) => return Some(any_field(name)),
+        (other @ ("date" | "datetime" | "date-time"), _) => {
+            let format = if other == "date" { "date" } else { "date-time" };
+            let what = format!("`{name}` has the unknown type `{other}`");
+            let help = format!("JSON has no such type; write `{{type: string, format: {format}}}`");
+            d.push(Diagnostic::error("schema/unknown-type", node.span, what).help(help));
+            return None;
+        }
         (other, _) => return refuse(d, format!("`{name}` has the unknown type `{other}`")),
     };
+    let digits = ["scale", "precision"].into_iter().find_map(|w| Some((w, node.get(w)?)));
+    if let (Some((word, given)), false) = (digits, matches!(data_type, DataType::Decimal128(..))) {
+        let what = format!("`{name}` has a `{word}` but is no decimal");
+        d.push(Diagnostic::error("schema/decimal", given.span, what).help(DECIMAL_HELP));
+        return None;
+    }
     Some(Field::new(name, data_type, true))
 }
 
@@ -174,6 +198,8 @@ fn map_of(value: Field) -> DataType {
     let entries = Fields::from(vec![Field::new("key", DataType::Utf8, false), value]);
     DataType::Map(Arc::new(Field::new("entries", DataType::Struct(entries), false)), false)
 }
+
+const DECIMAL_HELP: &str = "write how many decimals it has: `{type: number, format: decimal, scale: 2}`";
 
 /// `scale` and `precision` of a decimal.
 fn decimal(name: &str, node: &Node, d: &mut Diagnostics) -> Option<DataType> {
@@ -194,7 +220,7 @@ fn decimal(name: &str, node: &Node, d: &mut Diagnostics) -> Option<DataType> {
     let Some(scale) = scale else {
         d.push(
             Diagnostic::error("schema/decimal", node.span, format!("`{name}` is a decimal without a scale"))
-                .help("write how many decimals it has: `{type: number, format: decimal, scale: 2}`"),
+                .help(DECIMAL_HELP),
         );
         return None;
     };
@@ -206,20 +232,25 @@ fn decimal(name: &str, node: &Node, d: &mut Diagnostics) -> Option<DataType> {
     Some(DataType::Decimal128(precision, i8::try_from(scale).ok()?))
 }
 
-fn check_format(format: &str, node: &Node, d: &mut Diagnostics) {
-    let known = || TYPED_FORMATS.iter().chain(&TEXT_FORMATS).copied();
-    if known().any(|k| k == format) {
+/// Warns of a format that a type does not have: it says nothing of how values are read.
+fn check_format(word: &str, format: Option<&str>, node: &Node, d: &mut Diagnostics) {
+    let Some(format) = format else { return };
+    let (known, reading): (Vec<&str>, _) = match word {
+        "string" | "str" => (TYPED_FORMATS.iter().chain(&TEXT_FORMATS).copied().collect(), "plain text"),
+        "number" | "float" => (NUMBER_FORMATS.to_vec(), "a float"),
+        "integer" | "int" => (INTEGER_FORMATS.to_vec(), "an integer"),
+        "decimal" => (vec!["decimal"], "a decimal"),
+        "timestamp" => (vec!["date-time"], "a timestamp"),
+        other => (Vec::new(), other),
+    };
+    if known.contains(&format) {
         return;
     }
     let span = node.get("format").map_or(node.span, |n| n.span);
     d.push(
-        Diagnostic::warning(
-            "schema/unknown-format",
-            span,
-            format!("`{format}` is not a format that is known"),
-        )
-        .label("read as plain text")
-        .maybe_help(suggest::did_you_mean(format, known())),
+        Diagnostic::warning("schema/unknown-format", span, format!("`{format}` is no format of `{word}`"))
+            .label(format!("read as {reading}"))
+            .maybe_help(suggest::did_you_mean(format, known.iter().copied())),
     );
 }
 
@@ -322,6 +353,31 @@ mod tests {
     }
 
     #[test]
+    fn money_is_never_a_float_by_mistake() {
+        let told = |yaml: &str| {
+            let mut d = Diagnostics::default();
+            let schema = from_json_schema(&node(yaml), &mut d);
+            assert!(schema.is_none() && d.has_errors(), "{yaml}: {schema:?}");
+            purlin_api::testing::describe(&d)
+        };
+        for yaml in [
+            "{a: {type: number, format: decimel, scale: 2}}",
+            "{a: {type: number, scale: 2}}",
+            "{a: {type: integer, format: decimal, precision: 9}}",
+            "{a: {type: string, precision: 9}}",
+        ] {
+            let text = told(yaml);
+            assert!(
+                text.contains("but is no decimal") && text.contains("format: decimal, scale: 2}"),
+                "{text}"
+            );
+        }
+        assert!(told("{a: {type: nope}}").contains("decimal"));
+        assert!(told("{a: {type: date}}").contains("{type: string, format: date}"));
+        assert!(told("{a: {type: datetime}}").contains("{type: string, format: date-time}"));
+    }
+
+    #[test]
     fn slips_in_schemas_are_named() {
         check("{a: {type: number, format: decimal}}", "`a` is a decimal without a scale");
         check("{a: {type: decimal, scale: 39}}", "the `scale` of `a` is a whole number from 0 to 38");
@@ -333,7 +389,14 @@ mod tests {
             d.iter().map(|d| d.message.clone()).collect::<Vec<_>>().join("; ")
         };
         assert_eq!(warned("{a: {type: string, fromat: date}}"), "`fromat` is no word of a schema");
-        assert_eq!(warned("{a: {type: string, format: dat}}"), "`dat` is not a format that is known");
+        assert_eq!(warned("{a: {type: string, format: dat}}"), "`dat` is no format of `string`");
+        assert_eq!(warned("{a: {type: number, format: decimel}}"), "`decimel` is no format of `number`");
+        assert_eq!(
+            warned("{a: {type: [integer, 'null'], format: date-time}}"),
+            "`date-time` is no format of `integer`"
+        );
+        assert_eq!(warned("{a: {type: boolean, format: int8}}"), "`int8` is no format of `boolean`");
+        assert_eq!(warned("{a: {type: number, format: double}, b: {type: integer, format: int32}}"), "");
         assert_eq!(warned("{a: {type: integer, minimum: 3}}"), "`minimum` is not checked while reading");
         assert_eq!(
             warned("{type: object, required: [a], properties: {a: {type: string, description: b}}}"),

@@ -80,11 +80,6 @@ pub(super) fn subscription(given: &Spanned<String>, cx: &mut BindCx<'_>) -> Opti
     }
 }
 
-/// The project that short names are in.
-pub(super) fn project() -> Option<String> {
-    std::env::var("GOOGLE_CLOUD_PROJECT").ok().filter(|p| !p.is_empty())
-}
-
 /// An error of the client as one of ours.
 pub(super) fn failed(e: purlin_pubsub::Error) -> Error {
     use purlin_pubsub::ErrorKind as K;

@@ -95,13 +95,14 @@ impl Reader {
             rest.done += 1;
             pull.read += 1;
             let message = arrival.message;
+            let time = self.spec.time(&message, at);
+            let known = time.as_ref().ok().copied().or_else(|| publish_time(&message)).unwrap_or(at);
             if !seen.is_new(self.id(&message), at) {
+                estimate.saw_again(known);
                 pull.skipped += 1;
                 continue;
             }
             *bytes += message.data.len();
-            let time = self.spec.time(&message, at);
-            let known = time.as_ref().ok().copied().or_else(|| publish_time(&message)).unwrap_or(at);
             estimate.saw(known);
             if let Err(e) = self.rows.push(message, time, at) {
                 failure = Some(e);

@@ -69,6 +69,12 @@ impl Estimate {
         }
     }
 
+    /// A copy of a message that was read before came: it says how far time has come, but not how disordered
+    /// messages are, since a copy may come at any time.
+    pub(super) fn saw_again(&mut self, time: i64) {
+        self.high = self.high.max(Some(time));
+    }
+
     /// The slack at this time of day.
     fn slack(&self, now: i64) -> i64 {
         let backlog = match (self.clock, self.high) {
@@ -168,6 +174,15 @@ mod tests {
         assert_eq!(e.watermark(100 * S, None), Some(100 * S - LEAST));
         e.saw(101 * S);
         assert_eq!(e.watermark(101 * S, Some(101 * S)), Some(101 * S - LEAST));
+    }
+
+    #[test]
+    fn copies_move_time_on_and_are_no_disorder() {
+        let mut e = publish();
+        e.saw(100 * S);
+        e.saw_again(10 * S);
+        e.saw_again(130 * S);
+        assert_eq!(e.watermark(130 * S, None), Some(130 * S - LEAST));
     }
 
     #[test]

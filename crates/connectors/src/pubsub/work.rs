@@ -1,6 +1,6 @@
 //! What the lanes of a reader share: the connection, the subscription, what was seen, and how far time has come.
 
-use super::check::{failed, project};
+use super::check::failed;
 use super::seen::Seen;
 use super::watermark::{Clock, Estimate, SLACK_US_MIN, SLACK_US_MIN_GOOGLE};
 use purlin_api::Result;
@@ -68,7 +68,7 @@ impl Work {
     fn open(from: From, clock: Clock, slack_us: Option<i64>) -> Result<Self> {
         let opened = purlin_pubsub::block_on(async move {
             let client = Client::new(&ClientOptions::default())?;
-            let project = project();
+            let project = client.project(None);
             let (name, temporary) = match from {
                 From::Subscription(name) => {
                     let name = SubscriptionName::parse(&name, project.as_deref())?;

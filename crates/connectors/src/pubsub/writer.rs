@@ -1,6 +1,6 @@
 //! Running writers: a sink, and for pipelines with an error output an asynchronous transform.
 
-use super::check::{failed, project};
+use super::check::failed;
 use super::encode::{Ids, Rows, Spec};
 use arrow_array::{ArrayRef, RecordBatch, StringArray, StructArray, UInt32Array};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
@@ -34,7 +34,7 @@ impl Slot {
         let topic = topic.to_owned();
         let open = purlin_pubsub::block_on(async move {
             let client = Client::new(&ClientOptions::default())?;
-            let topic = TopicName::parse(&topic, project().as_deref())?;
+            let topic = TopicName::parse(&topic, client.project(None).as_deref())?;
             client.get_topic(&topic).await?;
             Ok((Publisher::new(&client, &topic, PublisherOptions::default())?, topic))
         });

@@ -3,12 +3,13 @@
 mod errors;
 pub(crate) mod pieces;
 mod source;
+mod waiting;
 pub(crate) mod work;
 
 pub(crate) use errors::error_schema;
 pub(crate) use source::FilesSource;
 
-use super::records::Record;
+use super::records::{Ahead, Record};
 use super::scan::Framing;
 use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow_schema::SchemaRef;
@@ -81,6 +82,12 @@ pub(crate) trait Decoder: Send {
     fn at_data(&self) -> bool {
         true
     }
+    /// Takes lines that it can read without having each given to it, from the first that lies ahead: how many, all of
+    /// them rows, and their bytes with line ends. It may stop at any line; that is given as a record then.
+    fn lines(&mut self, ahead: &Ahead<'_>, rows_max: usize) -> (u64, usize) {
+        let _ = (ahead, rows_max);
+        (0, 0)
+    }
     /// Takes a record.
     fn record(&mut self, record: &Record<'_>) -> Result<Fate, Stop>;
     /// How many rows were taken since the last [`Decoder::finish`].
@@ -127,19 +134,7 @@ impl PlanNode for ReadNode {
     }
 
     fn explain(&self) -> String {
-        let files = match &*self.files {
-            [one] => one.path.clone(),
-            [first, ..] => format!("{} files, first {}", self.files.len(), first.path),
-            [] => "no files".to_owned(),
-        };
-        let read = self.needed.iter().filter(|n| **n).count();
-        let columns = if read == self.needed.len() {
-            String::new()
-        } else {
-            format!("; {read} of {} columns", self.needed.len())
-        };
-        let errors = self.outputs.get(1).map(|o| format!("; errors to {}", o.tag)).unwrap_or_default();
-        format!("{}; {files}{columns}{errors}", self.format.describe())
+        explained(&self.format.describe(), &self.files, &self.needed, &self.outputs)
     }
 
     fn prune(&self, needed: &[bool]) -> Option<Arc<dyn PlanNode>> {
@@ -182,6 +177,20 @@ impl PlanNode for DividedRead {
     fn build(&self, cx: &BuildCx) -> Result<Running> {
         start(&self.node, &self.pieces, cx)
     }
+}
+
+/// A reader in words: its format, its files, which columns it reads, where errors go.
+pub(crate) fn explained(format: &str, files: &[FileInfo], needed: &[bool], outputs: &[Output]) -> String {
+    let files = match files {
+        [one] => one.path.clone(),
+        [first, ..] => format!("{} files, first {}", files.len(), first.path),
+        [] => "no files".to_owned(),
+    };
+    let read = needed.iter().filter(|n| **n).count();
+    let columns =
+        if read == needed.len() { String::new() } else { format!("; {read} of {} columns", needed.len()) };
+    let errors = outputs.get(1).map(|o| format!("; errors to {}", o.tag)).unwrap_or_default();
+    format!("{format}; {files}{columns}{errors}")
 }
 
 /// An instance that takes pieces of the queue that all lanes share.

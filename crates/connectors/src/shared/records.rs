@@ -29,6 +29,17 @@ pub(crate) struct Record<'a> {
     pub(crate) fault: Option<Fault>,
 }
 
+/// What lies ahead in a file of lines: whole lines, and mostly the beginning of another.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ahead<'a> {
+    /// The bytes, from the beginning of a line.
+    pub(crate) bytes: &'a [u8],
+    /// Lines that begin here or behind it are not for this reader.
+    pub(crate) begin_max: usize,
+    /// Longer lines are too long, in bytes without the line end.
+    pub(crate) line_bytes_max: usize,
+}
+
 /// What may be wrong with the frame of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
@@ -221,6 +232,22 @@ impl Records {
         self.scan = Scan::default();
         self.line = line;
         Ok(())
+    }
+
+    /// What is at hand of lines, if the next record is the next line.
+    pub(crate) fn ahead(&self) -> Option<Ahead<'_>> {
+        if self.framing != Framing::Lines || !self.began || self.joining || self.discarding {
+            return None;
+        }
+        let bytes = self.buf.get(self.start..self.end).filter(|b| !b.is_empty())?;
+        let begin_max = usize::try_from(self.limit.saturating_sub(self.offset)).unwrap_or(usize::MAX);
+        Some(Ahead { bytes, begin_max, line_bytes_max: self.record_bytes_max })
+    }
+
+    /// Passes over lines that were read from what is [ahead](Records::ahead): so many bytes and lines.
+    pub(crate) fn pass(&mut self, bytes: usize, lines: u64) {
+        self.consume(bytes);
+        self.line += lines;
     }
 
     /// The next record; `None` at the end of the file or range.

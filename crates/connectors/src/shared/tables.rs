@@ -11,7 +11,7 @@ pub(crate) use source::TablesSource;
 
 use crate::format::schema::from_json_schema;
 use crate::shared::bind::{JsonSchema, limits};
-use crate::shared::read::OnBad;
+use crate::shared::read::{OnBad, explained};
 use arrow_array::RecordBatch;
 use arrow_schema::{Fields, SchemaRef};
 use purlin_api::shape::type_name;
@@ -298,19 +298,7 @@ impl PlanNode for TableNode {
     }
 
     fn explain(&self) -> String {
-        let files = match &*self.files {
-            [one] => one.path.clone(),
-            [first, ..] => format!("{} files, first {}", self.files.len(), first.path),
-            [] => "no files".to_owned(),
-        };
-        let read = self.needed.iter().filter(|n| **n).count();
-        let columns = if read == self.needed.len() {
-            String::new()
-        } else {
-            format!("; {read} of {} columns", self.needed.len())
-        };
-        let errors = self.outputs.get(1).map(|o| format!("; errors to {}", o.tag)).unwrap_or_default();
-        format!("{}; {files}{columns}{errors}", self.format.name().to_lowercase())
+        explained(&self.format.name().to_lowercase(), &self.files, &self.needed, &self.outputs)
     }
 
     fn prune(&self, needed: &[bool]) -> Option<Arc<dyn PlanNode>> {

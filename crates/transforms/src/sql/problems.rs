@@ -9,6 +9,10 @@ use purlin_sql::Problem;
 pub(crate) fn diagnostic(problem: Problem, snippet: &Snippet) -> Diagnostic {
     let span = problem.at.map_or(snippet.span, |(from, to)| located(snippet, from, to));
     let mut d = Diagnostic::error(problem.code, span, problem.message);
+    if let Some((from, to)) = problem.at {
+        let position = |(line, column)| Position { line, column };
+        d = d.inside(snippet.clone(), position(from), position(to));
+    }
     if let Some(unknown) = &problem.unknown {
         let known = || unknown.known.iter().map(String::as_str);
         d = d.maybe_help(suggest::did_you_mean(&unknown.name, known()));
@@ -25,27 +29,11 @@ const LISTED_MAX: usize = 60;
 
 type Place = (u32, u32);
 
-/// The place in the file of a stretch of a snippet.
+/// The place in the file of a stretch of a snippet of one line; of others the file's text tells.
 fn located(snippet: &Snippet, from: Place, to: Place) -> Span {
-    let lines = snippet.text.lines().count();
-    if lines <= 1 {
-        return match (offset(&snippet.text, from), offset(&snippet.text, to)) {
-            (Some(start), Some(end)) => place(snippet, start..end),
-            _ => snippet.span,
-        };
-    }
-    let span = snippet.span;
-    // A block of text (`|`) has its lines as the file has them. Other forms fold lines, and what stands where
-    // cannot be told.
-    let height = span.end.line.saturating_sub(span.start.line) as usize;
-    if height + 1 != lines && height != lines {
-        return span;
-    }
-    let line = span.start.line + u32::from(height == lines) + from.0.saturating_sub(1);
-    Span {
-        start: Position { line, column: from.1 },
-        end: Position { line, column: to.1.max(from.1 + 1) },
-        ..span
+    match (offset(&snippet.text, from), offset(&snippet.text, to)) {
+        (Some(start), Some(end)) if snippet.text.lines().count() <= 1 => place(snippet, start..end),
+        _ => snippet.span,
     }
 }
 

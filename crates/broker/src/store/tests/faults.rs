@@ -245,6 +245,20 @@ fn who_waits_is_told_by_the_thread() {
 }
 
 #[test]
+fn nobody_waits_for_a_thread_that_ended() {
+    let disk = SimDisk::new(1);
+    let (store, _) = Store::open(disk.mount(), options()).unwrap();
+    let log = log(&store);
+    let mut batch = Batch::new();
+    batch.push(0, &payload(0));
+    disk.fail_writes(u32::MAX);
+    for _ in 0..2 {
+        let answer = log.append(batch.clone(), store.room_now(100).unwrap()).wait_blocking();
+        assert!(matches!(answer, Err(StoreError::Closed)), "{answer:?}");
+    }
+}
+
+#[test]
 fn many_logs_are_written_at_once() {
     let folder = std::env::temp_dir().join(format!("purlin-logs-{}", std::process::id()));
     let open = || {

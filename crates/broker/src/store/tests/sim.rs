@@ -158,6 +158,7 @@ impl SimDisk {
         self.sim().fail_syncs = n;
     }
 
+    /// The next writes fail; `u32::MAX` for a panic.
     pub(crate) fn fail_writes(&self, n: u32) {
         self.sim().fail_writes = n;
     }
@@ -402,6 +403,10 @@ impl DiskFile for SimFile {
 
     fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<()> {
         let mut sim = self.sim()?;
+        if sim.fail_writes == u32::MAX {
+            drop(sim);
+            panic!("as a test wants it");
+        }
         let sim = &mut *sim;
         let len = sim.inodes[self.inode].current.len() as u64;
         let more = (position + bytes.len() as u64).saturating_sub(len);

@@ -1,12 +1,11 @@
 //! JSON records into columns. The parser behind is serde_json; only `visit` knows that.
 
-use super::bytes::is_plain;
-use super::shape::{Shape, has_control};
+use super::shape::Shape;
 use super::visit::{MARK, Path, Row, Rules};
 use crate::format::columns::{Column, FieldIndex, Size};
 use crate::format::text::utf8;
 use crate::shared::read::{Decoder, Fate, Format, RowError, Stop, batch_of};
-use crate::shared::records::Record;
+use crate::shared::records::{Ahead, Record};
 use crate::shared::scan::Framing;
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
@@ -121,17 +120,24 @@ impl JsonDecoder {
         !self.learned.shapes.is_empty()
     }
 
-    /// Reads a line of UTF-8 without control characters that looks like those before. The caller counts the
-    /// row.
-    pub(super) fn read_alike(&mut self, line: &[u8]) -> bool {
+    /// Appends the row that `bytes` begin with, if it looks like those before and `ends` there. How long it is. The caller
+    /// counts it.
+    #[inline]
+    fn read_row(&mut self, bytes: &[u8], ends: impl Fn(usize) -> Option<usize>) -> Option<usize> {
         for at in 0..self.learned.shapes.len() {
-            if self.learned.shapes.get(at).is_some_and(|s| s.read(line, &mut self.columns)) {
+            let used = self.learned.shapes.get(at).and_then(|s| s.read(bytes, &mut self.columns));
+            if let Some(end) = used.and_then(&ends) {
                 self.learned.misses = 0;
-                return true;
+                return Some(end);
             }
             self.take_back();
         }
-        false
+        None
+    }
+
+    /// Reads a line that looks like those before. The caller counts the row.
+    pub(super) fn read_alike(&mut self, line: &[u8]) -> bool {
+        self.read_row(line, |used| (used == line.len()).then_some(used)).is_some()
     }
 
     /// Takes an unfinished row out of the columns.
@@ -172,16 +178,11 @@ impl Decoder for JsonDecoder {
         if self.rows == 0 && self.columns.is_empty() {
             self.begin_batch();
         }
-        // Most lines are ASCII: one look at them tells that they are UTF-8 without control characters.
-        if is_plain(record.bytes) && self.read_alike(record.bytes) {
+        if self.read_alike(record.bytes) {
             self.rows += 1;
             return Ok(Fate::Row);
         }
         let text = utf8(record.bytes)?;
-        if !text.is_ascii() && !has_control(record.bytes) && self.read_alike(record.bytes) {
-            self.rows += 1;
-            return Ok(Fate::Row);
-        }
         if text.trim_ascii().is_empty() {
             return Ok(Fate::Skipped);
         }
@@ -192,6 +193,26 @@ impl Decoder for JsonDecoder {
         self.rows += 1;
         self.learned.missed(record.bytes, &self.schema, &self.index, &self.columns);
         Ok(Fate::Row)
+    }
+
+    fn lines(&mut self, ahead: &Ahead<'_>, rows_max: usize) -> (u64, usize) {
+        if self.rows == 0 && self.columns.is_empty() {
+            self.begin_batch();
+        }
+        let (before, mut at) = (self.rows, 0);
+        while at < ahead.begin_max && self.rows - before < rows_max {
+            let Some(rest) = ahead.bytes.get(at..) else { break };
+            let ends = |used: usize| match rest.get(used..)? {
+                _ if used > ahead.line_bytes_max => None,
+                [b'\n', ..] => Some(used + 1),
+                [b'\r', b'\n', ..] => Some(used + 2),
+                _ => None,
+            };
+            let Some(used) = self.read_row(rest, ends) else { break };
+            at += used;
+            self.rows += 1;
+        }
+        ((self.rows - before) as u64, at)
     }
 
     fn rows(&self) -> usize {

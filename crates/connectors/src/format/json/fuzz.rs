@@ -113,16 +113,33 @@ fn schema() -> SchemaRef {
 
 /// What became of each record, with the rows, in batches of `size`.
 fn outcome(decoder: &mut dyn Decoder, text: &[u8], size: usize) -> Vec<String> {
+    outcome_in(decoder, text, size, None)
+}
+
+/// The same; with `ahead` the decoder may take lines by itself, so many bytes of text being at hand.
+fn outcome_in(decoder: &mut dyn Decoder, text: &[u8], size: usize, ahead: Option<usize>) -> Vec<String> {
     let mut records =
         Records::new(Box::new(std::io::Cursor::new(text.to_vec())), "fuzz", Framing::Lines, 4096)
-            .in_chunks(64);
+            .in_chunks(ahead.unwrap_or(64));
     let mut out = Vec::new();
     let mut rows = Vec::new();
     let mut flush = |decoder: &mut dyn Decoder| {
         let batch = decoder.finish().expect("rows that were accepted");
         rows.extend((0..batch.num_rows()).map(|row| row_to_json(&batch, row).to_string()));
     };
-    while let Some(record) = records.next().expect("bytes in memory") {
+    loop {
+        let room = size.saturating_sub(decoder.rows() + 1);
+        if let Some(lying) = records.ahead().filter(|_| ahead.is_some() && room > 0) {
+            let (_, before) = records.position();
+            let (lines, bytes) = decoder.lines(&lying, room);
+            out.extend(lying.bytes[..bytes].split_inclusive(|b| *b == b'\n').enumerate().map(|(i, line)| {
+                let line = line.strip_suffix(b"\n").expect("a whole line");
+                let len = line.strip_suffix(b"\r").unwrap_or(line).len();
+                format!("{} None {len} bytes: row", before + i as u64)
+            }));
+            records.pass(bytes, lines);
+        }
+        let Some(record) = records.next().expect("bytes in memory") else { break };
         let Record { bytes, line, fault } = record;
         let told = match decoder.record(&record) {
             Ok(fate) => {
@@ -151,6 +168,10 @@ fn compare(text: &[u8], schema: &SchemaRef, needed: &[bool]) {
         assert_eq!(fast, plain, "{:?}", String::from_utf8_lossy(text));
         let one = outcome(json.decoder(schema, needed).as_mut(), text, 1);
         assert_eq!(one, plain, "batch sizes: {:?}", String::from_utf8_lossy(text));
+        for (size, at_hand) in [(1000, 8192), (3, 300), (7, 64)] {
+            let many = outcome_in(json.decoder(schema, needed).as_mut(), text, size, Some(at_hand));
+            assert_eq!(many, plain, "many lines at once: {:?}", String::from_utf8_lossy(text));
+        }
     }
 }
 

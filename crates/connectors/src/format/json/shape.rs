@@ -5,7 +5,7 @@
 //! values in between; any other line is left to the parser. So this reader must accept less than the
 //! parser and give the same for what it accepts; it never judges a line.
 
-use super::bytes::{Known, text_end};
+use super::bytes::{Known, digits8, text_end};
 use crate::format::columns::{Column, FieldIndex};
 use arrow_schema::Fields;
 
@@ -14,6 +14,9 @@ use arrow_schema::Fields;
 const DIGITS_MAX: usize = 15;
 const POWERS_OF_TEN: [f64; DIGITS_MAX + 1] =
     [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+
+/// The same as integers, as far as eight digits go.
+const TENS: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
 
 /// What lines have in common.
 #[derive(Debug)]
@@ -95,29 +98,28 @@ impl Shape {
         Some(Shape { parts, end: Known::new(line.get(from..)?), missing })
     }
 
-    /// Appends the row of a line, which must be UTF-8 without control characters; to columns that nobody
-    /// reads nothing is appended. False if it has another shape: values may have been appended to some
-    /// columns then, which must be taken back.
+    /// Appends the row that `bytes` begin with, which may go on behind it; to columns that nobody reads nothing is
+    /// appended. How long it is; `None` if it has another shape: values may have been appended to some columns then, which
+    /// must be taken back.
     #[inline]
-    pub(super) fn read(&self, line: &[u8], columns: &mut [Column]) -> bool {
-        self.values(line, columns).is_some()
-    }
-
-    #[inline]
-    fn values(&self, line: &[u8], columns: &mut [Column]) -> Option<()> {
-        let mut rest = line;
+    pub(super) fn read(&self, bytes: &[u8], columns: &mut [Column]) -> Option<usize> {
+        let (mut rest, mut is_ascii) = (bytes, true);
         for part in &self.parts {
             rest = part.before.after(rest)?;
             let column = part.column.and_then(|c| columns.get_mut(c));
             let used = if part.is_text {
-                let (text, used) = text_at(rest, 0)?;
+                let end = text_end(rest)?;
+                is_ascii &= end.is_ascii;
                 match column {
-                    Some(Column::Text(bytes) | Column::Binary(bytes)) => bytes.push_head(rest, text.len()),
-                    Some(c @ Column::Decimal(..)) => push_decimal(c, std::str::from_utf8(text).ok()?)?,
+                    Some(Column::Text(bytes) | Column::Binary(bytes)) => bytes.push_head(rest, end.at),
+                    Some(c @ Column::Decimal(..)) => {
+                        push_decimal(c, std::str::from_utf8(rest.get(..end.at)?).ok()?)?;
+                    }
                     Some(other) => other.push_null(),
                     None => {}
                 }
-                used
+                rest = rest.get(end.at..)?;
+                (rest.first() == Some(&b'"')).then_some(1)?
             } else {
                 let number = number_at(rest, 0)?;
                 match column {
@@ -133,13 +135,15 @@ impl Shape {
             };
             rest = rest.get(used..)?;
         }
-        if !self.end.after(rest)?.is_empty() {
-            return None;
+        let used = bytes.len() - self.end.after(rest)?.len();
+        // All else was compared, so only texts may be no UTF-8, also those that nobody reads.
+        if !is_ascii {
+            std::str::from_utf8(bytes.get(..used)?).ok()?;
         }
         for missing in &self.missing {
             columns.get_mut(*missing)?.push_null();
         }
-        Some(())
+        Some(used)
     }
 }
 
@@ -154,7 +158,7 @@ fn push_decimal(column: &mut Column, text: &str) -> Option<()> {
 
 /// True if no control character is in a line: none may stand in a text, and only some between values.
 /// All bytes are looked at, so that the compiler can take many at once.
-pub(super) fn has_control(line: &[u8]) -> bool {
+fn has_control(line: &[u8]) -> bool {
     line.iter().fold(u8::MAX, |least, b| least.min(*b)) < b' '
 }
 
@@ -174,7 +178,7 @@ fn past(line: &[u8], at: usize, wanted: u8) -> Option<usize> {
 #[inline]
 fn text_at(line: &[u8], start: usize) -> Option<(&[u8], usize)> {
     let rest = line.get(start..)?;
-    let end = text_end(rest)?;
+    let end = text_end(rest)?.at;
     (rest.get(end) == Some(&b'"')).then_some(())?;
     Some((rest.get(..end)?, start + end + 1))
 }
@@ -237,8 +241,17 @@ fn number_at(line: &[u8], start: usize) -> Option<Number> {
 /// Appends the digits from `at` on to a number, which wraps around if they are too many; where they end.
 #[inline]
 fn digits_at(line: &[u8], at: usize, number: &mut u64) -> usize {
+    let rest = line.get(at..).unwrap_or_default();
     let mut count = 0;
-    for b in line.get(at..).unwrap_or_default() {
+    if let Some(eight) = rest.first_chunk::<8>() {
+        let (first, digits) = digits8(*eight);
+        *number = number.wrapping_mul(TENS.get(digits).copied().unwrap_or(1)).wrapping_add(first);
+        if digits < 8 {
+            return at + digits;
+        }
+        count = 8;
+    }
+    for b in rest.get(count..).unwrap_or_default() {
         let digit = b.wrapping_sub(b'0');
         if digit > 9 {
             break;

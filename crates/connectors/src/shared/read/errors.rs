@@ -10,7 +10,7 @@ use purlin_api::{Error, Result};
 use std::sync::Arc;
 
 /// How much of a bad record goes into its error row, in bytes.
-const TEXT_BYTES_MAX: usize = 64 << 10;
+pub(super) const TEXT_BYTES_MAX: usize = 64 << 10;
 
 /// A fault of a frame in words.
 pub(super) fn fault_text(fault: Fault, record_bytes_max: usize) -> RowError {

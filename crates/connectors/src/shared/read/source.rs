@@ -2,9 +2,10 @@
 
 use super::errors::{ErrorRows, bad_record, fault_text};
 use super::pieces::Part;
+use super::waiting::Waiting;
 use super::work::{OpenAt, Position, Remainder, Todo, Work};
-use super::{Decoder, Fate, OnBad, ReadNode, RowError, Stop};
-use crate::shared::records::Records;
+use super::{Decoder, Fate, OnBad, ReadNode, Stop};
+use crate::shared::records::{Ahead, Records};
 use crate::shared::scan::Framing;
 use bytes::Bytes;
 use purlin_api::shape::physical;
@@ -29,6 +30,8 @@ pub(crate) struct FilesSource {
     position: Position,
     decoder: Box<dyn Decoder>,
     errors: Option<ErrorRows>,
+    /// Bad records of the piece at hand that are not among the errors yet.
+    waiting: Waiting,
     /// The buffer of the file before.
     spare: Vec<u8>,
     /// Records so far, and the bad ones among them.
@@ -49,7 +52,7 @@ struct Held {
 struct Opened {
     path: String,
     records: Records,
-    /// How many lines of the file come before the first that is read here; `None` until somebody asks.
+    /// How many lines of the file come before the first that is read here, if that is known.
     lines_before: Option<u64>,
     /// Where it begins.
     start: u64,
@@ -75,6 +78,7 @@ impl FilesSource {
             node,
             work,
             held: None,
+            waiting: Waiting::default(),
             spare: Vec::new(),
             read: 0,
             dead: 0,
@@ -90,6 +94,15 @@ impl FilesSource {
         while self.decoder.rows() + self.errors.as_ref().map_or(0, ErrorRows::len) < rows_max
             && bytes < bytes_max
         {
+            if let Some(errors) = &mut self.errors
+                && let Some((path, bad)) = self.waiting.next()
+            {
+                errors.push(path, bad.line, &bad.text, &bad.error)?;
+                pull.read += 1;
+                pull.dead += 1;
+                bytes += bad.text.len() as u64;
+                continue;
+            }
             if self.held.as_ref().is_none_or(|h| h.open.is_none()) {
                 if !self.open_next()? {
                     pull.status = SourceStatus::Done;
@@ -98,6 +111,7 @@ impl FilesSource {
                 }
                 bytes += OPEN_COST_BYTES;
             }
+            bytes += self.lines(&mut pull, rows_max, bytes_max.saturating_sub(bytes));
             bytes += self.step(&mut pull)?;
         }
         if self.decoder.rows() > 0 {
@@ -150,10 +164,12 @@ impl FilesSource {
         }
     }
 
-    fn put(&mut self, opened: Opened) {
-        if let Some(held) = &mut self.held {
-            held.open = Some(opened);
+    fn put(&mut self, mut opened: Opened) {
+        let Some(held) = &mut self.held else { return };
+        if let (None, Some(part)) = (opened.lines_before, held.todo.piece.part) {
+            opened.lines_before = self.work.told_lines_before(held.todo.index, part);
         }
+        held.open = Some(opened);
     }
 
     /// Opens a file, or a part of one, at its beginning or where its reading was left.
@@ -196,13 +212,27 @@ impl FilesSource {
         records.skip_to(at.offset, at.line)
     }
 
+    /// Lets the decoder take lines that it knows how to read, about so many bytes; returns how many they had.
+    fn lines(&mut self, pull: &mut Pull, rows_max: usize, bytes_max: u64) -> u64 {
+        let Some(open) = self.held.as_mut().and_then(|h| h.open.as_mut()) else { return 0 };
+        // One row is left for the record behind them.
+        let taken = self.decoder.rows() + self.errors.as_ref().map_or(0, ErrorRows::len);
+        let rows_max = rows_max.saturating_sub(taken + 1);
+        let Some(ahead) = open.records.ahead().filter(|_| rows_max > 0) else { return 0 };
+        let begin_max = ahead.begin_max.min(usize::try_from(bytes_max).unwrap_or(usize::MAX));
+        let (lines, bytes) = self.decoder.lines(&Ahead { begin_max, ..ahead }, rows_max);
+        open.records.pass(bytes, lines);
+        pull.read += lines;
+        bytes as u64
+    }
+
     /// Takes the next record of the open file; returns how many bytes it had.
     fn step(&mut self, pull: &mut Pull) -> Result<u64> {
-        let FilesSource { node, work, held, decoder, errors, .. } = self;
+        let FilesSource { node, work, held, decoder, errors, waiting, .. } = self;
         let Some(Held { todo, open: Some(open), .. }) = held else { return Ok(0) };
         let (before, _) = open.records.position();
         let Some(record) = open.records.next()? else {
-            self.close();
+            self.close()?;
             return Ok(0);
         };
         let fate = match record.fault {
@@ -217,22 +247,23 @@ impl FilesSource {
                 pull.skipped += 1;
             }
             Err(Stop::File(e)) => return Err(e),
-            Err(Stop::Row(e)) => {
+            Err(Stop::Row(_)) if node.on_bad == OnBad::Skip => {
                 pull.read += 1;
                 pull.dead += 1;
-                if errors.is_none() && node.on_bad == OnBad::Skip {
-                    return Ok(open.records.position().0.saturating_sub(before));
+            }
+            Err(Stop::Row(e)) => {
+                // They are counted when they are given.
+                let waits = waiting.push(&open.path, record.line, record.bytes, e);
+                if open.lines_before.is_none() && !(waits && errors.is_some()) {
+                    open.lines_before = Some(lines_before(work, todo)?);
                 }
-                let lines_before = match (open.lines_before, todo.piece.part) {
-                    (Some(n), _) => n,
-                    (None, Some(part)) => *open.lines_before.insert(work.lines_before(todo.index, part)?),
-                    (None, None) => 0,
-                };
-                let e = RowError { line: e.line.map(|l| l + lines_before), ..e };
-                let line = record.line + lines_before;
-                match errors {
-                    Some(errors) => errors.push(&open.path, line, record.bytes, &e)?,
-                    None => return Err(bad_record(&open.path, line, &e)),
+                if let Some(n) = open.lines_before {
+                    waiting.release(n);
+                }
+                if errors.is_none()
+                    && let Some((path, bad)) = waiting.next()
+                {
+                    return Err(bad_record(path, bad.line, &bad.error));
                 }
             }
         }
@@ -241,15 +272,19 @@ impl FilesSource {
     }
 
     /// The open file, or part, is read to its end.
-    fn close(&mut self) {
-        let Some(held) = &mut self.held else { return };
-        let Some(open) = held.open.take() else { return };
+    fn close(&mut self) -> Result<()> {
+        let Some(held) = &mut self.held else { return Ok(()) };
+        let Some(open) = held.open.take() else { return Ok(()) };
         self.work.progressed(open.bytes.saturating_sub(open.told));
         if held.todo.piece.part.is_some() {
             let (_, line) = open.records.position();
             self.work.tell_line_ends(held.todo.index, line.saturating_sub(1));
         }
         self.spare = open.records.into_buffer();
+        if !self.waiting.is_empty() {
+            self.waiting.release(lines_before(&self.work, &held.todo)?);
+        }
+        Ok(())
     }
 
     fn tell_progress(&mut self) {
@@ -276,6 +311,9 @@ impl FilesSource {
     }
 
     fn resume(&mut self) -> Result<Resume> {
+        if !self.waiting.is_empty() {
+            return Ok(Resume::Barrier);
+        }
         self.position.inherited = self.inherited.iter().filter_map(|todo| todo.left.clone()).collect();
         self.position.held = match &self.held {
             None => None,
@@ -292,6 +330,11 @@ impl FilesSource {
             .map_err(|e| Error::internal(format!("a file reader's position cannot be kept: {e}")))?;
         Ok(Resume::Seek(Bytes::from(bytes)))
     }
+}
+
+/// How many lines of the file come before the piece at hand; counted, if it must be.
+fn lines_before(work: &Work, todo: &Todo) -> Result<u64> {
+    todo.piece.part.map_or(Ok(0), |part| work.lines_before(todo.index, part))
 }
 
 impl Source for FilesSource {

@@ -205,6 +205,46 @@ fn a_threshold_counts_over_all_lanes() {
 }
 
 #[test]
+fn bad_lines_wait_for_their_numbers_until_the_lanes_before_have_told_them() {
+    let folder = Folder::new(&[("a.txt", b"1\n2\n3\n\xff\n5\n6\n")]);
+    let node = node(&folder, OnBad::Output { threshold: None });
+    let work = Arc::new(Work::new(node.files.clone(), cut(&node, 2, 6)));
+    let mut first = FilesSource::new(node.clone(), work.clone()).unwrap();
+    let mut second = FilesSource::new(node, work.clone()).unwrap();
+    let one = Budget { rows_max: 1, bytes_max: 1 << 20 };
+    assert_eq!(now(first.next(one)).unwrap().read, 1);
+    // The bad line comes before this row, but what stands before it nobody has counted.
+    let pull = now(second.next(one)).unwrap();
+    assert_eq!((pull.read, pull.dead, pull.resume), (1, 0, Resume::Barrier));
+    // As if the other lane had counted lines that the file does not have.
+    work.tell_line_ends(0, 100);
+    let mut errors = Vec::new();
+    loop {
+        let pull = now(second.next(Budget { rows_max: 9, ..one })).unwrap();
+        for (_, b) in pull.batches.iter().filter(|(port, _)| *port == 1) {
+            errors.extend((0..b.len()).map(|i| row_to_json(&b.rows, i).to_string()));
+        }
+        if pull.status == SourceStatus::Done {
+            break;
+        }
+    }
+    assert_eq!(errors.len(), 1);
+    assert!(errors[0].contains(r#""line":101,"#), "{errors:?}");
+}
+
+#[test]
+fn many_bad_lines_do_not_wait() {
+    let mut waiting = super::waiting::Waiting::default();
+    let pushed =
+        (0..).take_while(|line| waiting.push("a", *line, &[b'x'; 1000], RowError::new("bad"))).count();
+    assert!((500..1000).contains(&pushed), "{pushed}");
+    assert!(waiting.next().is_none());
+    waiting.release(7);
+    let (path, bad) = waiting.next().unwrap();
+    assert_eq!((path, bad.line, bad.text.len()), ("a", 7, 1000));
+}
+
+#[test]
 fn a_divided_node_tells_its_pieces_and_its_lanes_share_them() {
     let folder = Folder::new(&[("a.txt", b"1\n2\n3\n4\n")]);
     let whole = node(&folder, OnBad::Fail);

@@ -220,6 +220,12 @@ impl Work {
         }
     }
 
+    /// How many lines of the file come before the first line of a part, if the lanes that read them have told.
+    pub(super) fn told_lines_before(&self, piece: usize, part: Part) -> Option<u64> {
+        let before = self.line_ends.get(piece.checked_sub(part.number)?..piece)?;
+        before.iter().map(|known| *lock(known)).sum()
+    }
+
     /// How many lines of the file come before the first line of a part. What no lane knows yet is counted
     /// from the file; each piece at most once, whoever asks.
     pub(super) fn lines_before(&self, piece: usize, part: Part) -> Result<u64> {
