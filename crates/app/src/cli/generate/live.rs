@@ -3,7 +3,7 @@
 use super::{COUNT, create, options, save_truth};
 use crate::cli::args::GenerateArgs;
 use crate::cli::output::Output;
-use crate::cli::pubsub::{Service, ask};
+use crate::cli::pubsub::{Service, ask, pause};
 use crate::generate::{Event, Pace, Stream};
 use crate::report::count;
 use purlin_api::{Error, ErrorKind, Result};
@@ -100,7 +100,7 @@ impl Sending {
                 due -= some;
             }
             let nap = (pace.next_at().min(end) - SystemClock.now().0).clamp(0, NAP_MICROS);
-            std::thread::sleep(Duration::from_micros(nap.unsigned_abs()));
+            pause(Duration::from_micros(nap.unsigned_abs()));
         }
         Ok(())
     }
