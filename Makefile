@@ -31,6 +31,7 @@ bench:
 	@LINES=$${LINES:-2000000} JOBS=$${JOBS:-w1 w2 join} ./bench/lanes.sh
 	@SIZES="$${SIZES:-1000000 10000000 100000000}" ./bench/growth.sh
 	@./bench/broker.sh
+	@LINES=$${LIVE_LINES:-2000000} ./bench/live.sh
 
 # Installs the release build for this user.
 install:

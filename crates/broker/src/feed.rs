@@ -3,7 +3,7 @@
 use crate::clock::Micros;
 use crate::error::status_of;
 use crate::message;
-use crate::store::{Batch, Log, Store};
+use crate::store::{Batch, Log, Store, StoreError};
 use crate::tasks::lock;
 use std::sync::Mutex;
 use tonic::Status;
@@ -28,9 +28,17 @@ struct Last {
 }
 
 impl Feed {
-    /// The messages in a log.
-    pub(crate) fn new(number: u64, log: Log) -> Self {
-        Feed { number, log, last: Mutex::default() }
+    /// The messages in a log. Reads the last one: ids and times go on behind it, also when the clock was put back.
+    pub(crate) fn open(number: u64, log: Log) -> Result<Self, StoreError> {
+        let bounds = log.bounds();
+        let mut last = Last::default();
+        if bounds.next > bounds.first {
+            for record in log.read(bounds.next - 1, 1)?.records {
+                last.time = record.time;
+                last.id = message::message_id(&record.payload).parse().unwrap_or(0);
+            }
+        }
+        Ok(Feed { number, log, last: Mutex::new(last) })
     }
 
     /// The number of the log.
@@ -65,5 +73,36 @@ impl Feed {
         };
         append.await.map_err(status_of)?;
         Ok(first)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{LogId, LogOptions, RealDisk, StoreOptions};
+    use prost::Message;
+    use pubsub_proto::google::pubsub::v1::PubsubMessage;
+    use std::sync::Arc;
+
+    #[tokio::test]
+    async fn ids_and_times_never_go_back() {
+        let folder = std::env::temp_dir().join(format!("purlin-feed-{}", std::process::id()));
+        let message = PubsubMessage { data: "x".into(), ..Default::default() }.encode_to_vec();
+        let mut ids = Vec::new();
+        // Each start has a clock that is behind the one before.
+        for now in [2_000_000, 1_000_000, 0] {
+            let disk = Arc::new(RealDisk::new(&folder).unwrap());
+            let (store, _) = Store::open(disk, StoreOptions::default()).unwrap();
+            let log = store.log(&LogId::new("topic-1").unwrap(), LogOptions::default()).unwrap();
+            let feed = Feed::open(1, log).unwrap();
+            for _ in 0..2 {
+                ids.push(feed.publish(&store, &[&message, &message], now).await.unwrap());
+            }
+            let records = feed.log().read(0, 1 << 20).unwrap().records;
+            assert!(records.is_sorted_by_key(|r| r.time));
+            store.close();
+        }
+        assert!(ids.is_sorted_by(|a, b| a + 2 <= *b), "{ids:?}");
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -81,23 +81,21 @@ impl Client {
     /// # Errors
     /// What the service refuses.
     pub async fn list_topics(&self, project: &str) -> Result<Vec<p::Topic>> {
-        let project = format!("projects/{project}");
-        let mut q = p::ListTopicsRequest { project, page_size: PAGE_SIZE, page_token: String::new() };
-        let mut all = Vec::new();
-        for _ in 0..PAGES_MAX {
-            let target = Target::Project(q.project.clone());
-            let page = self
-                .call("list topics of", target, q.clone(), |c, q| async move {
-                    c.publisher().list_topics(q).await
-                })
-                .await?;
-            all.extend(page.topics);
-            if page.next_page_token.is_empty() {
-                return Ok(all);
+        let (client, project) = (self.clone(), format!("projects/{project}"));
+        all_pages(|page_token| {
+            let (client, target) = (client.clone(), Target::Project(project.clone()));
+            let q = p::ListTopicsRequest { project: project.clone(), page_size: PAGE_SIZE, page_token };
+            async move {
+                let page =
+                    client
+                        .call("list topics of", target, q, |c, q| async move {
+                            c.publisher().list_topics(q).await
+                        })
+                        .await?;
+                Ok((page.topics, page.next_page_token))
             }
-            q.page_token = page.next_page_token;
-        }
-        Err(senseless("with pages without end"))
+        })
+        .await
     }
 
     /// The names of all subscriptions of a topic.
@@ -105,23 +103,21 @@ impl Client {
     /// # Errors
     /// What the service refuses.
     pub async fn list_topic_subscriptions(&self, topic: &TopicName) -> Result<Vec<String>> {
-        let (topic, page_token) = (topic.to_string(), String::new());
-        let mut q = p::ListTopicSubscriptionsRequest { topic, page_size: PAGE_SIZE, page_token };
-        let mut all = Vec::new();
-        for _ in 0..PAGES_MAX {
-            let target = Target::Topic(q.topic.clone());
-            let page = self
-                .call("list subscriptions of", target, q.clone(), |c, q| async move {
-                    c.publisher().list_topic_subscriptions(q).await
-                })
-                .await?;
-            all.extend(page.subscriptions);
-            if page.next_page_token.is_empty() {
-                return Ok(all);
+        let (client, topic) = (self.clone(), topic.to_string());
+        all_pages(|page_token| {
+            let (client, topic) = (client.clone(), topic.clone());
+            let target = Target::Topic(topic.clone());
+            let q = p::ListTopicSubscriptionsRequest { topic, page_size: PAGE_SIZE, page_token };
+            async move {
+                let page = client
+                    .call("list subscriptions of", target, q, |c, q| async move {
+                        c.publisher().list_topic_subscriptions(q).await
+                    })
+                    .await?;
+                Ok((page.subscriptions, page.next_page_token))
             }
-            q.page_token = page.next_page_token;
-        }
-        Err(senseless("with pages without end"))
+        })
+        .await
     }
 
     /// Publishes one request as it is and answers the ids, without gathering: for the command line.
@@ -214,23 +210,21 @@ impl Client {
     /// # Errors
     /// What the service refuses.
     pub async fn list_subscriptions(&self, project: &str) -> Result<Vec<p::Subscription>> {
-        let project = format!("projects/{project}");
-        let mut q = p::ListSubscriptionsRequest { project, page_size: PAGE_SIZE, page_token: String::new() };
-        let mut all = Vec::new();
-        for _ in 0..PAGES_MAX {
-            let target = Target::Project(q.project.clone());
-            let page = self
-                .call("list subscriptions of", target, q.clone(), |c, q| async move {
-                    c.subscriber().list_subscriptions(q).await
-                })
-                .await?;
-            all.extend(page.subscriptions);
-            if page.next_page_token.is_empty() {
-                return Ok(all);
+        let (client, project) = (self.clone(), format!("projects/{project}"));
+        all_pages(|page_token| {
+            let (client, target) = (client.clone(), Target::Project(project.clone()));
+            let q =
+                p::ListSubscriptionsRequest { project: project.clone(), page_size: PAGE_SIZE, page_token };
+            async move {
+                let page = client
+                    .call("list subscriptions of", target, q, |c, q| async move {
+                        c.subscriber().list_subscriptions(q).await
+                    })
+                    .await?;
+                Ok((page.subscriptions, page.next_page_token))
             }
-            q.page_token = page.next_page_token;
-        }
-        Err(senseless("with pages without end"))
+        })
+        .await
     }
 
     /// Takes at most so many messages, waiting at most so long for the first; none is an empty list.
@@ -343,22 +337,36 @@ impl Client {
     /// # Errors
     /// What the service refuses.
     pub async fn list_snapshots(&self, project: &str) -> Result<Vec<p::Snapshot>> {
-        let project = format!("projects/{project}");
-        let mut q = p::ListSnapshotsRequest { project, page_size: PAGE_SIZE, page_token: String::new() };
-        let mut all = Vec::new();
-        for _ in 0..PAGES_MAX {
-            let target = Target::Project(q.project.clone());
-            let page = self
-                .call("list snapshots of", target, q.clone(), |c, q| async move {
-                    c.subscriber().list_snapshots(q).await
-                })
-                .await?;
-            all.extend(page.snapshots);
-            if page.next_page_token.is_empty() {
-                return Ok(all);
+        let (client, project) = (self.clone(), format!("projects/{project}"));
+        all_pages(|page_token| {
+            let (client, target) = (client.clone(), Target::Project(project.clone()));
+            let q = p::ListSnapshotsRequest { project: project.clone(), page_size: PAGE_SIZE, page_token };
+            async move {
+                let page = client
+                    .call("list snapshots of", target, q, |c, q| async move {
+                        c.subscriber().list_snapshots(q).await
+                    })
+                    .await?;
+                Ok((page.snapshots, page.next_page_token))
             }
-            q.page_token = page.next_page_token;
-        }
-        Err(senseless("with pages without end"))
+        })
+        .await
     }
+}
+
+/// Asks for page after page. `page` is given a token and answers what is on its page, and the token of the next.
+async fn all_pages<T, F>(page: impl Fn(String) -> F) -> Result<Vec<T>>
+where
+    F: Future<Output = Result<(Vec<T>, String)>>,
+{
+    let (mut all, mut token) = (Vec::new(), String::new());
+    for _ in 0..PAGES_MAX {
+        let (some, next) = page(token).await?;
+        all.extend(some);
+        if next.is_empty() {
+            return Ok(all);
+        }
+        token = next;
+    }
+    Err(senseless("with pages without end"))
 }

@@ -71,6 +71,11 @@ pub(crate) fn ask<T>(call: impl Future<Output = purlin_pubsub::Result<T>>) -> Re
     futures::executor::block_on(call).map_err(ours)
 }
 
+/// Waits a while, on the clock of the client.
+pub(crate) fn pause(d: std::time::Duration) {
+    futures::executor::block_on(purlin_pubsub::clock::sleep(d));
+}
+
 fn finish(result: Result<()>, out: &mut Output) -> Exit {
     match result {
         Ok(()) => Exit::Success,

@@ -136,7 +136,7 @@ impl Catalog {
             return Ok(feed.clone());
         }
         let id = LogId::new(format!("topic-{number}"))?;
-        let feed = Arc::new(Feed::new(number, self.store.log(&id, LogOptions::default())?));
+        let feed = Arc::new(Feed::open(number, self.store.log(&id, LogOptions::default())?)?);
         feeds.insert(number, feed.clone());
         Ok(feed)
     }

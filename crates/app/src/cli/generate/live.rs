@@ -3,13 +3,13 @@
 use super::{COUNT, create, options, save_truth};
 use crate::cli::args::GenerateArgs;
 use crate::cli::output::Output;
-use crate::cli::pubsub::{Service, ask};
+use crate::cli::pubsub::{Service, ask, pause};
 use crate::generate::{Event, Pace, Stream};
 use crate::report::count;
 use purlin_api::{Error, ErrorKind, Result};
 use purlin_engine::clock::{Clock, SystemClock};
 use purlin_pubsub::proto::PubsubMessage;
-use purlin_pubsub::{Publisher, PublisherOptions, TopicName};
+use purlin_pubsub::{Publisher, PublisherOptions};
 use serde_json::json;
 use std::collections::HashMap;
 use std::fs::File;
@@ -24,8 +24,9 @@ const EVENTS_MAX: u64 = 1000;
 const NAP_MICROS: i64 = 50_000;
 
 pub(super) fn publish(args: &GenerateArgs, out: &mut Output) -> Result<()> {
+    let short = topic(args.to.as_deref().unwrap_or_default())?;
     let service = Service::open(&args.service)?;
-    let topic = topic(&service, args.to.as_deref().unwrap_or_default())?;
+    let topic = service.topic(short)?;
     // Before the CSV file is made: a topic that is not there is the likeliest slip.
     ask(service.client.get_topic(&topic))?;
     let publisher = Publisher::new(&service.client, &topic, PublisherOptions::default())
@@ -57,12 +58,11 @@ pub(super) fn publish(args: &GenerateArgs, out: &mut Output) -> Result<()> {
     Ok(())
 }
 
-fn topic(service: &Service, to: &str) -> Result<TopicName> {
-    let name = to.strip_prefix("pubsub://").ok_or_else(|| {
+fn topic(to: &str) -> Result<&str> {
+    to.strip_prefix("pubsub://").ok_or_else(|| {
         let message = format!("--to wants a topic such as `pubsub://orders`, found `{to}`");
         Error::new(ErrorKind::Config, message)
-    })?;
-    service.topic(name)
+    })
 }
 
 struct Sending {
@@ -100,7 +100,7 @@ impl Sending {
                 due -= some;
             }
             let nap = (pace.next_at().min(end) - SystemClock.now().0).clamp(0, NAP_MICROS);
-            std::thread::sleep(Duration::from_micros(nap.unsigned_abs()));
+            pause(Duration::from_micros(nap.unsigned_abs()));
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! `purlin subscribe`: a handler of messages.
 
 use super::args::SubscribeArgs;
-use super::{Service, ask, finish, ours, show};
+use super::{Service, ask, finish, ours, pause, show};
 use crate::cli::Exit;
 use crate::cli::output::Output;
 use purlin_api::{Error, ErrorKind, Result};
@@ -99,7 +99,7 @@ impl Handler<'_> {
         self.failures += 1;
         let mut left = wait;
         while !left.is_zero() && !self.stopped.load(Ordering::SeqCst) {
-            std::thread::sleep(left.min(WAIT));
+            pause(left.min(WAIT));
             left = left.saturating_sub(WAIT);
         }
         ask(self.subscriber.nack(&range))

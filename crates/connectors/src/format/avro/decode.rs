@@ -103,6 +103,7 @@ pub(super) struct Input<'a> {
     bad: Option<String>,
 }
 
+#[cfg(feature = "pubsub")]
 impl<'a> Input<'a> {
     /// For one record without a header.
     pub(super) fn of_one(bytes: &'a [u8]) -> Self {
