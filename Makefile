@@ -24,14 +24,15 @@ fuzz:
 	PURLIN_FUZZ_SECONDS=60 cargo test --quiet --package purlin --test fuzz -- --nocapture
 	PURLIN_FUZZ_SECONDS=60 cargo test --quiet --package purlin-expr --package purlin-connectors fuzz -- --nocapture
 
-# Speed and memory of seven jobs, beside DuckDB or CPython, with one lane and two, and as the data grows; every result is
-# checked. `make bench JOBS="w1 join" LINES=1000000 REPEATS=5` measures less or more (docs/performance.md).
+# Speed and memory of seven jobs, beside DuckDB or CPython, with one lane and two, and as the data grows; then the broker,
+# and jobs that read and write it. Every result is checked. `make bench JOBS="w1 join" LINES=1000000 REPEATS=5` measures less or more (docs/performance.md).
 bench:
 	@./bench/run.sh
 	@LINES=$${LINES:-2000000} JOBS=$${JOBS:-w1 w2 join} ./bench/lanes.sh
 	@SIZES="$${SIZES:-1000000 10000000 100000000}" ./bench/growth.sh
 	@./bench/broker.sh
 	@LINES=$${LIVE_LINES:-2000000} ./bench/live.sh
+	@./bench/latency.sh
 
 # Installs the release build for this user.
 install:

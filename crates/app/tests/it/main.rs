@@ -10,6 +10,8 @@ mod live;
 mod pipes;
 #[cfg(feature = "pubsub")]
 mod pubsub;
+#[cfg(feature = "pubsub")]
+mod pubsub_commands;
 mod purchases;
 mod python_worker;
 mod reference;

@@ -4,7 +4,7 @@ use crate::scratch::Scratch;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-fn repository() -> std::path::PathBuf {
+pub(crate) fn repository() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
@@ -41,7 +41,7 @@ fn sums_by_customer_and_window_are_those_of_the_file() {
 }
 
 /// The sums in integer cents, straight from the text of the file.
-fn expected(csv: &str) -> Vec<String> {
+pub(crate) fn expected(csv: &str) -> Vec<String> {
     let mut cents: BTreeMap<(String, i64), i64> = BTreeMap::new();
     for line in csv.lines().skip(1) {
         let cells: Vec<&str> = line.split(',').collect();
