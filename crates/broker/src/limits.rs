@@ -53,7 +53,7 @@ pub(crate) const GRPC_MESSAGE_BYTES_MAX: usize = 20 << 20;
 pub(crate) const REST_BODY_BYTES_MAX: usize = 20 << 20;
 /// Messages of a subscription that are out or wait to come again. When so many clients' messages are not acknowledged,
 /// nothing new is delivered until some are, or their deadlines pass. Each takes about 150 bytes of memory.
-pub(crate) const OUTSTANDING_MESSAGES_MAX: usize = 500_000;
+pub(crate) const OUTSTANDING_MESSAGES_MAX: usize = 1_000_000;
 /// Messages looked at in one turn, where most of them are filtered out.
 pub(crate) const SCAN_MESSAGES_MAX: usize = 10_000;
 /// Messages of one response.

@@ -31,5 +31,5 @@ mod wiring;
 pub use job::{Job, JobOptions, Outcome};
 pub use stats::NodeStats;
 pub use step::StepRun;
-pub use stop::{Ending, Left, Live, Stop};
+pub use stop::{Ending, Left, Live, Stop, UNACKNOWLEDGED_ROWS_MAX};
 pub use why::{JobView, Watcher};

@@ -18,11 +18,15 @@ pub struct Live {
     pub run_for: Option<Duration>,
 }
 
+/// Rows that may wait to be acknowledged, unless told otherwise. Readers can hold more than twice that: what they gave
+/// since the last barrier comes on top, and a reader that is full while windows wait for more would wait for ever.
+pub const UNACKNOWLEDGED_ROWS_MAX: u64 = 400_000;
+
 impl Default for Live {
     fn default() -> Self {
         Live {
             epoch_every: Duration::from_secs(1),
-            unacknowledged_rows_max: 1_000_000,
+            unacknowledged_rows_max: UNACKNOWLEDGED_ROWS_MAX,
             until_idle: None,
             run_for: None,
         }

@@ -24,6 +24,10 @@ const ACKS_QUEUED_MAX: usize = 256;
 /// How long the end waits for the last acknowledgements.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Messages held at a time, unless told otherwise. Less than what `purlin broker` lets out of one subscription, a
+/// million: a reader that waits there would not know that it must let go.
+const MESSAGES_HELD_MAX: usize = 900_000;
+
 /// How a subscription is read.
 #[derive(Clone, Copy, Debug)]
 pub struct SubscriberOptions {
@@ -47,7 +51,7 @@ impl Default for SubscriberOptions {
     fn default() -> Self {
         SubscriberOptions {
             streams: 1,
-            messages_held_max: 20_000_000,
+            messages_held_max: MESSAGES_HELD_MAX,
             bytes_held_max: 0,
             bytes_waiting_max: 32 << 20,
             lease_seconds: 60,

@@ -5,6 +5,7 @@ use crate::generate::Rate;
 use crate::pipeline::PipelineOptions;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use purlin_api::{Error, ErrorKind, Micros, Result};
+use purlin_engine::UNACKNOWLEDGED_ROWS_MAX;
 use serde_json::{Map, Value};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -193,7 +194,7 @@ pub struct LiveArgs {
     pub commit_every: Micros,
     /// How many rows may wait to be acknowledged because windows are open; beyond that the oldest are acknowledged, and
     /// would be missing in open windows after a crash.
-    #[arg(long = "unacked-rows", value_name = "N", default_value_t = 1_000_000)]
+    #[arg(long = "unacked-rows", value_name = "N", default_value_t = UNACKNOWLEDGED_ROWS_MAX, value_parser = clap::value_parser!(u64).range(0..=2 * UNACKNOWLEDGED_ROWS_MAX))]
     pub unacked_rows: u64,
 }
 
@@ -532,6 +533,14 @@ mod tests {
         }
         assert_eq!(duration("1.5s"), Ok(1_500_000));
         assert!(duration("-1s").is_err() && duration("soon").is_err());
+    }
+
+    #[test]
+    fn readers_can_hold_more_than_what_may_wait_for_windows() {
+        // A reader that is full while an open window waits for its next message would stand still for ever.
+        let held = purlin_pubsub::SubscriberOptions::default().messages_held_max as u64;
+        assert!(held > 2 * UNACKNOWLEDGED_ROWS_MAX, "{held}");
+        assert!(Cli::try_parse_from(["purlin", "run", "p.yaml", "--unacked-rows", "900000"]).is_err());
     }
 
     #[test]
