@@ -21,6 +21,8 @@ use tokio::task::AbortHandle;
 
 /// Lists of ids that wait to be acknowledged or given back.
 const ACKS_QUEUED_MAX: usize = 256;
+/// How long the end waits for the service to end its streams.
+const STREAMS_END_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long the end waits for the last acknowledgements.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -104,6 +106,8 @@ struct Shared {
     options: SubscriberOptions,
     leases: Mutex<Leases>,
     queue: Queue,
+    /// Streams that will not be opened again.
+    streams_ended: watch::Sender<usize>,
     /// Streams that are open now.
     streams_open: AtomicUsize,
     /// When something came last, or when a stream was opened last, in microseconds since 1970.
@@ -159,6 +163,7 @@ impl Subscriber {
             options,
             leases: Mutex::new(Leases::new(lease_us, clock::micros(options.hold_max))),
             queue: Queue::new(options.bytes_waiting_max),
+            streams_ended: watch::Sender::new(0),
             streams_open: AtomicUsize::new(0),
             moved_at: AtomicI64::new(clock::now()),
             exactly_once: AtomicBool::new(false),
@@ -287,6 +292,9 @@ impl Subscriber {
     /// If the service did not answer in time.
     pub async fn close(&self) -> Result<()> {
         self.shared.closing.send_replace(true);
+        let (mut ended, streams) = (self.shared.streams_ended.subscribe(), self.shared.options.streams);
+        // What is on its way would otherwise come again only when its lease ends.
+        drop(clock::within(STREAMS_END_TIMEOUT, ended.wait_for(|n| *n >= streams)).await);
         self.tasks.iter().for_each(AbortHandle::abort);
         self.shared.queue.clear();
         let ids = self.shared.leases().release_all();

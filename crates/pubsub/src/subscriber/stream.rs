@@ -20,17 +20,22 @@ const UNANSWERED: Duration = Duration::from_secs(2);
 /// For a service that is not there when the first stream is opened.
 const FIRST_GIVE_UP_US: i64 = 5_000_000;
 
-/// Runs until the service refuses the subscription.
+/// Runs until the service refuses the subscription, or the subscriber closes.
 pub(super) async fn run(shared: Arc<Shared>) {
+    attend(&shared).await;
+    shared.streams_ended.send_modify(|n| *n += 1);
+}
+
+async fn attend(shared: &Arc<Shared>) {
     let mut backoff = Backoff::new(50_000, 10_000_000, clock::micros(shared.options.give_up_after));
     let mut was_open = false;
     let began = clock::monotonic_us();
     loop {
-        let status = match open_patiently(&shared).await {
+        let status = match open_patiently(shared).await {
             Ok((answers, requests)) => {
                 was_open = true;
                 let opened = clock::monotonic_us();
-                let (got_some, status) = read(&shared, answers, requests).await;
+                let (got_some, status) = read(shared, answers, requests).await;
                 // The service ends streams now and then, quiet ones too: that is no failure.
                 if got_some || clock::monotonic_us() - opened >= GOOD_US {
                     backoff.succeeded();
@@ -39,6 +44,9 @@ pub(super) async fn run(shared: Arc<Shared>) {
             }
             Err(status) => status,
         };
+        if *shared.closing.borrow() {
+            return;
+        }
         let now = clock::monotonic_us();
         let hopeless = !was_open && is_refused(&status) && now - began >= FIRST_GIVE_UP_US;
         let delay = backoff.failed(now, random()).filter(|_| stream_is_reopened(status.code()) && !hopeless);
@@ -114,13 +122,22 @@ async fn read(
     requests: Requests,
 ) -> (bool, Status) {
     let _open = Open::new(shared);
+    let mut closing = shared.closing.subscribe();
+    let mut requests = Some(requests);
     let mut got_some = false;
     loop {
         let answer = tokio::select! { biased;
+            _ = closing.wait_for(|c| *c), if requests.is_some() => {
+                // The service ends the stream too, behind what it has sent: that is then known, and given back.
+                requests = None;
+                continue;
+            }
             answer = answers.message() => answer,
             () = clock::sleep(HEARTBEAT) => {
-                // A full queue has a heartbeat in it.
-                drop(requests.try_send(StreamingPullRequest::default()));
+                if let Some(requests) = &requests {
+                    // A full queue has a heartbeat in it.
+                    drop(requests.try_send(StreamingPullRequest::default()));
+                }
                 continue;
             }
         };
@@ -160,5 +177,10 @@ async fn take(shared: &Arc<Shared>, answer: StreamingPullResponse) {
     }
     let at = clock::now();
     let batch = shared.leases().add(&ids, at);
-    shared.queue.put(Deliveries { batch, at, messages }).await;
+    let mut closing = shared.closing.subscribe();
+    tokio::select! { biased;
+        // Nobody takes messages any more; their leases are given back.
+        _ = closing.wait_for(|c| *c) => {}
+        () = shared.queue.put(Deliveries { batch, at, messages }) => {}
+    }
 }

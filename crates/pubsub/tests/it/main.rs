@@ -125,6 +125,24 @@ fn what_is_published_arrives_once_and_is_acknowledged() {
 }
 
 #[test]
+fn what_is_on_its_way_while_a_reader_closes_comes_again_at_once() {
+    let b = Bench::new(|_| {});
+    b.publish(messages((0..30_000).map(|i| i.to_string())));
+    for _ in 0..4 {
+        // The first messages are here, many more are between the service and us.
+        let s =
+            b.subscriber(SubscriberOptions { bytes_waiting_max: 100_000, ..SubscriberOptions::default() });
+        assert!(next(&s, Duration::from_secs(10)).is_some());
+        block_on(async move { s.close().await }).unwrap();
+    }
+    let began = clock::monotonic_us();
+    let s = b.subscriber(SubscriberOptions::default());
+    take(&s, 30_000);
+    let seconds = (clock::monotonic_us() - began) / 1_000_000;
+    assert!(seconds < 9, "no lease had to end first: the shortest is ten seconds, this took {seconds}");
+}
+
+#[test]
 fn what_is_given_back_comes_again() {
     let b = Bench::new(|_| {});
     b.publish(messages(["a".to_owned(), "b".to_owned()]));
