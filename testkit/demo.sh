@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-echo "Building purlin (a few minutes the first time) ..."
+echo "Building purlin (about 13 minutes the first time on two cores) ..."
 cargo build --quiet --profile quick --package purlin
 bin="${CARGO_TARGET_DIR:-target}/quick/purlin"
 
