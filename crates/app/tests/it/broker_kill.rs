@@ -7,8 +7,9 @@ use pubsub_proto::google::pubsub::v1::subscriber_client::SubscriberClient;
 use std::collections::{HashMap, HashSet};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LockResult, Mutex, MutexGuard};
 use std::time::Duration;
+use tokio::sync::Notify;
 use tonic::transport::{Channel, Endpoint};
 
 const TOPIC: &str = "projects/p/topics/orders";
@@ -63,7 +64,34 @@ struct Known {
     came_back: Vec<u64>,
 }
 
-type Shared = Arc<Mutex<Known>>;
+/// What clients know, and a bell that rings when they know more.
+#[derive(Debug, Default)]
+struct Clients {
+    known: Mutex<Known>,
+    more: Notify,
+}
+
+type Shared = Arc<Clients>;
+
+impl Clients {
+    fn lock(&self) -> LockResult<MutexGuard<'_, Known>> {
+        self.known.lock()
+    }
+
+    /// Waits until so many more have been published, and half of that acknowledged.
+    async fn busy(&self, more: usize) {
+        let counts = |known: &Known| (known.published.len(), known.acked.len());
+        let (published, acked) = counts(&self.lock().unwrap());
+        loop {
+            let rings = self.more.notified();
+            let now = counts(&self.lock().unwrap());
+            if now.0 >= published + more && now.1 >= acked + more / 2 {
+                return;
+            }
+            rings.await;
+        }
+    }
+}
 
 async fn publish(channel: Channel, known: Shared) {
     let mut client = PublisherClient::new(channel);
@@ -81,6 +109,7 @@ async fn publish(channel: Channel, known: Shared) {
         let ids = response.into_inner().message_ids;
         assert_eq!(ids.len(), numbers.len());
         known.lock().unwrap().published.extend(numbers.into_iter().zip(ids));
+        known.more.notify_waiters();
     }
 }
 
@@ -109,7 +138,10 @@ async fn pull(client: &mut SubscriberClient<Channel>, subscription: &str, known:
         let request = pb::AcknowledgeRequest { subscription: subscription.to_owned(), ack_ids };
         // Some may have expired, which says nothing about the others: only a plain success counts.
         match client.acknowledge(request).await {
-            Ok(_) => known.lock().unwrap().acked.extend(numbers),
+            Ok(_) => {
+                known.lock().unwrap().acked.extend(numbers);
+                known.more.notify_waiters();
+            }
             Err(status) if status.code() == tonic::Code::FailedPrecondition => {}
             Err(_) => return None,
         }
@@ -169,7 +201,8 @@ fn what_was_answered_survives_kill_9() {
                     while pull(&mut client, BUSY, &known).await.is_some() {}
                 }));
             }
-            tokio::time::sleep(Duration::from_millis(700 + 131 * round)).await;
+            let busy = known.busy(1000 + 700 * round);
+            tokio::time::timeout(Duration::from_secs(60), busy).await.expect("load on the broker");
             broker.kill();
             for task in tasks {
                 task.await.expect("a task that ends with the broker");

@@ -51,10 +51,10 @@ pub(crate) fn job_options() -> JobOptions {
 }
 
 /// Time that passes when a test says so, from one moment that somebody waits for to the next. Begins at 1,000,000 s.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(crate) struct TestClock(Mutex<Sleepers>);
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Sleepers {
     passed: Duration,
     /// By time: those who wait. Those who gave up are dropped when their time comes.
@@ -491,8 +491,8 @@ pub(crate) struct Outside {
     pub(crate) loses_at: Option<i64>,
     /// The bundle with this row never answers.
     pub(crate) hangs_at: Option<i64>,
-    /// How long a bundle takes, instead of a few turns.
-    pub(crate) takes: Option<Duration>,
+    /// How long a bundle takes, and by which clock, instead of a few turns.
+    pub(crate) takes: Option<(Arc<TestClock>, Duration)>,
 }
 
 #[derive(Debug, Default)]
@@ -530,7 +530,7 @@ impl AsyncOperator for Outside {
         let has = |n: Option<i64>| n.is_some_and(|n| numbers.contains(&n));
         let (fails, loses, hangs) = (has(self.fails_at), has(self.loses_at), has(self.hangs_at));
         let turns = if numbers.first().is_some_and(|n| n % 2 == 0) { 9 } else { 1 };
-        let (state, takes) = (self.state.clone(), self.takes);
+        let (state, takes) = (self.state.clone(), self.takes.clone());
         {
             let mut s = state.lock().unwrap();
             s.flying += 1;
@@ -542,8 +542,8 @@ impl AsyncOperator for Outside {
             if hangs {
                 std::future::pending::<()>().await;
             }
-            if let Some(takes) = takes {
-                tokio::time::sleep(takes).await;
+            if let Some((clock, takes)) = takes {
+                clock.sleep(clock.now().plus(takes.as_micros() as i64)).await;
             }
             for _ in 0..turns {
                 tokio::task::yield_now().await;

@@ -1,10 +1,11 @@
 //! Asynchronous operators: bounded, in order, whole or not at all, gone when the job stops.
 
-use super::fakes::{Fake, Outside, Seen, job_options, plan, rows, t};
+use super::fakes::{Fake, Outside, Seen, TestClock, job_options, options_at, plan, rows, t};
 use super::numbers;
 use purlin_api::{ErrorKind, EventTime};
 use purlin_engine::{Ending, Job, StepRun};
 use purlin_plan::Plan;
+use std::sync::Arc;
 use std::time::Duration;
 
 fn asking(lanes: usize, count: i64, outside: &Outside, seen: &Seen) -> Plan {
@@ -71,13 +72,21 @@ fn a_stop_drops_bundles_that_never_answer() {
     assert_eq!(outside.flying(), 0);
 }
 
-#[test]
-fn waiting_for_an_answer_is_no_stall() {
-    let outside = Outside { takes: Some(Duration::from_millis(300)), ..Outside::default() };
+#[tokio::test]
+async fn waiting_for_an_answer_is_no_stall() {
+    let clock = Arc::<TestClock>::default();
+    let outside = Outside { takes: Some((clock.clone(), Duration::from_secs(300))), ..Outside::default() };
     let seen = Seen::default();
-    let mut options = job_options();
+    let mut options = options_at(&clock);
     options.stall_after = Duration::from_millis(20);
-    Job::new(&asking(1, 14, &outside, &seen), options).unwrap().run().result.unwrap();
+    let job = Job::new(&asking(1, 14, &outside, &seen), options).unwrap();
+    #[allow(clippy::disallowed_methods)] // a test's own task
+    let running = tokio::spawn(job.run_async());
+    clock.pass(Duration::from_secs(290)).await;
+    assert!(!running.is_finished() && outside.flying() > 0, "it waits, for much longer than a stall takes");
+    clock.pass(Duration::from_secs(900)).await;
+    assert!(running.is_finished(), "the job hangs");
+    running.await.unwrap().result.unwrap();
     assert_eq!(seen.numbers().len(), 14);
 }
 
