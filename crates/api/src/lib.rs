@@ -10,6 +10,7 @@
 pub mod batch;
 pub mod catalog;
 pub mod decimal;
+pub mod environment;
 pub mod error;
 pub mod hold;
 pub mod json;
@@ -22,6 +23,7 @@ pub mod pane;
 pub mod shape;
 pub mod sink;
 pub mod source;
+pub mod state;
 pub mod testing;
 pub mod time;
 pub mod transform;
@@ -31,6 +33,7 @@ pub mod window;
 
 pub use batch::{Batch, Dict, Times};
 pub use catalog::{Catalog, Entry};
+pub use environment::{Delivery, Environment};
 pub use error::{Error, ErrorKind, Result};
 pub use hold::Holds;
 pub use kept::Kept;
@@ -40,10 +43,11 @@ pub use pane::{Pane, Timing};
 pub use shape::Shape;
 pub use sink::Sink;
 pub use source::{Budget, Pull, Resume, Source, SourceStatus};
+pub use state::{Extent, Saved, StateRows, StateShape, StateTable};
 pub use time::{EventTime, Micros};
 pub use transform::{
-    BindCx, BuildCx, Distribution, Division, FileInfo, InputShape, LaneShared, Output, OutputRole, PlanNode,
-    Probe, Running, Transform,
+    BindCx, BuildCx, Distribution, Division, FileInfo, Guarantee, InputShape, LaneShared, Output, OutputRole,
+    PlanNode, Probe, Promise, Running, Transform,
 };
 pub use trigger::Trigger;
 pub use window::{AccumulationMode, Window, WindowFn, Windowing};

@@ -4,6 +4,7 @@ use crate::batch::Batch;
 use crate::error::Result;
 use crate::hold::Holds;
 use crate::kept::Kept;
+use crate::state::StateTable;
 use crate::time::EventTime;
 
 /// Which input of an operator, from 0 in the order its plan node declares them.
@@ -129,6 +130,9 @@ impl OpCx {
 /// downstream after `on_watermark` (and all its `resume`s) returned, held back by `cx.holds`. `Err`
 /// fails the job: rows that may fail are routed by the operator itself. State must be a function of
 /// the calls made, so that a replay gives the same result.
+///
+/// **State.** What an operator remembers from one call to the next (but for what it can work out again) is in the tables
+/// it declares. A restored one is built, its tables are filled, then `restored` is called, all before any other call.
 pub trait Operator: Send {
     /// Takes some rows of an input.
     fn on_batch(&mut self, port: Port, batch: Batch, cx: &mut OpCx) -> Result<More>;
@@ -149,6 +153,23 @@ pub trait Operator: Send {
     fn resume(&mut self, cx: &mut OpCx) -> Result<More> {
         let _ = cx;
         Ok(More::No)
+    }
+
+    /// The tables that hold its state, always the same ones in the same order. They are saved and restored between
+    /// two calls (after all `resume`s).
+    fn tables(&mut self) -> Vec<&mut dyn StateTable> {
+        Vec::new()
+    }
+
+    /// Its tables have been filled from a checkpoint. `cx` is new but for its watermark, which is what it was; the
+    /// operator sets again what follows from its tables: `cx.fates.in_state`, holds, kept epochs (all as of
+    /// `cx.epoch`), timers. Called with empty tables too, if nothing was saved.
+    ///
+    /// # Errors
+    /// If the tables do not fit together.
+    fn restored(&mut self, cx: &mut OpCx) -> Result<()> {
+        let _ = cx;
+        Ok(())
     }
 
     /// All inputs have ended (their watermarks came before this).

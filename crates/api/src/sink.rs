@@ -9,8 +9,8 @@ use bytes::Bytes;
 /// A running writer to something outside.
 ///
 /// ```text
-///  build --> [ write | on_watermark ]* --> prepare(e) --> commit(e) --> ... --> finish --> drop
-///                                                                   \--> abort
+///  build --> restore? --> [ write | on_watermark ]* --> prepare(e) --> commit(e) --> ... --> finish --> drop
+///                                                                                \--> abort
 /// ```
 ///
 /// **Constraints.** Nothing that was written may be visible outside before `commit` (or `finish`, which
@@ -34,7 +34,8 @@ pub trait Sink: Send {
         Box::pin(async { Ok(()) })
     }
 
-    /// Makes everything written so far ready to be committed; the answer is kept in the checkpoint.
+    /// Makes everything written so far safe; the answer is kept in the checkpoint: what `commit` will show, and where
+    /// what stays open (files of windows that have not ended) is and how far it has come.
     fn prepare(&mut self, epoch: u64) -> BoxFuture<'_, Result<Bytes>> {
         let _ = epoch;
         Box::pin(async { Ok(Bytes::new()) })
@@ -50,6 +51,21 @@ pub trait Sink: Send {
     fn commit(&mut self, epoch: u64, prepared: Bytes) -> BoxFuture<'_, Result<()>> {
         let _ = (epoch, prepared);
         Box::pin(async { Ok(()) })
+    }
+
+    /// Takes over from instances that prepared `epoch`, and may or may not have committed it: commits it (again), takes
+    /// away what they wrote after it, and goes on with what was open. Called once, before anything is written. With
+    /// other lanes than then, an instance may be given what several prepared, or nothing.
+    ///
+    /// # Errors
+    /// If what was prepared is gone or was changed.
+    fn restore(&mut self, epoch: u64, prepared: Vec<Bytes>) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async move {
+            for bytes in prepared {
+                self.commit(epoch, bytes).await?;
+            }
+            Ok(())
+        })
     }
 
     /// The first epoch of which rows were written that no commit so far has shown (files of windows that are still

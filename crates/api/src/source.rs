@@ -3,6 +3,7 @@
 use crate::batch::Batch;
 use crate::error::Result;
 use crate::operator::OutPort;
+use crate::state::StateTable;
 use crate::time::{EventTime, Micros};
 use bytes::Bytes;
 use std::future::Future;
@@ -23,7 +24,7 @@ pub struct Budget {
 /// Where a source can go on after a restart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resume {
-    /// Not at this point: wait for a later one.
+    /// Not at this point: no barrier passes here before a later pull says otherwise.
     Barrier,
     /// After this position, but what came before cannot be given again in the same pieces.
     Seek(Bytes),
@@ -120,6 +121,23 @@ pub trait Source: Send {
     /// wait, and does nothing by default.
     fn barrier(&mut self, epoch: u64) {
         let _ = epoch;
+    }
+
+    /// Tables of what it remembers beside its position, such as ids it has seen: as
+    /// [`Operator::tables`](crate::Operator::tables). Saved right after `barrier`.
+    fn tables(&mut self) -> Vec<&mut dyn StateTable> {
+        Vec::new()
+    }
+
+    /// Goes on from a checkpoint: called once after the tables have been filled and before the first `next`, with the
+    /// positions ([`Pull::resume`]) of all instances there were then, in the order of their lanes; of one that had not
+    /// given anything there is none. Each instance is given all of them.
+    ///
+    /// # Errors
+    /// If it cannot go on from there: what was read has changed, or is gone.
+    fn restore(&mut self, positions: &[Bytes]) -> Result<()> {
+        let _ = positions;
+        Ok(())
     }
 
     /// Everything given before the barrier of `epoch` (earlier epochs included) has been committed by the sinks and

@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::literal::{Literal, build_rows, infer_rows};
 use crate::operator::{More, OpCx, Operator, OutPort, Port, TimerId};
 use crate::shape::{Shape, physical};
+use crate::state::{Extent, Saved, StateRows};
 use crate::time::EventTime;
 use crate::transform::{BindCx, BuildCx, FileInfo, InputShape, PlanNode, Probe, Running, Transform};
 use crate::window::Windowing;
@@ -12,6 +13,7 @@ use arrow_array::RecordBatch;
 use arrow_schema::{Schema, SchemaRef};
 use bytes::Bytes;
 use purlin_spec::{Diagnostics, Span};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 fn literals(json: &str) -> Result<Vec<Literal>> {
@@ -118,6 +120,9 @@ pub fn describe(diagnostics: &Diagnostics) -> String {
     diagnostics.iter().map(one).collect::<Vec<_>>().join("\n")
 }
 
+/// The logs of an operator's tables, by name, as a checkpoint keeps them.
+pub type TableLogs = BTreeMap<&'static str, Vec<StateRows>>;
+
 /// Runs an operator step by step and keeps what it emits. After each call the ledger must balance.
 pub struct Driver {
     operator: Box<dyn Operator>,
@@ -143,6 +148,48 @@ impl Driver {
     /// An operator that is built already.
     pub fn of(operator: Box<dyn Operator>) -> Self {
         Driver { operator, cx: OpCx::new(1024), emitted: Vec::new(), rows_in: 0 }
+    }
+
+    /// An instance in one of some lanes that goes on from what [`Driver::save`] gave, maybe by several lanes.
+    pub fn restored(
+        node: &dyn PlanNode,
+        (lane, lanes): (usize, usize),
+        logs: &[&TableLogs],
+        watermark: EventTime,
+    ) -> Result<Self> {
+        let cx = BuildCx { lane, lanes, ..BuildCx::one_lane("T", 1024) };
+        let Running::Operator(operator) = node.build(&cx)? else {
+            return Err(Error::internal("not an operator"));
+        };
+        let mut driver = Driver::of(operator);
+        driver.cx.watermark = watermark;
+        driver.cx.epoch = 1;
+        for table in driver.operator.tables() {
+            let name = table.name();
+            let logs = logs.iter().filter_map(|l| l.get(name)).flatten();
+            for rows in logs {
+                if rows.rows.schema() != table.schema() {
+                    return Err(Error::internal(format!("table {}: {:?}", table.name(), rows.rows.schema())));
+                }
+                table.apply(&rows.of_lane(lane, lanes)?)?;
+            }
+        }
+        driver.operator.restored(&mut driver.cx)?;
+        driver.rows_in = driver.cx.fates.in_state;
+        Ok(driver)
+    }
+
+    /// Saves its tables into `logs`: all of them, or what has changed since then.
+    pub fn save(&mut self, extent: Extent, logs: &mut TableLogs) -> Result<()> {
+        for table in self.operator.tables() {
+            let Saved { extent, log } = table.save(extent)?;
+            let kept = logs.entry(table.name()).or_default();
+            if extent == Extent::Whole {
+                kept.clear();
+            }
+            kept.extend(log);
+        }
+        Ok(())
     }
 
     fn settle(&mut self, mut more: More) -> Result<()> {

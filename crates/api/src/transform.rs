@@ -1,11 +1,13 @@
 //! From a config to something that runs: [`Transform`] binds to [`PlanNode`] builds [`Running`].
 
+use crate::environment::Environment;
 use crate::error::{Error, ErrorKind, Result};
 use crate::operator::Operator;
 use crate::outside::{AsyncOperator, Interpreter};
 use crate::shape::Shape;
 use crate::sink::Sink;
 use crate::source::Source;
+use crate::state::StateShape;
 use bytes::Bytes;
 use purlin_spec::{Diagnostics, Span};
 use std::any::Any;
@@ -180,6 +182,17 @@ pub trait PlanNode: Debug + Send + Sync {
         None
     }
 
+    /// What its state means, if instances of it have state that outlives a process (tables of operators and sources,
+    /// positions of sources, what sinks keep open).
+    fn state(&self) -> Option<StateShape> {
+        None
+    }
+
+    /// For readers and writers: what they promise about rows after a crash. `None` for all others.
+    fn guarantee(&self) -> Option<Guarantee> {
+        None
+    }
+
     /// True if [`PlanNode::build`] gives [`Running::Async`]: such a node starts a stage.
     fn is_async(&self) -> bool {
         false
@@ -187,6 +200,26 @@ pub trait PlanNode: Debug + Send + Sync {
 
     /// Makes one running instance, for one lane.
     fn build(&self, cx: &BuildCx) -> Result<Running>;
+}
+
+/// What a connector promises about each row after a crash, best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Promise {
+    /// Its effect is there exactly once.
+    ExactlyOnce,
+    /// It is there, maybe more than once.
+    AtLeastOnce,
+    /// It may be missing.
+    AtMostOnce,
+}
+
+/// What a reader or writer promises, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Guarantee {
+    /// The promise.
+    pub promise: Promise,
+    /// What it rests on, or what would make it better: a clause such as `files appear when their epoch is committed`.
+    pub because: String,
 }
 
 /// An aggregation in two steps.
@@ -241,12 +274,21 @@ pub struct BuildCx {
     pub rows_max: usize,
     /// What the lanes of this transform share; one for each transform of a running job.
     pub shared: LaneShared,
+    /// Where the job runs.
+    pub environment: Arc<Environment>,
 }
 
 impl BuildCx {
     /// For the only lane of a transform.
     pub fn one_lane(label: &str, rows_max: usize) -> Self {
-        BuildCx { label: label.to_owned(), lane: 0, lanes: 1, rows_max, shared: LaneShared::default() }
+        BuildCx {
+            label: label.to_owned(),
+            lane: 0,
+            lanes: 1,
+            rows_max,
+            shared: LaneShared::default(),
+            environment: Arc::default(),
+        }
     }
 }
 

@@ -38,6 +38,7 @@ pub fn job(plan: &Plan, options: &RunOptions) -> purlin_api::Result<Job> {
             log: options.log.clone(),
             stall_after: Duration::from_secs(5),
             live: options.live.clone(),
+            environment: Arc::default(),
         },
     )
 }

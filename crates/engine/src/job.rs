@@ -15,7 +15,7 @@ use crate::why::{Board, Watcher};
 use crate::wiring::{self, LaneParts};
 use duties::{Duties, LastRites};
 use purlin_api::operator::LogLevel;
-use purlin_api::{Error, ErrorKind, Result};
+use purlin_api::{Environment, Error, ErrorKind, Result};
 use purlin_plan::{Graph, Plan};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -51,6 +51,8 @@ pub struct JobOptions {
     pub stall_after: Duration,
     /// For jobs that do not end by themselves.
     pub live: Live,
+    /// What connectors know of the job.
+    pub environment: Arc<Environment>,
 }
 
 /// A job that is wired and ready to run.
@@ -80,7 +82,7 @@ pub struct Outcome {
 impl Job {
     /// Builds every transform of a plan.
     pub fn new(plan: &Plan, options: JobOptions) -> Result<Self> {
-        let wiring = wiring::wire(plan, options.rows_max)?;
+        let wiring = wiring::wire(plan, options.rows_max, &options.environment)?;
         let graph = is_live(&plan.graph).then(|| plan.graph.clone());
         let watcher = Watcher {
             looks: Arc::new(watch::channel(0).0),

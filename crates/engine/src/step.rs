@@ -39,7 +39,7 @@ pub struct StepRun {
 impl StepRun {
     /// Builds a plan with at most `rows_max` rows a batch.
     pub fn new(plan: &Plan, rows_max: usize) -> Result<Self> {
-        let mut wiring = wiring::wire(plan, rows_max)?;
+        let mut wiring = wiring::wire(plan, rows_max, &Arc::default())?;
         wiring.lanes.iter_mut().for_each(|l| l.core.start_epochs());
         let index = wiring.lanes.iter().enumerate().map(|(i, l)| ((l.stage, l.lane), i)).collect();
         let mut node_at: BTreeMap<NodeId, (Vec<usize>, usize)> = BTreeMap::new();

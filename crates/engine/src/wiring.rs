@@ -5,7 +5,9 @@ use crate::core::{Cell, Core, Kind, Route};
 use crate::exchange::Spreader;
 use crate::stats::NodeStats;
 use arrow_schema::DataType;
-use purlin_api::{AsyncOperator, BuildCx, Error, LaneShared, OutPort, Port, Result, Running, Sink, Source};
+use purlin_api::{
+    AsyncOperator, BuildCx, Environment, Error, LaneShared, OutPort, Port, Result, Running, Sink, Source,
+};
 use purlin_plan::{Exchange, NodeId, Plan};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -62,7 +64,7 @@ pub(crate) struct Wiring {
 
 /// Builds every transform of a plan and lays the edges. Nothing runs yet; sources and sinks may open
 /// what they read, and must not show anything outside.
-pub(crate) fn wire(plan: &Plan, rows_max: usize) -> Result<Wiring> {
+pub(crate) fn wire(plan: &Plan, rows_max: usize, environment: &Arc<Environment>) -> Result<Wiring> {
     let stage_of = stage_of(plan)?;
     let edges = remote_edges(plan, &stage_of);
     let stats: Vec<Arc<NodeStats>> = plan
@@ -76,7 +78,7 @@ pub(crate) fn wire(plan: &Plan, rows_max: usize) -> Result<Wiring> {
     let mut lanes = Vec::new();
     for stage in &plan.stages.stages {
         for lane in 0..stage.lanes {
-            let cx = (&*stats, &*shares, rows_max);
+            let cx = (&*stats, &*shares, rows_max, environment);
             lanes.push(build_lane(plan, stage.id, lane, &stage_of, &edges, &inlet_slots, cx)?);
         }
     }
@@ -190,7 +192,7 @@ fn build_lane(
     stage_of: &[usize],
     edges: &[RemoteEdge],
     inlet_slots: &InletSlots,
-    (stats, shares, rows_max): (&[Arc<NodeStats>], &[LaneShared], usize),
+    (stats, shares, rows_max, environment): (&[Arc<NodeStats>], &[LaneShared], usize, &Arc<Environment>),
 ) -> Result<LaneParts> {
     let unknown = || Error::internal("an edge names an unknown node");
     let stage = plan.stages.stages.get(stage_id).ok_or_else(unknown)?;
@@ -238,7 +240,8 @@ fn build_lane(
     for (at, ((n, ports), routes)) in stage.nodes.iter().zip(ports).zip(routes).enumerate() {
         let node = plan.graph.nodes.get(*n).ok_or_else(unknown)?;
         let shared = shares.get(*n).ok_or_else(unknown)?.clone();
-        let cx = BuildCx { label: node.label.clone(), lane, lanes: stage.lanes, rows_max, shared };
+        let (label, environment) = (node.label.clone(), environment.clone());
+        let cx = BuildCx { label, lane, lanes: stage.lanes, rows_max, shared, environment };
         let kind = match node.node.build(&cx).map_err(|e| e.in_place(&node.label))? {
             Running::Operator(op) => Kind::Operator(op),
             Running::Source(source) => {

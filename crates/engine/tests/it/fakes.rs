@@ -46,6 +46,7 @@ pub(crate) fn job_options() -> JobOptions {
         clock: Arc::new(SystemClock),
         log: Arc::new(|_, _, _| {}),
         stall_after: Duration::from_secs(5),
+        environment: std::sync::Arc::default(),
         live: Default::default(),
     }
 }
