@@ -8,6 +8,7 @@ mod generate;
 mod graph;
 mod options;
 mod output;
+mod plan;
 pub mod pubsub;
 mod run;
 mod schema;
@@ -55,6 +56,7 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
     let exit = match cli.command {
         Command::Run(a) => run::run(a, options, &mut out),
         Command::Why(a) => why::why(&a, &mut out),
+        Command::Plan(a) => plan::plan(&a, &options, &mut out),
         Command::Check(a) => check::check(a, options, &mut out),
         Command::Explain(a) => explain::explain(a, options, &mut out),
         Command::Graph(a) => graph::graph(a, options, &mut out),

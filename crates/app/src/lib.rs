@@ -3,6 +3,7 @@
 //! [`pipeline`] takes a file from text to a plan, [`run`] runs it, [`report`] says what happened;
 //! [`cli`] is the command line around them.
 
+pub mod checkpoints;
 pub mod cli;
 pub mod generate;
 pub mod live;

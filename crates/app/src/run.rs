@@ -1,6 +1,8 @@
 //! Runs a plan on this machine.
 
+use crate::checkpoints::{CheckpointOptions, is_live};
 use crate::report::Summary;
+use purlin_api::Environment;
 use purlin_engine::channel::Bounds;
 use purlin_engine::clock::SystemClock;
 use purlin_engine::job::LogSink;
@@ -24,11 +26,24 @@ pub struct RunOptions {
     pub log: LogSink,
     /// For pipelines that do not end by themselves.
     pub live: Live,
+    /// What connectors are told; its lineage is that of the checkpoints.
+    pub environment: Environment,
+    /// For pipelines that do not end by themselves: where they keep what they need to go on.
+    pub checkpoints: Option<CheckpointOptions>,
 }
 
 /// Builds a job from a plan.
+///
+/// # Errors
+/// If a transform cannot be built, or the pipeline cannot go on from its checkpoints.
 pub fn job(plan: &Plan, options: &RunOptions) -> purlin_api::Result<Job> {
-    Job::new(
+    let mut environment = options.environment.clone();
+    let checkpoints = options.checkpoints.as_ref().filter(|_| is_live(plan));
+    let checkpoints = checkpoints.map(|c| c.open(&environment.pipeline)).transpose()?;
+    if let Some(c) = &checkpoints {
+        environment.lineage = c.lineage().to_owned();
+    }
+    let job = Job::new(
         plan,
         JobOptions {
             rows_max: options.batch_rows,
@@ -38,9 +53,13 @@ pub fn job(plan: &Plan, options: &RunOptions) -> purlin_api::Result<Job> {
             log: options.log.clone(),
             stall_after: Duration::from_secs(5),
             live: options.live.clone(),
-            environment: Arc::default(),
+            environment: Arc::new(environment),
         },
-    )
+    )?;
+    match checkpoints {
+        Some(c) => job.with_checkpoints(c),
+        None => Ok(job),
+    }
 }
 
 /// Runs a job to its end and says what happened.

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  begin(e) --> every lane has shown the barrier, its sinks have prepared
+//!           --> the checkpoint is safe, in jobs that have them
 //!           --> commit(e): every lane with sinks has committed
 //!           --> tell(a): every lane with sources has acknowledged what nothing depends on any more
 //!           --> the next epoch may begin
@@ -9,6 +10,7 @@
 //!
 //! A lane that has ended counts as having done everything: what it had prepared is committed with the job's end.
 
+use crate::checkpoint::LanePart;
 use crate::epoch::{Ages, Oldest, Unacknowledged};
 use std::collections::BTreeSet;
 
@@ -57,6 +59,10 @@ pub(crate) enum Report {
     Committed { lane: usize, epoch: u64 },
     /// Its sources have acknowledged.
     Told { lane: usize, tell: u64 },
+    /// What it keeps at the barrier that it passes next: in jobs with checkpoints.
+    Part(Box<LanePart>),
+    /// Everything in it has ended; it waits for the last epoch. In jobs with checkpoints.
+    Done,
 }
 
 /// What a lane has.
@@ -69,9 +75,23 @@ pub(crate) struct Role {
 #[derive(Debug)]
 enum Stage {
     Between,
-    Passing { left: BTreeSet<usize>, read: u64, kept: Oldest },
-    Committing { left: BTreeSet<usize>, read: u64, needed: Option<u64> },
-    Telling { left: BTreeSet<usize> },
+    Passing {
+        left: BTreeSet<usize>,
+        read: u64,
+        kept: Oldest,
+    },
+    /// The checkpoint is being written.
+    Saving {
+        read: u64,
+    },
+    Committing {
+        left: BTreeSet<usize>,
+        read: u64,
+        needed: Option<u64>,
+    },
+    Telling {
+        left: BTreeSet<usize>,
+    },
 }
 
 /// Leads all lanes through one epoch after the other.
@@ -83,6 +103,8 @@ pub(crate) struct Committer {
     orders: Orders,
     ages: Ages,
     unacknowledged: Unacknowledged,
+    /// Checkpoints keep all state: nothing that is committed has to come again.
+    saves: bool,
 }
 
 impl Committer {
@@ -93,6 +115,30 @@ impl Committer {
             orders: Orders::default(),
             ages,
             unacknowledged: Unacknowledged::new(unacknowledged_rows_max),
+            saves: false,
+        }
+    }
+
+    /// With checkpoints, after this epoch.
+    #[must_use]
+    pub(crate) fn saving_after(mut self, epoch: u64) -> Self {
+        self.saves = true;
+        self.orders = Orders { barrier: epoch, commit: epoch, acknowledged: epoch, ..self.orders };
+        self
+    }
+
+    /// The epoch whose checkpoint is to be written now.
+    pub(crate) fn to_save(&self) -> Option<u64> {
+        matches!(self.stage, Stage::Saving { .. }).then_some(self.orders.barrier)
+    }
+
+    /// That checkpoint is safe.
+    pub(crate) fn saved(&mut self) {
+        if let Stage::Saving { read } = self.stage {
+            self.orders.commit = self.orders.barrier;
+            let left = self.lanes_with(|r| r.sinks);
+            self.stage = Stage::Committing { left, read, needed: None };
+            self.go_on();
         }
     }
 
@@ -160,7 +206,7 @@ impl Committer {
             (Stage::Telling { left }, Report::Told { lane, tell }) if tell == now.tell => {
                 left.remove(&lane);
             }
-            // Of a lane that counted as ended meanwhile.
+            // Of a lane that counted as ended meanwhile, or not for here.
             _ => {}
         }
         self.go_on();
@@ -172,7 +218,7 @@ impl Committer {
             *role = None;
         }
         match &mut self.stage {
-            Stage::Between => {}
+            Stage::Between | Stage::Saving { .. } => {}
             Stage::Passing { left, .. } | Stage::Committing { left, .. } | Stage::Telling { left } => {
                 left.remove(&lane);
             }
@@ -184,6 +230,7 @@ impl Committer {
         loop {
             let epoch = self.orders.barrier;
             self.stage = match std::mem::replace(&mut self.stage, Stage::Between) {
+                Stage::Passing { left, read, .. } if left.is_empty() && self.saves => Stage::Saving { read },
                 Stage::Passing { left, read, kept } if left.is_empty() => {
                     let needed = self.ages.barrier(epoch, &kept);
                     self.orders.commit = epoch;

@@ -7,11 +7,15 @@
 //! Work is a stack, deepest first: what a call emits is delivered, with all that follows from it,
 //! before the call is resumed or its watermark is passed on. So each edge keeps its order.
 
+mod state;
+
 use crate::message::Message;
 use crate::stats::NodeStats;
 use crate::watermark::{WatermarkMerge, output_watermark};
 use crate::why::{HOLDS_MAX, HoldView, InputView, NodeView};
-use purlin_api::{Answer, Batch, Error, EventTime, More, OpCx, Operator, OutPort, Port, Result, TimerId};
+use purlin_api::{
+    Answer, Batch, Error, EventTime, Fates, More, OpCx, Operator, OutPort, Port, Result, TimerId,
+};
 use purlin_plan::NodeId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -112,6 +116,10 @@ pub(crate) struct Cell {
     /// By input slot: since when, in processing time, its watermark or idleness is what it is.
     slots_since: Vec<EventTime>,
     rows_in: u64,
+    /// Those of them that were in state when the job went on from a checkpoint.
+    restored_rows: u64,
+    /// Rows given, by output.
+    rows_out: Vec<u64>,
     /// The epoch since which there were rows in state at every barrier.
     in_state_since: Option<u64>,
     ended: bool,
@@ -145,6 +153,8 @@ impl Cell {
             told_idle: false,
             told_since: EventTime::MIN,
             rows_in: 0,
+            restored_rows: 0,
+            rows_out: vec![0; stats.rows_out.len()],
             in_state_since: None,
             ended: false,
             stats,
@@ -505,6 +515,9 @@ impl Core {
                 cell.told_idle = false;
             }
             for (port, batch) in &outputs {
+                if let Some(out) = cell.rows_out.get_mut(*port) {
+                    *out += batch.len() as u64;
+                }
                 if let Some(out) = cell.stats.rows_out.get(*port) {
                     out.fetch_add(batch.len() as u64, Ordering::Relaxed);
                 }
@@ -633,9 +646,21 @@ impl Core {
         kept
     }
 
-    /// The first epoch is 1: in jobs without epochs nothing calls this.
-    pub(crate) fn start_epochs(&mut self) {
-        self.cells.iter_mut().for_each(|c| c.cx.epoch = 1);
+    /// The next epoch is this one, from 1: in jobs without epochs nothing calls this.
+    pub(crate) fn start_epochs(&mut self, first: u64) {
+        self.cells.iter_mut().for_each(|c| c.cx.epoch = first);
+    }
+
+    /// What a source accounts for.
+    pub(crate) fn source_gave(&mut self, node: usize, read: u64, fates: Fates) {
+        let Some(cell) = self.cells.get_mut(node) else { return };
+        let before = cell.cx.fates;
+        cell.rows_in += read;
+        cell.stats.rows_in.fetch_add(read, Ordering::Relaxed);
+        cell.cx.fates.passed += fates.passed;
+        cell.cx.fates.filtered += fates.filtered;
+        cell.cx.fates.dead += fates.dead;
+        cell.stats.add_fates(&before, &cell.cx.fates);
     }
 }
 

@@ -7,6 +7,7 @@ mod supervise;
 mod task;
 
 use crate::channel::{Bounds, Inbox};
+use crate::checkpoint::{Checkpoints, Loaded};
 use crate::clock::Clock;
 use crate::commit::Role;
 use crate::stats::NodeStats;
@@ -64,6 +65,7 @@ pub struct Job {
     /// Set if the job does not end by itself.
     graph: Option<Graph>,
     watcher: Watcher,
+    checkpoints: Option<Loaded>,
 }
 
 /// How a job ended.
@@ -90,7 +92,25 @@ impl Job {
             began: options.clock.now(),
         };
         let stop = Stop::new(graph.is_some());
-        Ok(Job { lanes: wiring.lanes, stats: wiring.stats, options, stop, graph, watcher })
+        let (lanes, stats) = (wiring.lanes, wiring.stats);
+        Ok(Job { lanes, stats, options, stop, graph, watcher, checkpoints: None })
+    }
+
+    /// Goes on from a pipeline's checkpoints, and writes more. Jobs that end by themselves have none: they are run
+    /// again.
+    ///
+    /// # Errors
+    /// If the last checkpoint does not fit the pipeline, or cannot be read.
+    pub fn with_checkpoints(mut self, checkpoints: Checkpoints) -> Result<Self> {
+        let Some(graph) = &self.graph else { return Ok(self) };
+        let loaded = checkpoints.load(graph)?;
+        for (node, stats) in graph.nodes.iter().zip(&self.stats) {
+            if let Some(saved) = loaded.image.node(&node.label) {
+                stats.start_at(&saved.counts);
+            }
+        }
+        self.checkpoints = Some(loaded);
+        Ok(self)
     }
 
     /// Live figures by node.
@@ -134,7 +154,7 @@ impl Job {
 
     /// Runs to the end on the present runtime.
     pub async fn run_async(self) -> Outcome {
-        let Job { lanes, stats, options, stop, graph, watcher } = self;
+        let Job { lanes, stats, options, stop, graph, watcher, checkpoints } = self;
         let inboxes: BTreeMap<(usize, usize), Arc<Inbox>> =
             lanes.iter().map(|l| ((l.stage, l.lane), Inbox::new(l.inlets.len(), options.bounds))).collect();
         let shared = Arc::new(Shared {
@@ -147,21 +167,27 @@ impl Job {
         });
         let roles = lanes.iter().map(|l| Role { sources: !l.sources.is_empty(), sinks: !l.sinks.is_empty() });
         let mut epochs = graph.map(|g| Epochs::new(&g, roles.collect(), &shared, &stats, (&stop, &watcher)));
+        let mut image = None;
+        if let (Some(epochs), Some(loaded)) = (&mut epochs, checkpoints) {
+            image = Some(Arc::new(epochs.save(loaded)));
+        }
         let mut tasks = JoinSet::new();
         for (index, mut lane) in lanes.into_iter().enumerate() {
-            let duties = epochs.as_ref().map(|e| Duties::new(index, e.orders(), e.reports()));
+            let duties =
+                epochs.as_ref().map(|e| Duties::new(index, e.orders(), e.reports(), image.is_some()));
             if duties.is_some() {
-                lane.core.start_epochs();
+                lane.core.start_epochs(1);
             }
-            tasks.spawn(Task::new(shared.clone(), index, stop.halted(), duties).drive(lane));
+            tasks.spawn(Task::new(shared.clone(), index, stop.halted(), duties, image.clone()).drive(lane));
         }
+        let saves = image.take().is_some();
         let supervised = supervise(&shared, &mut tasks, &stop, epochs.as_mut()).await;
-        end(supervised, stats).await
+        end(supervised, stats, saves).await
     }
 }
 
 /// Shows what is to be shown, and lets go of the sources.
-async fn end(supervised: Supervised, stats: Vec<Arc<NodeStats>>) -> Outcome {
+async fn end(supervised: Supervised, stats: Vec<Arc<NodeStats>>, saves: bool) -> Outcome {
     let Supervised { mut rites, failure, ending, last_epoch } = supervised;
     let mut made = Vec::new();
     let mut result = match (failure, &ending) {
@@ -187,7 +213,8 @@ async fn end(supervised: Supervised, stats: Vec<Arc<NodeStats>>) -> Outcome {
             }
         }
     }
-    if result.is_err() || !matches!(ending, Ending::End | Ending::Drained(_)) {
+    // What is open is in the last checkpoint.
+    if !saves && (result.is_err() || !matches!(ending, Ending::End | Ending::Drained(_))) {
         rites.iter_mut().for_each(LastRites::abort);
     }
     Outcome { result, ending, stats, made }

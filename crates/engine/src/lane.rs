@@ -4,8 +4,7 @@ use crate::core::{SinkCall, Step};
 use crate::flight::Landed;
 use crate::message::Message;
 use crate::wiring::LaneParts;
-use purlin_api::{Error, EventTime, Pull, Result, SourceStatus};
-use std::sync::atomic::Ordering;
+use purlin_api::{Error, EventTime, Fates, Pull, Result, Resume, SourceStatus};
 
 /// A message on its way to the inbox of another lane.
 #[derive(Debug)]
@@ -43,6 +42,10 @@ impl LaneParts {
 
     /// Sends a barrier out on every edge. The lane must be quiet.
     pub(crate) fn depart_barrier(&mut self, epoch: u64) -> Result<Vec<Parcel>> {
+        if self.core.all_ended() {
+            // It has said that nothing follows.
+            return Ok(Vec::new());
+        }
         let edges: Vec<usize> = self.outlets.keys().copied().collect();
         self.core.outbox.extend(edges.into_iter().map(|e| (e, Message::Barrier(epoch))));
         self.take_outbox()
@@ -92,13 +95,18 @@ impl LaneParts {
             );
             return Err(Error::internal(message).in_place(&label));
         }
-        if let Some(stats) = self.core.stats(node) {
-            stats.rows_in.fetch_add(pull.read, Ordering::Relaxed);
-            stats.passed.fetch_add(main, Ordering::Relaxed);
-            stats.dead.fetch_add(pull.dead, Ordering::Relaxed);
-            stats.filtered.fetch_add(pull.skipped, Ordering::Relaxed);
-        }
+        let fates = Fates { passed: main, dead: pull.dead, filtered: pull.skipped, ..Fates::default() };
+        self.core.source_gave(node, pull.read, fates);
         let done = pull.status == SourceStatus::Done;
+        if let Some(at) = self.sources.iter().position(|(n, _)| *n == node)
+            && let Some(progress) = self.progress.get_mut(at)
+        {
+            progress.ended = done;
+            // What was given before stands, if an end says nothing of its own.
+            if !done || pull.resume != Resume::Barrier {
+                progress.resume = Some(pull.resume);
+            }
+        }
         let idle = matches!(pull.status, SourceStatus::Idle(_)) && pull.batches.is_empty();
         let watermark = if done { EventTime::MAX } else { pull.watermark };
         self.core.deliver_pull(node, pull.batches, watermark, idle, done)?;

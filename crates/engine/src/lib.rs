@@ -10,6 +10,7 @@
 
 pub mod align;
 pub mod channel;
+pub mod checkpoint;
 pub mod clock;
 mod commit;
 mod core;

@@ -60,6 +60,19 @@ impl NodeStats {
         }
     }
 
+    /// Begins with what earlier runs counted; rows in state are the lanes' to say.
+    pub(crate) fn start_at(&self, counts: &crate::checkpoint::Counts) {
+        let add = |a: &AtomicU64, n: u64| {
+            a.fetch_add(n, Ordering::Relaxed);
+        };
+        add(&self.rows_in, counts.rows_in);
+        self.rows_out.iter().zip(&counts.rows_out).for_each(|(a, n)| add(a, *n));
+        add(&self.passed, counts.passed);
+        add(&self.filtered, counts.filtered);
+        add(&self.late, counts.late);
+        add(&self.dead, counts.dead);
+    }
+
     /// Adds what a lane's fates changed by.
     pub(crate) fn add_fates(&self, before: &Fates, after: &Fates) {
         let add = |a: &AtomicU64, b: u64, c: u64| {

@@ -3,6 +3,10 @@
 //! Between two steps nothing is in flight: every message has been worked off. Tests of time, property
 //! tests and the simulator run here; the same stage code runs as in [`crate::job`].
 
+mod checkpoints;
+
+pub use checkpoints::Until;
+
 use crate::align::Alignment;
 use crate::core::SinkCall;
 use crate::epoch::{Ages, Oldest};
@@ -12,7 +16,7 @@ use crate::message::Message;
 use crate::stats::NodeStats;
 use crate::wiring::{self, LaneParts};
 use purlin_api::operator::LogLevel;
-use purlin_api::{Batch, Budget, Error, EventTime, OutPort, Result, SourceStatus};
+use purlin_api::{Batch, Budget, Error, EventTime, Fates, OutPort, Result, SourceStatus};
 use purlin_plan::{NodeId, Plan};
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
@@ -34,13 +38,16 @@ pub struct StepRun {
     ages: Ages,
     /// What is kept, as far as the barrier under way has come.
     kept: Oldest,
+    /// Sources that have not ended: lane, and place in it.
+    open: Vec<(usize, usize)>,
+    saver: Option<checkpoints::Saver>,
 }
 
 impl StepRun {
     /// Builds a plan with at most `rows_max` rows a batch.
     pub fn new(plan: &Plan, rows_max: usize) -> Result<Self> {
         let mut wiring = wiring::wire(plan, rows_max, &Arc::default())?;
-        wiring.lanes.iter_mut().for_each(|l| l.core.start_epochs());
+        wiring.lanes.iter_mut().for_each(|l| l.core.start_epochs(1));
         let index = wiring.lanes.iter().enumerate().map(|(i, l)| ((l.stage, l.lane), i)).collect();
         let mut node_at: BTreeMap<NodeId, (Vec<usize>, usize)> = BTreeMap::new();
         for (i, lane) in wiring.lanes.iter().enumerate() {
@@ -52,6 +59,10 @@ impl StepRun {
         let queues = wiring.lanes.iter().map(|l| vec![VecDeque::new(); l.inlets.len()]).collect();
         let aligns = wiring.lanes.iter().map(|l| Alignment::new(l.inlets.len())).collect();
         let budget = Budget { rows_max, bytes_max: 16 << 20 };
+        let mut open: Vec<(usize, usize)> = Vec::new();
+        for (i, lane) in wiring.lanes.iter().enumerate() {
+            open.extend((0..lane.sources.len()).map(|s| (i, s)));
+        }
         Ok(StepRun {
             lanes: wiring.lanes,
             aligns,
@@ -63,6 +74,8 @@ impl StepRun {
             barriers: 0,
             ages: Ages::new(&plan.graph),
             kept: Oldest::new(),
+            open,
+            saver: None,
         })
     }
 
@@ -107,10 +120,7 @@ impl StepRun {
             let parts = self.lanes.get_mut(lane).ok_or_else(|| Error::internal("no such lane"))?;
             let batches = batches.take().unwrap_or_default();
             let rows: u64 = batches.iter().map(|(_, b)| b.len() as u64).sum();
-            if let Some(stats) = parts.core.stats(at) {
-                stats.rows_in.fetch_add(rows, std::sync::atomic::Ordering::Relaxed);
-                stats.passed.fetch_add(rows, std::sync::atomic::Ordering::Relaxed);
-            }
+            parts.core.source_gave(at, rows, Fates { passed: rows, ..Fates::default() });
             parts.core.deliver_pull(at, batches, watermark, idle, done)?;
             self.work(lane)?;
             self.settle()?;
@@ -175,6 +185,7 @@ impl StepRun {
     }
 
     fn pass_barrier(&mut self, lane: usize, epoch: u64) -> Result<()> {
+        self.save_lane(lane, epoch)?;
         let Some(parts) = self.lanes.get_mut(lane) else { return Ok(()) };
         for (at, oldest) in parts.core.pass_barrier(epoch) {
             let Some(node) = parts.nodes.get(at) else { continue };
@@ -195,28 +206,25 @@ impl StepRun {
     }
 
     fn pull_all(&mut self) -> Result<()> {
-        let mut open: Vec<(usize, usize)> = Vec::new();
-        for (i, lane) in self.lanes.iter().enumerate() {
-            open.extend((0..lane.sources.len()).map(|s| (i, s)));
-        }
-        while !open.is_empty() {
-            let mut still = Vec::new();
-            for (lane, s) in open {
-                let budget = self.budget;
-                let Some(parts) = self.lanes.get_mut(lane) else { continue };
-                let Some((node, source)) = parts.sources.get_mut(s) else { continue };
-                let node = *node;
-                let pull = at_once(source.next(budget))?.map_err(|e| e.in_place(parts.core.label(node)))?;
-                let status = parts.take_pull(node, pull)?;
-                self.work(lane)?;
-                self.settle()?;
-                if status != SourceStatus::Done {
-                    still.push((lane, s));
-                }
-            }
-            open = still;
-        }
+        while self.pull()? {}
         Ok(())
+    }
+
+    /// Asks the next source that has not ended, in turns. Answers whether any is left.
+    pub fn pull(&mut self) -> Result<bool> {
+        let Some((lane, s)) = (!self.open.is_empty()).then(|| self.open.remove(0)) else { return Ok(false) };
+        let budget = self.budget;
+        let Some(parts) = self.lanes.get_mut(lane) else { return Ok(true) };
+        let Some((node, source)) = parts.sources.get_mut(s) else { return Ok(true) };
+        let node = *node;
+        let pull = at_once(source.next(budget))?.map_err(|e| e.in_place(parts.core.label(node)))?;
+        let status = parts.take_pull(node, pull)?;
+        self.work(lane)?;
+        self.settle()?;
+        if status != SourceStatus::Done {
+            self.open.push((lane, s));
+        }
+        Ok(!self.open.is_empty())
     }
 
     /// After all sources ended: checks that everything else has, and finishes the sinks.

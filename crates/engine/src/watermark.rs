@@ -31,6 +31,11 @@ impl WatermarkMerge {
         self.current
     }
 
+    /// Goes on from what was merged before; the inputs say again where they are.
+    pub(crate) fn start_at(&mut self, current: EventTime) {
+        self.current = self.current.max(current);
+    }
+
     /// A watermark of one input. Answers the merged watermark if it grew.
     pub fn advance(&mut self, slot: usize, to: EventTime) -> Option<EventTime> {
         let (at, state) = self.slots.get_mut(slot)?;

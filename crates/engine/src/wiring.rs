@@ -1,6 +1,7 @@
 //! From a plan to running parts: every lane of every stage with its transforms built, its routes laid
 //! and its inbox slots numbered.
 
+use crate::checkpoint::{LogSizes, Progress};
 use crate::core::{Cell, Core, Kind, Route};
 use crate::exchange::Spreader;
 use crate::stats::NodeStats;
@@ -35,10 +36,16 @@ pub(crate) struct Inlet {
 pub(crate) struct LaneParts {
     pub(crate) stage: usize,
     pub(crate) lane: usize,
+    /// How many lanes the stage has.
+    pub(crate) lanes: usize,
     pub(crate) core: Core,
     /// The nodes of the plan's graph that it runs, in the order of the core.
     pub(crate) nodes: Vec<NodeId>,
     pub(crate) sources: Vec<(usize, Box<dyn Source>)>,
+    /// How far each of them has come.
+    pub(crate) progress: Vec<Progress>,
+    /// How large the logs of its tables are.
+    pub(crate) sizes: LogSizes,
     pub(crate) sinks: BTreeMap<usize, Box<dyn Sink>>,
     /// The asynchronous operator at the head of the stage, if it has one: all inlets lead to it.
     pub(crate) outside: Option<Box<dyn AsyncOperator>>,
@@ -266,5 +273,21 @@ fn build_lane(
     }
     let inlets = inlets.into_iter().collect::<Option<Vec<_>>>().ok_or_else(unknown)?;
     let (core, nodes) = (Core::new(cells), stage.nodes.clone());
-    Ok(LaneParts { stage: stage_id, lane, core, nodes, sources, sinks, outside, inlets, outlets })
+    let progress = sources.iter().map(|_| Progress::default()).collect();
+    let (lanes, sizes) = (stage.lanes, LogSizes::default());
+    let stage = stage_id;
+    Ok(LaneParts {
+        stage,
+        lane,
+        lanes,
+        core,
+        nodes,
+        sources,
+        progress,
+        sizes,
+        sinks,
+        outside,
+        inlets,
+        outlets,
+    })
 }

@@ -1,5 +1,9 @@
 //! What can be written on the command line.
 
+mod checkpoints;
+
+pub use checkpoints::{Begin, CheckpointArgs, PlanArgs};
+
 use super::pubsub::args::{PublishArgs, PullArgs, ServiceArgs, SubscribeArgs, SubscriptionsArgs, TopicsArgs};
 use crate::generate::Rate;
 use crate::pipeline::PipelineOptions;
@@ -51,6 +55,10 @@ Examples:
   purlin why --json       every pipeline that runs in this folder
 Ask from the folder that the pipeline was started in.")]
     Why(WhyArgs),
+    /// Say what becomes of a live pipeline's state after its file was changed: what goes on, what begins without, what
+    /// would be lost.
+    #[command(after_help = "Example:\n  purlin plan pipeline.yaml")]
+    Plan(PlanArgs),
     /// Say everything that is wrong with pipelines, without running them.
     #[command(after_help = "Example:\n  purlin check pipelines/*.yaml --json")]
     Check(FilesArgs),
@@ -173,6 +181,9 @@ pub struct RunArgs {
     /// For pipelines that do not end by themselves.
     #[command(flatten)]
     pub live: LiveArgs,
+    /// What such a pipeline keeps.
+    #[command(flatten)]
+    pub checkpoints: CheckpointArgs,
 }
 
 /// How a pipeline runs that reads an unbounded source.
@@ -180,7 +191,7 @@ pub struct RunArgs {
 #[command(next_help_heading = "Live pipelines")]
 pub struct LiveArgs {
     /// When stopped (Ctrl-C, SIGTERM), close all windows and emit what they have. Otherwise open windows stay open:
-    /// their messages are not acknowledged and come again in the next run.
+    /// the next run goes on with them.
     #[arg(long)]
     pub drain: bool,
     /// Stop and drain once the sources gave nothing for this long.

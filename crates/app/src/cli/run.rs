@@ -4,13 +4,14 @@ use super::Exit;
 use super::args::{RunArgs, cores};
 use super::options;
 use super::output::Output;
+use crate::checkpoints::DATA;
 use crate::live::door::{self, Door};
 use crate::pipeline::Pipeline;
 use crate::report::count;
 use crate::run::{self, RunOptions};
 use indicatif::{ProgressBar, ProgressStyle};
-use purlin_api::EventTime;
 use purlin_api::operator::LogLevel;
+use purlin_api::{Environment, EventTime};
 use purlin_engine::NodeStats;
 use purlin_engine::clock::{Clock, SystemClock};
 use serde_json::{Map, Value};
@@ -37,11 +38,14 @@ pub(crate) fn run(args: RunArgs, options: Map<String, Value>, out: &mut Output) 
     out.diagnostics(&pipeline);
     out.note(&options::stray_flags(&options, &args.load));
     let Some(plan) = plan else { return out.refusal(&pipeline) };
+    let (name, checkpoints) = args.checkpoints.of_file(&args.file);
     let run_options = RunOptions {
         batch_rows: args.batch_rows as usize,
         threads: load.lanes.max(cores()),
         log: Arc::new(print_log),
         live: args.live.options(),
+        environment: Environment { pipeline: name, data: Some(DATA.into()), ..Environment::default() },
+        checkpoints: (!args.checkpoints.off).then_some(checkpoints),
     };
     let job = match run::job(&plan, &run_options) {
         Ok(job) => job,

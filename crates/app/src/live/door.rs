@@ -135,7 +135,7 @@ fn talk(path: &Path) -> Option<Answered> {
 }
 
 /// What a file's sockets are called: its name, and a number that tells files of one name apart.
-fn name_of(file: &str) -> String {
+pub(crate) fn name_of(file: &str) -> String {
     let stem = Path::new(file).file_stem().and_then(|s| s.to_str()).unwrap_or("pipeline");
     let stem: String = stem
         .chars()

@@ -249,6 +249,8 @@ fn feed(windowing: &str, name: &'static str) -> Fed {
             lines.lock().expect("a lock").push((SystemClock.now(), text.to_owned()));
         }),
         live,
+        environment: Default::default(),
+        checkpoints: None,
     };
     let job = run::job(&plan, &options).expect("a job");
     let stop = job.stop_handle();

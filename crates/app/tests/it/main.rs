@@ -16,6 +16,7 @@ mod purchases;
 mod python_worker;
 mod reference;
 mod scratch;
+mod simulator;
 #[cfg(feature = "sql")]
 mod sql;
 mod stream_equals_batch;

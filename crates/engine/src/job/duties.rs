@@ -5,6 +5,7 @@ use crate::commit::{Orders, Reading, Report};
 use crate::wiring::LaneParts;
 use bytes::Bytes;
 use purlin_api::{Error, Result};
+use std::collections::BTreeMap;
 use tokio::sync::{mpsc, watch};
 
 /// What a lane of a job with epochs has done of its orders.
@@ -20,21 +21,25 @@ pub(super) struct Duties {
     look: u64,
     /// What sinks have prepared and not committed: node, epoch, what it answered.
     prepared: Vec<(usize, u64, Bytes)>,
+    /// The job has checkpoints.
+    saves: bool,
 }
 
 impl Duties {
-    pub(super) fn new(index: usize, orders: watch::Receiver<Orders>, reports: mpsc::Sender<Report>) -> Self {
-        Duties {
-            index,
-            orders,
-            reports,
-            read: 0,
-            barrier: 0,
-            commit: 0,
-            tell: 0,
-            look: 0,
-            prepared: Vec::new(),
-        }
+    pub(super) fn new(
+        index: usize,
+        orders: watch::Receiver<Orders>,
+        reports: mpsc::Sender<Report>,
+        saves: bool,
+    ) -> Self {
+        let Orders { barrier, commit, .. } = *orders.borrow();
+        let prepared = Vec::new();
+        Duties { index, orders, reports, read: 0, barrier, commit, tell: 0, look: 0, prepared, saves }
+    }
+
+    /// True if a barrier is ordered that has not passed here.
+    pub(super) fn owes_barrier(&self) -> bool {
+        self.barrier < self.orders.borrow().barrier
     }
 }
 
@@ -83,7 +88,8 @@ impl Task {
             }
         }
         let Some(duties) = &mut self.duties else { return Ok(Reading::On) };
-        if duties.barrier < orders.barrier && !lane.sources.is_empty() {
+        let begins = !lane.sources.is_empty() || (duties.saves && lane.core.all_ended());
+        if duties.barrier < orders.barrier && begins && (!duties.saves || lane.is_resumable()) {
             for (_, source) in &mut lane.sources {
                 source.barrier(orders.barrier);
             }
@@ -94,14 +100,24 @@ impl Task {
 
     /// The barrier of `epoch` is here and all before it has been worked off: sinks prepare, and it goes on.
     pub(super) async fn pass_barrier(&mut self, lane: &mut LaneParts, epoch: u64) -> Result<(), Halt> {
+        let saves = self.duties.as_ref().is_some_and(|d| d.saves);
         let mut kept: Vec<(usize, u64)> = lane.core.pass_barrier(epoch);
+        let mut to_save = BTreeMap::new();
         for (node, sink) in &mut lane.sinks {
-            let prepared = or_halt(&mut self.stop, sink.prepare_visible(epoch)).await?;
+            let preparing = if saves { sink.prepare(epoch) } else { sink.prepare_visible(epoch) };
+            let prepared = or_halt(&mut self.stop, preparing).await?;
             let prepared = prepared.map_err(|e| e.in_place(lane.core.label(*node)))?;
             kept.extend(sink.waiting_since().map(|since| (*node, since)));
+            if saves {
+                to_save.insert(*node, prepared.clone());
+            }
             if let Some(duties) = &mut self.duties {
                 duties.prepared.push((*node, epoch, prepared));
             }
+        }
+        if saves {
+            let part = lane.save(to_save)?;
+            self.report(Report::Part(Box::new(part))).await?;
         }
         let parcels = lane.depart_barrier(epoch)?;
         self.carry(parcels).await?;
@@ -128,6 +144,18 @@ impl Task {
             duties.prepared.remove(0);
         }
         Ok(!lane.sinks.is_empty())
+    }
+
+    /// Everything in the lane has ended: it goes on to do its duties until the job is over.
+    pub(super) async fn linger(&mut self, lane: &mut LaneParts) -> Result<(), Halt> {
+        self.report(Report::Done).await?;
+        loop {
+            self.attend(lane).await?;
+            tokio::select! { biased;
+                _ = self.stop.wait_for(|s| *s) => return Err(Halt::Stopped),
+                () = ordered(&mut self.duties) => {}
+            }
+        }
     }
 
     async fn report(&mut self, report: Report) -> Result<(), Halt> {

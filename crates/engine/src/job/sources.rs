@@ -1,6 +1,6 @@
 //! The loop of a lane that reads from outside.
 
-use super::duties::ordered;
+use super::duties::{Duties, ordered};
 use super::task::{Halt, Task, sleep};
 use crate::commit::Reading;
 use crate::wiring::LaneParts;
@@ -35,6 +35,13 @@ impl Task {
         let mut open: Vec<Open> = (0..lane.sources.len())
             .map(|place| Open { place, due: EventTime::MIN, is_quiet: false })
             .collect();
+        for place in 0..lane.progress.len() {
+            // Of those that had ended before the job went on from a checkpoint, the end is told again.
+            if lane.progress.get(place).is_some_and(|p| p.ended) {
+                self.end_source(lane, place).await?;
+                open.retain(|o| o.place != place);
+            }
+        }
         open.iter().for_each(|o| active(lane, o.place, true));
         let mut turn = 0;
         while !open.is_empty() {
@@ -44,6 +51,11 @@ impl Task {
             let mut due: Vec<usize> = Vec::new();
             match self.attend(lane).await? {
                 Reading::On => due.extend(open.iter().filter(|o| o.due <= now).map(|o| o.place)),
+                Reading::Off if self.duties.as_ref().is_some_and(Duties::owes_barrier) => {
+                    // No barrier can pass where they stand: only what it takes to get to such a place is read.
+                    let stands = |o: &&Open| lane.progress.get(o.place).is_some_and(|p| !p.is_resumable());
+                    due.extend(open.iter().filter(stands).map(|o| o.place));
+                }
                 Reading::Off => {}
                 Reading::Ended => {
                     for o in open.drain(..) {

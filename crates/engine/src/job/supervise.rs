@@ -3,19 +3,20 @@
 use super::Shared;
 use super::duties::LastRites;
 use super::task::{LaneEnd, sleep};
+use crate::checkpoint::{Image, LanePart, Loaded, Status, Writer};
 use crate::commit::{Committer, Orders, Reading, Report, Role};
 use crate::epoch::Ages;
 use crate::stats::NodeStats;
 use crate::stop::{Ending, Left, Stop, Wish};
 use crate::why::Watcher;
 use purlin_api::operator::LogLevel;
-use purlin_api::{Error, EventTime};
+use purlin_api::{Error, EventTime, Result};
 use purlin_plan::Graph;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 
 /// An epoch that is shorter than usual, because nothing comes, takes at least this long.
 const QUIET_EPOCH: Duration = Duration::from_millis(200);
@@ -43,6 +44,8 @@ enum Phase {
     LastEpoch,
     /// Its inputs have been ended.
     Ending,
+    /// Everything has ended, and the last epoch is under way: in jobs with checkpoints.
+    FinalEpoch,
     /// The last epoch is committed.
     Over,
 }
@@ -64,6 +67,20 @@ pub(super) struct Epochs {
     /// What had been read when it was last looked, and when a source was last seen with something to give.
     read: (u64, EventTime),
     told_early: bool,
+    saver: Option<Saver>,
+    /// Lanes in which everything has ended, of so many.
+    done: (usize, usize),
+}
+
+/// Writes checkpoints.
+struct Saver {
+    /// `None` while it is at work.
+    writer: Option<Writer>,
+    status: Arc<Status>,
+    parts: Vec<LanePart>,
+    /// When the epoch began whose checkpoint is being made.
+    began: EventTime,
+    at_work: Option<JoinHandle<(Writer, Result<u64>)>>,
 }
 
 impl Epochs {
@@ -74,8 +91,9 @@ impl Epochs {
         stats: &[Arc<NodeStats>],
         (stop, watcher): (&Stop, &Watcher),
     ) -> Self {
-        // Each lane has at most three reports on their way.
-        let (to_us, reports) = mpsc::channel(roles.len() * 4 + 16);
+        // Each lane has at most five reports on their way.
+        let (to_us, reports) = mpsc::channel(roles.len() * 6 + 16);
+        let lanes = roles.len();
         let now = shared.options.clock.now();
         let rows_max = shared.options.live.unacknowledged_rows_max;
         Epochs {
@@ -92,7 +110,20 @@ impl Epochs {
             last: (now, 0, 0),
             read: (0, now),
             told_early: false,
+            saver: None,
+            done: (0, lanes),
         }
+    }
+
+    /// Writes a checkpoint for every epoch. Answers what lanes go on from.
+    pub(super) fn save(&mut self, loaded: Loaded) -> Image {
+        let Loaded { image, writer, status } = loaded;
+        let fresh = std::mem::replace(&mut self.committer, Committer::new(Vec::new(), Ages::default(), 0));
+        self.committer = fresh.saving_after(image.epoch);
+        self.orders.send_replace(self.committer.orders());
+        let (parts, at_work) = (Vec::new(), None);
+        self.saver = Some(Saver { writer: Some(writer), status, parts, began: self.began, at_work });
+        image
     }
 
     pub(super) fn orders(&self) -> watch::Receiver<Orders> {
@@ -124,11 +155,16 @@ impl Epochs {
             };
         }
         if self.committer.is_between() {
+            let all_done = self.saver.is_some() && self.done.0 == self.done.1;
             match self.phase {
+                Phase::Running | Phase::Ending if all_done => {
+                    self.begin(now);
+                    self.phase = Phase::FinalEpoch;
+                }
                 Phase::Running => self.begin_if_due(shared, now, read, quiet),
                 Phase::Stopping => {
                     self.committer.stop_reading(Reading::Off);
-                    self.committer.begin();
+                    self.begin(now);
                     self.phase = Phase::LastEpoch;
                 }
                 Phase::Draining => {
@@ -140,9 +176,12 @@ impl Epochs {
                     self.phase = Phase::Over;
                     stop.halt();
                 }
+                // Drained: the phase tells.
+                Phase::FinalEpoch => stop.halt(),
                 Phase::LastEpoch | Phase::Ending | Phase::Over => {}
             }
         }
+        self.write_if_due(shared);
         self.committer.look(*self.looks.borrow_and_update());
         if let Some(board) = &shared.board {
             board.put_left(self.left());
@@ -169,7 +208,48 @@ impl Epochs {
         let due = if quiet && rows != rows_then { every.min(QUIET_EPOCH) } else { every };
         if (moves, rows) != (moves_then, rows_then) && passed(since, now) >= due {
             self.last = (now, moves, rows);
-            self.committer.begin();
+            self.begin(now);
+        }
+    }
+
+    fn begin(&mut self, now: EventTime) {
+        if let Some(saver) = &mut self.saver {
+            saver.parts.clear();
+            saver.began = now;
+        }
+        self.committer.begin();
+    }
+
+    /// Begins to write the checkpoint that all lanes have given their part of.
+    fn write_if_due(&mut self, shared: &Shared) {
+        let (Some(saver), Some(epoch)) = (&mut self.saver, self.committer.to_save()) else { return };
+        let Some(mut writer) = saver.writer.take() else { return };
+        let (at, drained) = (shared.options.clock.now().0, self.phase == Phase::FinalEpoch);
+        let parts = std::mem::take(&mut saver.parts);
+        saver.at_work = Some(spawn_blocking(move || {
+            let written = writer.write(epoch, at, drained, parts);
+            (writer, written)
+        }));
+    }
+
+    /// A checkpoint is written, or could not be.
+    fn wrote(&mut self, shared: &Shared, wrote: Wrote) -> Result<()> {
+        let Some(saver) = &mut self.saver else { return Ok(()) };
+        saver.at_work = None;
+        let (writer, written) =
+            wrote.map_err(|e| Error::internal(format!("a checkpoint was not written: {e}")))?;
+        let now = shared.options.clock.now();
+        saver.status.wrote(self.committer.epoch(), now, written?, now.0.saturating_sub(saver.began.0));
+        saver.writer = Some(writer);
+        self.committer.saved();
+        Ok(())
+    }
+
+    fn reported(&mut self, report: Report) {
+        match (report, &mut self.saver) {
+            (Report::Part(part), Some(saver)) => saver.parts.push(*part),
+            (Report::Done, _) => self.done.0 += 1,
+            (report, _) => self.committer.report(report),
         }
     }
 
@@ -186,11 +266,15 @@ fn passed(since: EventTime, now: EventTime) -> Duration {
     Duration::from_micros(now.0.saturating_sub(since.0).max(0) as u64)
 }
 
+type Wrote = std::result::Result<(Writer, Result<u64>), tokio::task::JoinError>;
+
 /// What woke the supervisor.
 enum Woken {
     /// A lane; `None` once there is none.
     Ended(Option<Box<std::result::Result<LaneEnd, tokio::task::JoinError>>>),
     Reported(Option<Report>),
+    /// A checkpoint is written, or could not be.
+    Wrote(Box<Wrote>),
     Wished,
     Tick,
 }
@@ -238,7 +322,15 @@ pub(super) async fn supervise(
             }
             Woken::Reported(Some(report)) => {
                 if let Some(epochs) = &mut epochs {
-                    epochs.committer.report(report);
+                    epochs.reported(report);
+                }
+            }
+            Woken::Wrote(wrote) => {
+                if let Some(epochs) = &mut epochs
+                    && let Err(e) = epochs.wrote(shared, *wrote)
+                {
+                    failure.get_or_insert(e);
+                    stop.halt();
                 }
             }
             Woken::Reported(None) | Woken::Wished => {}
@@ -254,6 +346,13 @@ pub(super) async fn supervise(
             epochs.go_on(shared, stop);
         }
     }
+    if let Some(at_work) = epochs.as_mut().and_then(|e| e.saver.as_mut()?.at_work.take()) {
+        // Whoever runs the pipeline next must find the folder at rest. If it was written, it counts; nothing of it was
+        // committed, which is done when the pipeline goes on from it.
+        if let Ok((_, Err(e))) = at_work.await {
+            failure.get_or_insert(e);
+        }
+    }
     if stalled && failure.is_none() {
         let waiting: Vec<String> = rites.iter().flat_map(|r| r.lane.core.describe_waiting()).collect();
         failure = Some(crate::stall::stalled(&waiting));
@@ -261,6 +360,7 @@ pub(super) async fn supervise(
     let ending = match &epochs {
         _ if failure.is_some() => Ending::End,
         Some(e) if e.phase == Phase::Over => Ending::Stopped(e.left()),
+        Some(e) if e.phase == Phase::FinalEpoch && e.committer.is_between() => Ending::Drained(e.left()),
         _ if stop.is_halted() => Ending::Halted,
         Some(e) if e.phase == Phase::Ending => Ending::Drained(e.left()),
         _ => Ending::End,
@@ -270,7 +370,15 @@ pub(super) async fn supervise(
 
 async fn of_epochs(epochs: &mut Option<&mut Epochs>) -> Woken {
     let Some(epochs) = epochs else { return std::future::pending().await };
+    let at_work = epochs.saver.as_mut().and_then(|s| s.at_work.as_mut());
+    let wrote = async {
+        match at_work {
+            Some(at_work) => at_work.await,
+            None => std::future::pending().await,
+        }
+    };
     tokio::select! { biased;
+        wrote = wrote => Woken::Wrote(Box::new(wrote)),
         report = epochs.reports.recv() => Woken::Reported(report),
         Ok(()) = epochs.wishes.changed() => Woken::Wished,
         Ok(()) = epochs.looks.changed() => Woken::Wished,

@@ -4,6 +4,7 @@ use super::Shared;
 use super::duties::{Duties, LastRites, ordered};
 use crate::align::Alignment;
 use crate::channel::Inbox;
+use crate::checkpoint::Image;
 use crate::core::SinkCall;
 use crate::lane::{Need, Parcel};
 use crate::message::Message;
@@ -39,6 +40,8 @@ pub(super) struct Task {
     pub(super) stop: watch::Receiver<bool>,
     /// Set in jobs with epochs.
     pub(super) duties: Option<Duties>,
+    /// What it goes on from, in jobs with checkpoints.
+    image: Option<Arc<Image>>,
 }
 
 /// Waits for something outside, unless the job is stopped.
@@ -58,16 +61,13 @@ impl Task {
         index: usize,
         stop: watch::Receiver<bool>,
         duties: Option<Duties>,
+        image: Option<Arc<Image>>,
     ) -> Self {
-        Task { shared, index, stop, duties }
+        Task { shared, index, stop, duties, image }
     }
 
     pub(super) async fn drive(mut self, mut lane: LaneParts) -> LaneEnd {
-        let driven = match lane.outside.take() {
-            Some(operator) => self.drive_outside(&mut lane, operator).await,
-            None if lane.sources.is_empty() => self.drive_inbox(&mut lane).await,
-            None => self.drive_sources(&mut lane).await,
-        };
+        let driven = self.drive_on(&mut lane).await;
         if let Some(inbox) = self.shared.inboxes.get(&(lane.stage, lane.lane)) {
             inbox.close();
         }
@@ -80,6 +80,36 @@ impl Task {
             Err(Halt::Failed(e)) => Err(e),
         };
         LaneEnd { index: self.index, rites: LastRites::new(lane, self.duties), result }
+    }
+
+    /// From where it stands to the end of the job.
+    async fn drive_on(&mut self, lane: &mut LaneParts) -> Result<(), Halt> {
+        let image = self.image.take();
+        if let Some(image) = &image {
+            self.restore(lane, image).await?;
+        }
+        let saves = image.is_some();
+        drop(image);
+        match lane.outside.take() {
+            Some(operator) => self.drive_outside(lane, operator).await?,
+            None if lane.sources.is_empty() => self.drive_inbox(lane).await?,
+            None => self.drive_sources(lane).await?,
+        }
+        if saves { self.linger(lane).await } else { Ok(()) }
+    }
+
+    /// Goes on from a checkpoint.
+    async fn restore(&mut self, lane: &mut LaneParts, image: &Image) -> Result<(), Halt> {
+        lane.core.set_now(self.shared.options.clock.now());
+        lane.restore(image)?;
+        for (node, sink) in &mut lane.sinks {
+            let label = lane.core.label(*node);
+            let Some(saved) = image.node(label) else { continue };
+            let restored = sink.restore(image.epoch, saved.prepared(lane.lane, lane.lanes));
+            or_halt(&mut self.stop, restored).await?.map_err(|e| e.in_place(label))?;
+        }
+        lane.core.announce();
+        self.pump(lane).await
     }
 
     async fn drive_inbox(&mut self, lane: &mut LaneParts) -> Result<(), Halt> {

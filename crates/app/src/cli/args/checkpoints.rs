@@ -1,0 +1,62 @@
+//! Flags about checkpoints.
+
+use super::LoadArgs;
+use crate::checkpoints::{CheckpointOptions, DATA};
+use crate::live::door;
+use clap::{Args, ValueEnum};
+use purlin_engine::checkpoint::From;
+use std::path::{Path, PathBuf};
+
+/// Where a pipeline that does not end by itself begins, and where it keeps what it needs to go on.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Checkpoints of live pipelines")]
+pub struct CheckpointArgs {
+    /// The folder of this pipeline's checkpoints (default: `.purlin/checkpoints/NAME`, by the file's name and place).
+    #[arg(long = "checkpoints", value_name = "FOLDER")]
+    pub folder: Option<PathBuf>,
+    /// Where to begin: at the last checkpoint if there is one, or at the beginning, whatever was kept.
+    #[arg(long = "from", value_enum, default_value_t = Begin::Checkpoint, value_name = "WHERE")]
+    pub from: Begin,
+    /// Keep no checkpoints: what is in open windows lives in messages that are not acknowledged.
+    #[arg(long = "no-checkpoints", conflicts_with_all = ["folder", "from"])]
+    pub off: bool,
+}
+
+/// Where a pipeline begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Begin {
+    /// At the last checkpoint, if there is one.
+    Checkpoint,
+    /// At the beginning.
+    Scratch,
+}
+
+impl CheckpointArgs {
+    /// The name of a pipeline's file, and where its checkpoints are.
+    pub fn of_file(&self, file: &str) -> (String, CheckpointOptions) {
+        let name = door::name_of(file);
+        let mut options = CheckpointOptions::of_pipeline(Path::new(DATA), &name);
+        if let Some(folder) = &self.folder {
+            options.folder = folder.clone();
+        }
+        options.from = match self.from {
+            Begin::Checkpoint => From::Checkpoint,
+            Begin::Scratch => From::Scratch,
+        };
+        (name, options)
+    }
+}
+
+/// `purlin plan`.
+#[derive(Args, Debug)]
+pub struct PlanArgs {
+    /// The pipeline file.
+    #[arg(value_name = "FILE")]
+    pub file: String,
+    /// How it is loaded.
+    #[command(flatten)]
+    pub load: LoadArgs,
+    /// Where its checkpoints are.
+    #[command(flatten)]
+    pub checkpoints: CheckpointArgs,
+}
