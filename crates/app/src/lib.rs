@@ -10,6 +10,7 @@ pub mod live;
 pub mod loader;
 pub mod pipeline;
 pub mod probe;
+pub mod rehearse;
 pub mod report;
 pub mod run;
 pub mod testing;

@@ -16,7 +16,7 @@ use crate::message::Message;
 use crate::stats::NodeStats;
 use crate::wiring::{self, LaneParts};
 use purlin_api::operator::LogLevel;
-use purlin_api::{Batch, Budget, Error, EventTime, Fates, OutPort, Result, SourceStatus};
+use purlin_api::{Batch, Budget, Environment, Error, EventTime, Fates, OutPort, Result, SourceStatus};
 use purlin_plan::{NodeId, Plan};
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
@@ -46,7 +46,15 @@ pub struct StepRun {
 impl StepRun {
     /// Builds a plan with at most `rows_max` rows a batch.
     pub fn new(plan: &Plan, rows_max: usize) -> Result<Self> {
-        let mut wiring = wiring::wire(plan, rows_max, &Arc::default())?;
+        StepRun::in_environment(plan, rows_max, &Arc::default())
+    }
+
+    /// As [`StepRun::new`], with what connectors are told.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn in_environment(plan: &Plan, rows_max: usize, environment: &Arc<Environment>) -> Result<Self> {
+        let mut wiring = wiring::wire(plan, rows_max, environment)?;
         wiring.lanes.iter_mut().for_each(|l| l.core.start_epochs(1));
         let index = wiring.lanes.iter().enumerate().map(|(i, l)| ((l.stage, l.lane), i)).collect();
         let mut node_at: BTreeMap<NodeId, (Vec<usize>, usize)> = BTreeMap::new();

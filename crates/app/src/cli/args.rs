@@ -178,6 +178,9 @@ pub struct RunArgs {
     /// Print no progress and no summary.
     #[arg(long, short)]
     pub quiet: bool,
+    /// Dies after every checkpoint and goes on from it: for tests of pipelines that end by themselves.
+    #[arg(long = "rehearse-deaths", hide = true)]
+    pub rehearse_deaths: bool,
     /// For pipelines that do not end by themselves.
     #[command(flatten)]
     pub live: LiveArgs,

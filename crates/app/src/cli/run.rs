@@ -4,10 +4,11 @@ use super::Exit;
 use super::args::{RunArgs, cores};
 use super::options;
 use super::output::Output;
-use crate::checkpoints::DATA;
+use crate::checkpoints::{DATA, is_live};
 use crate::live::door::{self, Door};
 use crate::pipeline::Pipeline;
-use crate::report::count;
+use crate::rehearse::rehearse;
+use crate::report::{Summary, count};
 use crate::run::{self, RunOptions};
 use indicatif::{ProgressBar, ProgressStyle};
 use purlin_api::operator::LogLevel;
@@ -47,6 +48,10 @@ pub(crate) fn run(args: RunArgs, options: Map<String, Value>, out: &mut Output) 
         environment: Environment { pipeline: name, data: Some(DATA.into()), ..Environment::default() },
         checkpoints: (!args.checkpoints.off).then_some(checkpoints),
     };
+    if args.rehearse_deaths && !is_live(&plan) {
+        let summary = rehearse(&plan, &args.file, &run_options);
+        return report(&summary, args.quiet, out);
+    }
     let job = match run::job(&plan, &run_options) {
         Ok(job) => job,
         Err(e) => {
@@ -70,9 +75,13 @@ pub(crate) fn run(args: RunArgs, options: Map<String, Value>, out: &mut Output) 
     let summary = run::run(job, &plan, &args.file);
     progress.finish();
     drop(door);
+    report(&summary, args.quiet, out)
+}
+
+fn report(summary: &Summary, quiet: bool, out: &mut Output) -> Exit {
     if out.json {
         out.print_json(&summary.to_json());
-    } else if !args.quiet || !summary.is_success() {
+    } else if !quiet || !summary.is_success() {
         out.note(&summary.to_text());
     }
     if summary.is_success() { Exit::Success } else { Exit::Failed }

@@ -2,7 +2,7 @@
 //! purlin departs from Beam on purpose, with what stands under `better/`).
 //!
 //! Each case runs as its author would run it, by the binary, in a scratch folder; then again with other
-//! lane counts and batch sizes, to the same answer. `testkit/cases/unsupported.txt` lists cases that must
+//! lane counts and batch sizes, and with a death after every checkpoint, to the same answer. `testkit/cases/unsupported.txt` lists cases that must
 //! still be refused; when one starts to pass, the test fails until its line is taken out.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)] // a test fails by these
@@ -50,6 +50,7 @@ struct Mode {
 const MODES: &[Mode] = &[
     Mode { name: "default", flags: &[], compat: false },
     Mode { name: "lanes3_rows1", flags: &["--lanes=3", "--batch-rows=1", "--piece-bytes=16"], compat: false },
+    Mode { name: "deaths", flags: &["--rehearse-deaths", "--lanes=2", "--batch-rows=3"], compat: false },
     Mode { name: "compat", flags: &["--beam-compat"], compat: true },
 ];
 
