@@ -4,11 +4,24 @@ use crate::error::Result;
 use crate::pane::Pane;
 use crate::time::EventTime;
 use crate::window::Window;
-use arrow_array::{Array, BooleanArray, RecordBatch, UInt32Array};
+use arrow_array::{Array, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow_buffer::ScalarBuffer;
 use arrow_schema::SchemaRef;
 use std::hash::Hash;
 use std::sync::Arc;
+
+/// The rows at these indices, in this order; there may be no columns.
+///
+/// # Errors
+/// If there are no such rows: a bug of the caller.
+pub fn take_rows(rows: &RecordBatch, indices: &UInt32Array) -> Result<RecordBatch> {
+    if rows.num_columns() > 0 {
+        return Ok(arrow_select::take::take_record_batch(rows, indices)?);
+    }
+    // Arrow's kernel takes the number of rows from the first column.
+    let options = RecordBatchOptions::new().with_row_count(Some(indices.len()));
+    Ok(RecordBatch::try_new_with_options(rows.schema(), Vec::new(), &options)?)
+}
 
 /// The event times of a batch's rows.
 #[derive(Clone, Debug, PartialEq)]
@@ -171,7 +184,7 @@ impl Batch {
 
     /// The rows at these indices, in this order.
     pub fn take(&self, indices: &UInt32Array) -> Result<Batch> {
-        let rows = arrow_select::take::take_record_batch(&self.rows, indices)?;
+        let rows = take_rows(&self.rows, indices)?;
         let at = || indices.values().iter().map(|i| *i as usize);
         let times = match &self.times {
             Times::One(t) => Times::One(*t),

@@ -8,6 +8,27 @@
 //! Every row of the log belongs to a key slot ([`crate::key`]), so that a restored job may have other lanes: each lane
 //! is given the rows of its slots. What belongs to no key (the state of a transform that runs in one lane, a counter)
 //! is put into a slot of the lane that saves it: [`own_slot`].
+//!
+//! | table | holds |
+//! |---|---|
+//! | [`Entries`] | values by key |
+//! | [`KeptRows`] | rows that wait |
+//! | [`LaneCell`] | one small value a lane, such as a count |
+
+mod cell;
+mod columns;
+mod entries;
+mod names;
+mod rows;
+mod slots;
+
+pub use cell::LaneCell;
+pub use columns::{Columns, int_lists, ints, read_int_lists, read_ints, window_key};
+pub use columns::{read_windows, window_columns, window_fields};
+pub use entries::Entries;
+pub use names::numbered;
+pub use rows::{InWindow, KeptRows, PartId, Place};
+pub use slots::{KeySlots, RowSlots};
 
 use crate::error::{Error, Result};
 use crate::key::{self, KEY_SLOTS};
@@ -110,6 +131,20 @@ pub trait StateTable {
 pub fn own_slot(lane: usize, lanes: usize) -> u16 {
     (0..KEY_SLOTS).find(|slot| key::lane(*slot, lanes) >= lane).unwrap_or(KEY_SLOTS - 1)
 }
+
+/// When a log of changes has more rows than this, and [`STALE_TIMES`] as many as the table, the table answers with
+/// all of it: else what is stored would grow for ever.
+const STALE_ROWS: usize = 4096;
+const STALE_TIMES: usize = 3;
+
+/// True if a table of `live` rows should answer with all of them rather than with `changes` more rows behind the
+/// `logged` ones since it last did.
+fn is_stale(live: usize, logged: usize, changes: usize) -> bool {
+    logged.saturating_add(changes) > live.saturating_mul(STALE_TIMES).saturating_add(STALE_ROWS)
+}
+
+/// Rows that one piece of a log has at most, about.
+const LOG_ROWS: usize = 1 << 16;
 
 /// What a transform's state means, for finding out whether state that was saved fits a file that has been changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
