@@ -190,7 +190,7 @@ fn main() -> Result<()> {
             );
             if let Some(lift) = global.lift()? {
                 let chain: Vec<Box<dyn Operator>> =
-                    vec![Box::new(lift.partial.operator()?), Box::new(lift.complete.operator()?)];
+                    vec![Box::new(lift.partial.operator(0)?), Box::new(lift.complete.operator()?)];
                 report(&format!("{keys} {name} keys, global, two steps"), run(chain, &plain, rows)?);
             }
             let window_fn = WindowFn::Fixed { size: 1_000_000, offset: 0 };

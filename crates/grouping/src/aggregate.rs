@@ -14,10 +14,12 @@ mod general;
 mod partial;
 mod parts;
 mod pools;
+mod states;
 mod table;
 #[cfg(test)]
 mod tests;
 mod whole;
+mod windows;
 
 pub use partial::{Lift, Partial, PartialOperator};
 
@@ -27,7 +29,8 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use purlin_api::key::KeyCodec;
 use purlin_api::shape::{nullable_type, physical};
 use purlin_api::{
-    AccumulationMode, Batch, Error, More, OpCx, Operator, OutPort, Port, Result, TimerId, Trigger, Windowing,
+    AccumulationMode, Batch, Error, More, OpCx, Operator, OutPort, Port, Result, StateTable, TimerId,
+    Trigger, Windowing,
 };
 use std::ops::Range;
 use std::sync::Arc;
@@ -181,8 +184,22 @@ impl Aggregate {
         }))
     }
 
+    /// The trigger has fired for good once a pane went out, where panes fire at the end of windows.
+    fn fires_once(&self) -> bool {
+        self.windowing.trigger != Trigger::Default
+    }
+
+    /// What a pane had is not in later ones, where panes fire at the end of windows.
+    fn forgets(&self) -> bool {
+        self.fires_once() || self.windowing.accumulation == AccumulationMode::Discarding
+    }
+
     fn accumulators(&self) -> Result<Vec<Box<dyn Accumulator>>> {
-        self.aggregations.iter().map(|a| a.function.accumulator()).collect()
+        self.functions().map(AggregateFn::accumulator).collect()
+    }
+
+    fn functions(&self) -> impl Iterator<Item = &AggregateFn> {
+        self.aggregations.iter().map(|a| &a.function)
     }
 
     fn key_columns(&self, batch: &Batch) -> Result<Vec<ArrayRef>> {
@@ -263,6 +280,14 @@ impl Operator for AggregateOperator {
 
     fn on_end(&mut self, cx: &mut OpCx) -> Result<More> {
         self.inner().on_end(cx)
+    }
+
+    fn tables(&mut self) -> Vec<&mut dyn StateTable> {
+        self.inner().tables()
+    }
+
+    fn restored(&mut self, cx: &mut OpCx) -> Result<()> {
+        self.inner().restored(cx)
     }
 }
 

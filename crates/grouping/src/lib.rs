@@ -3,4 +3,5 @@
 pub mod accumulate;
 pub mod aggregate;
 pub mod panes;
+mod state;
 pub mod trigger;

@@ -32,6 +32,7 @@ mod holds;
 mod index;
 mod rows;
 mod slots;
+pub(crate) mod state;
 
 /// Where the caller keeps values: one cell per live (key, window).
 pub trait Cells {
@@ -152,6 +153,8 @@ pub struct PaneDriver {
     kept: Kept,
     /// The slot of the row that `after_row` is about.
     current: Option<u32>,
+    /// Nothing before state is saved or restored.
+    notes: Option<state::Notes>,
     /// Kept to save allocations.
     scratch: Vec<u32>,
 }
@@ -177,6 +180,7 @@ impl PaneDriver {
             epoch: 0,
             kept: Kept::default(),
             current: None,
+            notes: None,
             scratch: Vec::new(),
             windowing,
         }

@@ -38,6 +38,19 @@ impl Moment {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct TriggerState(Box<[i64]>);
 
+impl TriggerState {
+    /// What it is made of, for being stored.
+    pub fn numbers(&self) -> &[i64] {
+        &self.0
+    }
+
+    /// The state that was made of these numbers. Those of another trigger give a state that makes no sense, and
+    /// does no harm.
+    pub fn from_numbers(numbers: &[i64]) -> Self {
+        TriggerState(numbers.into())
+    }
+}
+
 /// A trigger, ready to run.
 #[derive(Clone, Debug)]
 pub struct TriggerMachine {

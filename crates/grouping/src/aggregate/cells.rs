@@ -1,5 +1,7 @@
 //! The values of the panes that are being driven: one group of the accumulators for each cell.
 
+mod state;
+
 use super::table::Columns;
 use super::{Aggregate, Feed};
 use crate::accumulate::Accumulator;
@@ -8,6 +10,7 @@ use arrow_array::{ArrayRef, UInt32Array};
 use arrow_select::take::take;
 use purlin_api::key::KeyCodec;
 use purlin_api::{Error, EventTime, Pane, Result, Window};
+pub(super) use state::{SAID, said_codec};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -127,6 +130,16 @@ impl Store {
             }
         }
         Ok(earlier)
+    }
+
+    /// The accumulators, by cell.
+    pub(super) fn accumulators(&self) -> &[Box<dyn Accumulator>] {
+        &self.accumulators
+    }
+
+    /// The accumulators, by cell.
+    pub(super) fn accumulators_mut(&mut self) -> &mut [Box<dyn Accumulator>] {
+        &mut self.accumulators
     }
 
     /// Gives memory back when no cell is left.

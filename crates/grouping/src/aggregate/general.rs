@@ -1,5 +1,7 @@
 //! Panes of all kinds: rows are placed one by one by the pane driver, and accumulated in bulk.
 
+mod state;
+
 use super::Aggregate;
 use super::cells::{Said, Store};
 use super::emit::{Each, Emitter, Piece};
@@ -7,7 +9,10 @@ use super::table::Columns;
 use crate::panes::{Firing, PaneCx, PaneDriver, Placed};
 use arrow_schema::DataType;
 use purlin_api::key::KeyCodec;
-use purlin_api::{AccumulationMode, Batch, EventTime, More, OpCx, Operator, Port, Result, TimerId};
+use purlin_api::{
+    AccumulationMode, Batch, EventTime, More, OpCx, Operator, Port, Result, StateTable, TimerId,
+};
+use state::PaneTable;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -18,9 +23,7 @@ const SLOT_BYTES: usize = 256;
 
 /// The operator.
 pub(super) struct Panes {
-    aggregate: Aggregate,
-    driver: PaneDriver,
-    cells: Store,
+    table: PaneTable,
     emitter: Emitter,
     /// Panes that fired and did not go out yet.
     fired: VecDeque<Firing>,
@@ -42,38 +45,38 @@ impl Panes {
         } else {
             None
         };
+        let driver = PaneDriver::new(aggregate.windowing.clone()).beam_last(aggregate.beam_last);
+        let cells = Store::new(aggregate.accumulators()?, aggregate.feeds.clone());
         Ok(Panes {
-            driver: PaneDriver::new(aggregate.windowing.clone()).beam_last(aggregate.beam_last),
-            cells: Store::new(aggregate.accumulators()?, aggregate.feeds.clone()),
             emitter: Emitter::new(aggregate.emitted()),
             fired: VecDeque::new(),
             timer: None,
             since: None,
+            table: PaneTable::new(aggregate, driver, cells, retracts.is_some())?,
             retracts,
-            aggregate,
         })
     }
 
     pub(super) fn state_bytes(&self) -> usize {
-        self.cells.size_bytes() + self.driver.len() * SLOT_BYTES
+        self.table.cells.size_bytes() + self.table.driver.len() * SLOT_BYTES
     }
 
     pub(super) fn state_groups(&self) -> usize {
-        self.driver.len()
+        self.table.driver.len()
     }
 
     fn row(&mut self, row: usize, key: &[u8], batch: &Batch, cx: &mut OpCx) -> Result<Placed> {
         let mut panes = PaneCx::new(cx.watermark, cx.now, &mut cx.holds);
         let (window, time) = (batch.windows.get(row), batch.times.get(row));
-        let placed = self.driver.on_row(key, window, time, &mut panes, &mut self.cells);
+        let placed = self.table.driver.on_row(key, window, time, &mut panes, &mut self.table.cells);
         if let Placed::Cell(cell) = placed {
             cx.fates.in_state += 1;
-            self.cells.place(row, cell);
+            self.table.cells.place(row, cell);
         }
-        if self.driver.fires_after_row(&panes) {
-            self.cells.bring_in();
+        if self.table.driver.fires_after_row(&panes) {
+            self.table.cells.bring_in();
             let mut fired = Vec::new();
-            self.driver.after_row(&mut panes, &mut self.cells, &mut fired);
+            self.table.driver.after_row(&mut panes, &mut self.table.cells, &mut fired);
             self.fired.extend(fired);
             self.send(usize::MAX, cx)?;
         }
@@ -86,11 +89,11 @@ impl Panes {
         // An empty pane has nothing to say: as a row it would look like a result.
         let full: Vec<(&Firing, u32)> = panes.iter().filter_map(|f| Some((f, f.cell?))).collect();
         if !full.is_empty() {
-            let keys = self.aggregate.codec.decode(full.iter().map(|(f, _)| f.key.as_ref()))?;
+            let keys = self.table.aggregate.codec.decode(full.iter().map(|(f, _)| f.key.as_ref()))?;
             let groups: Vec<u32> = full.iter().map(|(_, cell)| *cell).collect();
-            let results = self.cells.emit(&groups)?;
+            let results = self.table.cells.emit(&groups)?;
             if let Some(codec) = &self.retracts {
-                let earlier = self.cells.retract(&full, &results, codec)?;
+                let earlier = self.table.cells.retract(&full, &results, codec)?;
                 self.send_retractions(earlier, cx)?;
             }
             let piece = Piece {
@@ -106,9 +109,9 @@ impl Panes {
         for firing in &panes {
             cx.fates.in_state -= firing.rows_new;
             cx.fates.passed += firing.rows_new;
-            firing.settle(&mut self.cells);
+            firing.settle(&mut self.table.cells);
         }
-        self.cells.check()
+        self.table.cells.check()
     }
 
     fn send_retractions(&mut self, earlier: Vec<(Arc<[u8]>, Said)>, cx: &mut OpCx) -> Result<()> {
@@ -116,7 +119,7 @@ impl Panes {
         if earlier.is_empty() {
             return Ok(());
         }
-        let mut columns = self.aggregate.codec.decode(earlier.iter().map(|(key, _)| key.as_ref()))?;
+        let mut columns = self.table.aggregate.codec.decode(earlier.iter().map(|(key, _)| key.as_ref()))?;
         columns.extend(codec.decode(earlier.iter().map(|(_, r)| r.values.as_slice()))?);
         let piece = Piece {
             windows: Each::Rows(earlier.iter().map(|(_, r)| r.window.clone()).collect()),
@@ -135,10 +138,16 @@ impl Panes {
         if !self.fired.is_empty() {
             return Ok(More::Yes);
         }
-        self.cells.shrink(&self.aggregate)?;
-        let since = self.driver.oldest_epoch();
+        self.table.cells.shrink(&self.table.aggregate)?;
+        let since = self.table.driver.oldest_epoch();
         cx.kept.change(std::mem::replace(&mut self.since, since), since);
-        let timer = self.driver.next_timer();
+        self.arm(cx);
+        Ok(More::No)
+    }
+
+    /// Sees to it that the timer is set for the next deadline.
+    fn arm(&mut self, cx: &mut OpCx) {
+        let timer = self.table.driver.next_timer();
         if timer != self.timer {
             match timer {
                 Some(at) => cx.set_timer(TIMER, at),
@@ -146,7 +155,6 @@ impl Panes {
             }
             self.timer = timer;
         }
-        Ok(More::No)
     }
 
     /// Sends out all that fired before.
@@ -161,19 +169,21 @@ impl Panes {
 impl Operator for Panes {
     fn on_batch(&mut self, _port: Port, batch: Batch, cx: &mut OpCx) -> Result<More> {
         self.finish_last(cx)?;
-        self.driver.set_epoch(cx.epoch);
-        let keys = self.aggregate.codec.encode(&self.aggregate.key_columns(&batch)?, batch.len())?;
-        self.cells.columns = Columns::new(batch.rows.columns(), &self.aggregate.feeds, |c| Ok(c.clone()))?;
+        self.table.driver.set_epoch(cx.epoch);
+        let keys =
+            self.table.aggregate.codec.encode(&self.table.aggregate.key_columns(&batch)?, batch.len())?;
+        self.table.cells.columns =
+            Columns::new(batch.rows.columns(), &self.table.aggregate.feeds, |c| Ok(c.clone()))?;
         let mut late = Vec::new();
         for (row, key) in keys.iter().enumerate() {
             if self.row(row, key, &batch, cx)? == Placed::Late {
                 late.push(row as u32);
             }
         }
-        self.cells.bring_in();
-        self.cells.check()?;
-        self.cells.columns = Columns::default();
-        self.aggregate.late(&batch, late, cx)?;
+        self.table.cells.bring_in();
+        self.table.cells.check()?;
+        self.table.cells.columns = Columns::default();
+        self.table.aggregate.late(&batch, late, cx)?;
         self.drain(cx)
     }
 
@@ -181,7 +191,7 @@ impl Operator for Panes {
         self.finish_last(cx)?;
         let mut fired = Vec::new();
         let mut panes = PaneCx::new(cx.watermark, cx.now, &mut cx.holds);
-        self.driver.on_watermark(&mut panes, &mut self.cells, &mut fired);
+        self.table.driver.on_watermark(&mut panes, &mut self.table.cells, &mut fired);
         self.fired.extend(fired);
         self.drain(cx)
     }
@@ -192,12 +202,24 @@ impl Operator for Panes {
         self.timer = None;
         let mut fired = Vec::new();
         let mut panes = PaneCx::new(cx.watermark, cx.now, &mut cx.holds);
-        self.driver.on_timer(&mut panes, &mut self.cells, &mut fired);
+        self.table.driver.on_timer(&mut panes, &mut self.table.cells, &mut fired);
         self.fired.extend(fired);
         self.drain(cx)
     }
 
     fn resume(&mut self, cx: &mut OpCx) -> Result<More> {
         self.drain(cx)
+    }
+
+    fn tables(&mut self) -> Vec<&mut dyn StateTable> {
+        vec![&mut self.table]
+    }
+
+    fn restored(&mut self, cx: &mut OpCx) -> Result<()> {
+        self.table.restored(cx);
+        self.since = self.table.driver.oldest_epoch();
+        cx.kept.change(None, self.since);
+        self.arm(cx);
+        Ok(())
     }
 }

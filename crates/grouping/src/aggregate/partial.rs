@@ -8,17 +8,18 @@
 //! emptied before the watermark moves on: what was on time here is on time downstream. Rows that are
 //! late here go on at once; the completing step judges them, by their window, as it would have anyway.
 
+mod state;
+
 use super::emit::{Each, Emitter, Piece};
 use super::parts::Parts;
 use super::table::{Columns, Groups, HashedKeys, Member};
 use super::{Aggregate, Aggregation, Feed, ROWS};
 use crate::accumulate::{Accumulator, AggregateFn};
-use ahash::RandomState;
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use purlin_api::shape::physical;
-use purlin_api::{Batch, EventTime, More, OpCx, Operator, Pane, Port, Result, Window};
-use std::collections::BTreeMap;
+use purlin_api::{Batch, EventTime, More, OpCx, Operator, Pane, Port, Result, StateTable, Window};
+use state::PartialTable;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
@@ -91,15 +92,12 @@ impl Partial {
         &self.output
     }
 
-    /// A running instance for one lane.
-    pub fn operator(&self) -> Result<PartialOperator> {
+    /// A running instance for one lane; `slot` is a key slot that is this lane's: its state is saved there.
+    pub fn operator(&self, slot: u16) -> Result<PartialOperator> {
         Ok(PartialOperator {
             emitter: Emitter::new(physical(&self.output)),
             schema: physical(&self.output),
-            groups: Groups::new(self.accumulators()?),
-            partial: self.clone(),
-            random: RandomState::new(),
-            windows: BTreeMap::new(),
+            table: PartialTable::new(self.clone(), slot)?,
             leaving: None,
             until: EventTime::MIN,
             mode: Mode::Probe { rows: 0, groups: 0 },
@@ -108,9 +106,12 @@ impl Partial {
     }
 
     fn accumulators(&self) -> Result<Vec<Box<dyn Accumulator>>> {
-        let mut all = self.aggregate.accumulators()?;
-        all.push(self.rows.accumulator()?);
-        Ok(all)
+        self.functions().map(AggregateFn::accumulator).collect()
+    }
+
+    /// Those of the aggregates, and the count of rows.
+    fn functions(&self) -> impl Iterator<Item = &AggregateFn> {
+        self.aggregate.functions().chain(std::iter::once(&self.rows))
     }
 }
 
@@ -130,6 +131,12 @@ struct State {
     since: u64,
 }
 
+impl State {
+    fn new(groups: &mut Groups, epoch: u64) -> Self {
+        State { member: groups.open(), rows: 0, since: epoch }
+    }
+}
+
 /// A window that is being emptied.
 struct Leaving {
     window: Window,
@@ -141,13 +148,9 @@ struct Leaving {
 
 /// A running first step. It counts rows as passed when their state has gone out.
 pub struct PartialOperator {
-    partial: Partial,
+    table: PartialTable,
     schema: SchemaRef,
-    random: RandomState,
     emitter: Emitter,
-    windows: BTreeMap<(EventTime, Window), State>,
-    /// The groups of all windows. Those that have left stay until the table is empty or full.
-    groups: Groups,
     leaving: Option<Leaving>,
     /// Windows that end up to here are to be emptied.
     until: EventTime,
@@ -158,12 +161,12 @@ pub struct PartialOperator {
 impl PartialOperator {
     /// About how many bytes of state it holds.
     pub fn state_bytes(&self) -> usize {
-        self.groups.size_bytes()
+        self.table.groups.size_bytes()
     }
 
     /// How many groups it holds.
     pub fn state_groups(&self) -> usize {
-        let kept: usize = self.windows.values().map(|s| s.member.len()).sum();
+        let kept: usize = self.table.windows.values().map(|s| s.member.len()).sum();
         kept + self.leaving.as_ref().map_or(0, |l| l.left)
     }
 
@@ -173,28 +176,33 @@ impl PartialOperator {
     }
 
     fn group(&mut self, batch: &Batch, cx: &mut OpCx) -> Result<()> {
-        let aggregate = &self.partial.aggregate;
-        let keys =
-            HashedKeys::new(&aggregate.codec, &aggregate.key_columns(batch)?, batch.len(), &self.random)?;
+        let aggregate = &self.table.partial.aggregate;
+        let keys = HashedKeys::new(
+            &aggregate.codec,
+            &aggregate.key_columns(batch)?,
+            batch.len(),
+            &self.table.random,
+        )?;
         let parts = Parts::new(batch, |_| Ok(()))?;
-        let columns = Columns::new(batch.rows.columns(), &self.partial.feeds, |c| parts.ordered(c))?;
-        let groups_before = self.groups.len();
+        let columns = Columns::new(batch.rows.columns(), &self.table.partial.feeds, |c| parts.ordered(c))?;
+        let groups_before = self.table.groups.len();
         self.scratch.clear();
         for part in parts.kinds().flatten() {
-            let state = match self.windows.entry((part.window.end(), part.window.clone())) {
+            let state = match self.table.windows.entry((part.window.end(), part.window.clone())) {
                 Entry::Occupied(found) => found.into_mut(),
                 Entry::Vacant(free) => {
                     cx.kept.add(cx.epoch);
-                    free.insert(State { member: self.groups.open(), rows: 0, since: cx.epoch })
+                    free.insert(State::new(&mut self.table.groups, cx.epoch))
                 }
             };
             let rows = parts.rows(part.places.clone());
-            self.groups.intern(&mut state.member, &keys, rows, &mut self.scratch);
+            self.table.groups.intern(&mut state.member, &keys, rows, &mut self.scratch);
             state.rows += part.places.len() as u64;
         }
-        self.groups.grow();
-        self.groups.add(&self.scratch, &self.partial.feeds, &columns, 0..batch.len())?;
-        let new_groups = self.groups.len() - groups_before;
+        self.table.groups.grow();
+        self.table.groups.add(&self.scratch, &self.table.partial.feeds, &columns, 0..batch.len())?;
+        self.table.changed = true;
+        let new_groups = self.table.groups.len() - groups_before;
         let n = batch.len() as u64;
         cx.fates.in_state += n;
         if let Mode::Probe { rows, groups } = &mut self.mode {
@@ -206,11 +214,13 @@ impl PartialOperator {
 
     /// Makes a state of each row.
     fn pass(&mut self, batch: &Batch, cx: &mut OpCx) -> Result<()> {
-        let aggregate = &self.partial.aggregate;
-        let columns = Columns::new(batch.rows.columns(), &self.partial.feeds, |c| Ok(c.clone()))?;
+        let aggregate = &self.table.partial.aggregate;
+        let columns = Columns::new(batch.rows.columns(), &self.table.partial.feeds, |c| Ok(c.clone()))?;
         let groups: Vec<u32> = (0..batch.len() as u32).collect();
         let mut states: Vec<ArrayRef> = aggregate.key_columns(batch)?;
-        for (mut accumulator, feed) in self.partial.accumulators()?.into_iter().zip(&self.partial.feeds) {
+        for (mut accumulator, feed) in
+            self.table.partial.accumulators()?.into_iter().zip(&self.table.partial.feeds)
+        {
             accumulator.resize(groups.len());
             columns.feed(feed, 0..groups.len(), accumulator.as_mut(), &groups)?;
             states.extend(accumulator.state(&groups)?);
@@ -253,7 +263,7 @@ impl PartialOperator {
                 more = More::Yes;
                 break;
             }
-            let (some, next) = self.groups.walk(leaving.next, (room - groups.len()).min(leaving.left));
+            let (some, next) = self.table.groups.walk(leaving.next, (room - groups.len()).min(leaving.left));
             leaving.next = next;
             leaving.left = if some.is_empty() { 0 } else { leaving.left - some.len() };
             windows.push((leaving.window.clone(), some.len()));
@@ -271,7 +281,7 @@ impl PartialOperator {
                 times: Each::of_runs(&windows, Window::max_timestamp),
                 windows: Each::of_runs(&windows, Window::clone),
                 panes: Each::One(Pane::UNKNOWN),
-                columns: self.groups.states(&self.partial.aggregate.codec, &groups)?,
+                columns: self.table.groups.states(&self.table.partial.aggregate.codec, &groups)?,
                 rows: groups.len(),
             };
             self.emitter.push(piece, None, cx)?;
@@ -279,16 +289,17 @@ impl PartialOperator {
         }
         if more == More::No {
             self.until = cx.watermark;
-            if self.windows.is_empty() && self.groups.len() > 0 {
-                self.groups = Groups::new(self.partial.accumulators()?);
+            if self.table.windows.is_empty() && self.table.groups.len() > 0 {
+                self.table.groups = Groups::new(self.table.partial.accumulators()?);
             }
         }
         Ok(more)
     }
 
     fn next_due(&mut self) -> Option<Leaving> {
-        let first = self.windows.first_entry().filter(|first| first.key().0 <= self.until)?;
+        let first = self.table.windows.first_entry().filter(|first| first.key().0 <= self.until)?;
         let ((_, window), state) = first.remove_entry();
+        self.table.changed = true;
         Some(Leaving { window, next: state.member.first(), left: state.member.len(), state })
     }
 }
@@ -303,7 +314,7 @@ impl Operator for PartialOperator {
         } else {
             self.group(&batch, cx)?;
         }
-        let full = self.groups.len() >= GROUPS_MAX || self.groups.size_bytes() >= BYTES_MAX;
+        let full = self.table.groups.len() >= GROUPS_MAX || self.table.groups.size_bytes() >= BYTES_MAX;
         let loses = self.judge(batch.len() as u64);
         self.until = if full || loses { EventTime::MAX } else { self.until.max(cx.watermark) };
         self.drain(cx)
@@ -321,5 +332,14 @@ impl Operator for PartialOperator {
     fn on_end(&mut self, cx: &mut OpCx) -> Result<More> {
         self.until = EventTime::MAX;
         self.drain(cx)
+    }
+
+    fn tables(&mut self) -> Vec<&mut dyn StateTable> {
+        vec![&mut self.table]
+    }
+
+    fn restored(&mut self, cx: &mut OpCx) -> Result<()> {
+        self.table.restored(cx);
+        Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! The groups of windows: keys by group number, and the accumulators.
 
 use super::Feed;
+use super::states::states;
 use crate::accumulate::Accumulator;
 use ahash::RandomState;
 use arrow_array::ArrayRef;
@@ -113,6 +114,11 @@ impl Member {
     /// How many groups.
     pub(super) fn len(&self) -> usize {
         self.len as usize
+    }
+
+    /// The window's number in the table.
+    pub(super) fn number(&self) -> u32 {
+        self.window
     }
 
     /// Where [`Groups::walk`] begins.
@@ -253,10 +259,28 @@ impl Groups {
     /// The key columns and states of these groups.
     pub(super) fn states(&self, codec: &KeyCodec, groups: &[u32]) -> Result<Vec<ArrayRef>> {
         let mut columns = codec.decode(groups.iter().map(|g| self.keys.key(*g)))?;
-        for accumulator in &self.accumulators {
-            columns.extend(accumulator.state(groups)?);
-        }
+        columns.extend(states(&self.accumulators, groups)?);
         Ok(columns)
+    }
+
+    /// The accumulators by group number.
+    pub(super) fn accumulators(&self) -> &[Box<dyn Accumulator>] {
+        &self.accumulators
+    }
+
+    /// The accumulators by group number.
+    pub(super) fn accumulators_mut(&mut self) -> &mut [Box<dyn Accumulator>] {
+        &mut self.accumulators
+    }
+
+    /// The key bytes of a group.
+    pub(super) fn key(&self, group: u32) -> &[u8] {
+        self.keys.key(group)
+    }
+
+    /// The number of a group's window.
+    pub(super) fn window_of(&self, group: u32) -> u32 {
+        self.keys.groups.get(group as usize).map_or(NONE, |g| g.window)
     }
 
     pub(super) fn size_bytes(&self) -> usize {

@@ -6,6 +6,8 @@ use proptest::prelude::*;
 use purlin_api::{Dict, EventTime, Fates, More, Pane, Times, Window, WindowFn};
 use std::collections::BTreeMap;
 
+mod restart;
+
 /// A row: key, value, seconds.
 type Row = (Option<&'static str>, Option<i64>, i64);
 
@@ -171,7 +173,7 @@ fn epochs_are_kept_as_long_as_a_window_has_rows_of_them() {
 #[test]
 fn the_first_step_of_two_keeps_epochs_until_its_groups_have_left() {
     let a = aggregate(&[("sum", 1)], &[0], fixed(10));
-    let mut d = Driver::new(a.lift().unwrap().unwrap().partial.operator().unwrap(), 100);
+    let mut d = Driver::new(a.lift().unwrap().unwrap().partial.operator(0).unwrap(), 100);
     d.batch(batch(&[(Some("a"), Some(1), 1)], &fixed(10).window_fn));
     d.batch(batch(&[(Some("a"), Some(1), 11)], &fixed(10).window_fn));
     assert_eq!(d.cx.kept.oldest(), Some(1));
@@ -417,7 +419,7 @@ fn lifting_is_for_what_stays_the_same() {
 fn a_partial_step_gives_up_where_it_does_not_pay() {
     let a = aggregate(&[("sum", 1)], &[1], Windowing::global());
     let lift = a.lift().unwrap().unwrap();
-    let mut partial = Driver::new(lift.partial.operator().unwrap(), 8192);
+    let mut partial = Driver::new(lift.partial.operator(0).unwrap(), 8192);
     let mut complete = Driver::new(lift.complete.operator().unwrap(), 8192);
     let mut emitted = 0;
     for i in 0..10 {
@@ -433,7 +435,7 @@ fn a_partial_step_gives_up_where_it_does_not_pay() {
 
     // Few keys: all stays until the window ends.
     let a = aggregate(&[("sum", 1)], &[0], Windowing::global());
-    let mut partial = Driver::new(a.lift().unwrap().unwrap().partial.operator().unwrap(), 8192);
+    let mut partial = Driver::new(a.lift().unwrap().unwrap().partial.operator(0).unwrap(), 8192);
     for _ in 0..10 {
         let rows: Vec<Row> = (0..5000).map(|v| (Some("a"), Some(v), 0)).collect();
         assert!(partial.batch(batch(&rows, &WindowFn::Global)).is_empty());
@@ -624,7 +626,7 @@ proptest! {
         let w = Windowing::of(window_fn);
         let a = aggregate(&FUNCTIONS, &[0], w.clone());
         let lift = a.lift().unwrap().unwrap();
-        let mut operator = lift.partial.operator().unwrap();
+        let mut operator = lift.partial.operator(0).unwrap();
         if passes {
             operator.pass_from_now_on();
         }

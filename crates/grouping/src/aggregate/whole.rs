@@ -6,44 +6,15 @@
 use super::Aggregate;
 use super::emit::{Each, Emitter, Piece};
 use super::parts::{Part, Parts};
-use super::pools::{PaneCount, Pools};
-use super::table::{Columns, HashedKeys, Member};
-use ahash::RandomState;
+use super::pools::PaneCount;
+use super::table::{Columns, HashedKeys};
+use super::windows::{State, WindowTable, pop_until, state_of};
 use arrow_array::UInt32Array;
 use arrow_select::take::take;
 use purlin_api::{
-    AccumulationMode, Batch, EventTime, More, OpCx, Operator, Pane, Port, Result, Timing, Trigger, Window,
+    AccumulationMode, Batch, EventTime, More, OpCx, Operator, Pane, Port, Result, StateTable, Timing, Window,
 };
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, HashMap};
-
-/// By end, so that windows are found in the order of time.
-type Windows = BTreeMap<(EventTime, Window), State>;
-
-/// What is kept of a window.
-struct State {
-    pool: usize,
-    member: Member,
-    /// Rows that no pane has had yet.
-    rows: u64,
-    /// The epoch of the first row that is kept.
-    since: Option<u64>,
-}
-
-impl State {
-    /// Rows of this epoch are kept.
-    fn keeps(&mut self, cx: &mut OpCx) {
-        if self.since.is_none() {
-            self.since = Some(cx.epoch);
-            cx.kept.add(cx.epoch);
-        }
-    }
-
-    /// Nothing is kept any more.
-    fn forgets(&mut self, cx: &mut OpCx) {
-        cx.kept.change(self.since.take(), None);
-    }
-}
+use std::collections::HashMap;
 
 /// A window that is going out.
 struct Closing {
@@ -67,15 +38,9 @@ struct Outgoing {
 
 /// The operator.
 pub(super) struct WholeWindows {
-    aggregate: Aggregate,
-    random: RandomState,
+    table: WindowTable,
     emitter: Emitter,
-    pools: Pools,
-    /// Windows the watermark has not passed.
-    open: Windows,
     closing: Option<Closing>,
-    /// Windows that went out and may still get late rows.
-    fired: Windows,
     scratch: Vec<u32>,
 }
 
@@ -101,50 +66,37 @@ impl WholeWindows {
         // A function that cannot be built fails here and not at the first row.
         aggregate.accumulators()?;
         Ok(WholeWindows {
-            random: RandomState::new(),
             emitter: Emitter::new(aggregate.emitted()),
-            pools: Pools::default(),
-            open: Windows::new(),
             closing: None,
-            fired: Windows::new(),
             scratch: Vec::new(),
-            aggregate,
+            table: WindowTable::new(aggregate),
         })
     }
 
     pub(super) fn state_bytes(&self) -> usize {
-        let windows = self.open.len() + self.fired.len() + usize::from(self.closing.is_some());
-        self.pools.size_bytes() + windows * size_of::<((EventTime, Window), State)>()
+        let closing = self.closing.as_ref().map_or(0, |_| size_of::<State>());
+        self.table.size_bytes() + closing
     }
 
     pub(super) fn state_groups(&self) -> usize {
-        let kept = self.open.values().chain(self.fired.values());
         let closing = self.closing.as_ref().map_or(0, |c| c.state.member.len());
-        kept.map(|s| s.member.len()).sum::<usize>() + closing
-    }
-
-    /// The trigger has fired for good once a pane went out.
-    fn fires_once(&self) -> bool {
-        self.aggregate.windowing.trigger != Trigger::Default
-    }
-
-    fn forgets(&self) -> bool {
-        self.fires_once() || self.aggregate.windowing.accumulation == AccumulationMode::Discarding
+        self.table.groups() + closing
     }
 
     fn retracts(&self) -> bool {
-        self.aggregate.windowing.accumulation == AccumulationMode::Retracting
+        self.table.aggregate.windowing.accumulation == AccumulationMode::Retracting
     }
 
     /// Decides where the rows of a window go.
     fn kind(&mut self, window: &Window, watermark: EventTime) -> Result<Kind> {
-        if self.aggregate.windowing.expiry(window) <= watermark {
+        if self.table.aggregate.windowing.expiry(window) <= watermark {
             return Ok(Kind::Late);
         }
-        if window.end() <= watermark {
+        if window.end() <= watermark || self.table.is_ahead(window) {
             return Ok(Kind::AfterEnd);
         }
-        let state = state_of(&mut self.open, window, &mut self.pools, &self.aggregate)?;
+        let table = &mut self.table;
+        let state = state_of(&mut table.open, window, &mut table.pools, &table.aggregate)?;
         Ok(Kind::Pool(state.pool))
     }
 
@@ -157,20 +109,22 @@ impl WholeWindows {
         cx: &mut OpCx,
     ) -> Result<()> {
         let (Some(first), Some(last)) = (parts.first(), parts.last()) else { return Ok(()) };
+        let table = &mut self.table;
         let places = first.places.start..last.places.end;
         self.scratch.clear();
         for part in parts {
-            let state = state_of(&mut self.open, part.window, &mut self.pools, &self.aggregate)?;
-            let groups = &mut self.pools.get_mut(pool)?.groups;
+            let state = state_of(&mut table.open, part.window, &mut table.pools, &table.aggregate)?;
+            let groups = &mut table.pools.get_mut(pool)?.groups;
             let row_of = rows.parts.rows(part.places.clone());
             groups.intern(&mut state.member, rows.keys, row_of, &mut self.scratch);
             state.rows += part.places.len() as u64;
             state.keeps(cx);
         }
-        let groups = &mut self.pools.get_mut(pool)?.groups;
-        groups.grow();
+        let pool = table.pools.get_mut(pool)?;
+        pool.groups.grow();
         cx.fates.in_state += places.len() as u64;
-        groups.add(&self.scratch, &self.aggregate.feeds, rows.columns, places)
+        pool.touch(&self.scratch);
+        pool.groups.add(&self.scratch, &table.aggregate.feeds, rows.columns, places)
     }
 
     /// Rows of a window that went out and has not expired: each makes a pane. Rows of different keys have
@@ -183,16 +137,19 @@ impl WholeWindows {
         late: &mut Vec<u32>,
         cx: &mut OpCx,
     ) -> Result<()> {
-        let (once, forgets) = (self.fires_once(), self.forgets());
-        let state = state_of(&mut self.fired, part.window, &mut self.pools, &self.aggregate)?;
+        let table = &mut self.table;
+        let (once, forgets) = (table.aggregate.fires_once(), table.aggregate.forgets());
+        table.late(part.window)?;
+        let state = state_of(&mut table.fired, part.window, &mut table.pools, &table.aggregate)?;
         if !forgets {
             state.keeps(cx);
         }
         let at = state.pool;
-        let pool = self.pools.get_mut(at)?;
+        let pool = table.pools.get_mut(at)?;
         self.scratch.clear();
         let row_of = rows.parts.rows(part.places.clone());
         pool.groups.intern(&mut state.member, rows.keys, row_of, &mut self.scratch);
+        pool.touch(&self.scratch);
         pool.groups.grow();
         pool.panes.resize(pool.groups.len(), PaneCount::default());
         let mut seen = HashMap::<u32, u32>::new();
@@ -227,9 +184,11 @@ impl WholeWindows {
         groups: &[u32],
         cx: &mut OpCx,
     ) -> Result<()> {
-        let (once, forgets, retracts) = (self.fires_once(), self.forgets(), self.retracts());
-        let pool = self.pools.get_mut(at)?;
-        let codec = &self.aggregate.codec;
+        let retracts = self.retracts();
+        let table = &mut self.table;
+        let (once, forgets) = (table.aggregate.fires_once(), table.aggregate.forgets());
+        let pool = table.pools.get_mut(at)?;
+        let codec = &table.aggregate.codec;
         let had = |g: &u32| pool.panes.get(*g as usize).copied().unwrap_or_default();
         let piece = |columns, panes: Vec<Pane>| Piece {
             windows: Each::One(window.clone()),
@@ -247,7 +206,7 @@ impl WholeWindows {
                 self.emitter.push(taken_back, Some(true), cx)?;
             }
         }
-        pool.groups.add(groups, &self.aggregate.feeds, columns, 0..groups.len())?;
+        pool.groups.add(groups, &table.aggregate.feeds, columns, 0..groups.len())?;
         let panes = groups.iter().map(|g| pane_after(had(g), once)).collect();
         let results = piece(pool.groups.emit(codec, groups)?, panes);
         self.emitter.push(results, retracts.then_some(false), cx)?;
@@ -269,11 +228,8 @@ impl WholeWindows {
         let mut outgoing = Outgoing::default();
         loop {
             if self.closing.is_none() {
-                self.closing = pop_until(&mut self.open, cx.watermark).map(|((_, window), state)| Closing {
-                    window,
-                    next: state.member.first(),
-                    left: state.member.len(),
-                    state,
+                self.closing = pop_until(&mut self.table.open, cx.watermark).map(|((_, window), state)| {
+                    Closing { window, next: state.member.first(), left: state.member.len(), state }
                 });
             }
             if room == 0 && self.closing.is_some() {
@@ -286,7 +242,7 @@ impl WholeWindows {
                 self.send(std::mem::take(&mut outgoing), cx)?;
                 outgoing.pool = Some(closing.state.pool);
             }
-            let pool = self.pools.get(closing.state.pool)?;
+            let pool = self.table.pools.get(closing.state.pool)?;
             let (groups, next) = pool.groups.walk(closing.next, room.min(closing.left));
             room -= groups.len();
             closing.next = next;
@@ -301,10 +257,10 @@ impl WholeWindows {
         }
         self.send(outgoing, cx)?;
         self.emitter.flush(cx)?;
-        let lateness = self.aggregate.windowing.allowed_lateness;
-        while let Some((_, mut state)) = pop_until(&mut self.fired, cx.watermark.plus(-lateness)) {
+        let lateness = self.table.aggregate.windowing.allowed_lateness;
+        while let Some((_, mut state)) = pop_until(&mut self.table.fired, cx.watermark.plus(-lateness)) {
             state.forgets(cx);
-            self.pools.close(state.pool, &state.member)?;
+            self.table.close(&state)?;
         }
         Ok(More::No)
     }
@@ -312,12 +268,12 @@ impl WholeWindows {
     /// Sends out groups of one pool.
     fn send(&mut self, outgoing: Outgoing, cx: &mut OpCx) -> Result<()> {
         let Some(pool) = outgoing.pool else { return Ok(()) };
-        let pool = self.pools.get(pool)?;
+        let pool = self.table.pools.get(pool)?;
         let piece = Piece {
             times: Each::of_runs(&outgoing.windows, Window::max_timestamp),
             panes: Each::of_runs(&outgoing.windows, |w| self.pane_at_end(w)),
             windows: Each::of_runs(&outgoing.windows, Window::clone),
-            columns: pool.groups.emit(&self.aggregate.codec, &outgoing.groups)?,
+            columns: pool.groups.emit(&self.table.aggregate.codec, &outgoing.groups)?,
             rows: outgoing.groups.len(),
         };
         let flag = self.retracts().then_some(false);
@@ -330,33 +286,17 @@ impl WholeWindows {
         cx.fates.in_state -= state.rows;
         cx.fates.passed += state.rows;
         state.rows = 0;
-        let expired = self.aggregate.windowing.expiry(&window) <= cx.watermark;
-        if expired || self.forgets() {
+        let expired = self.table.aggregate.windowing.expiry(&window) <= cx.watermark;
+        if expired || self.table.aggregate.forgets() {
             state.forgets(cx);
         }
-        if expired {
-            return self.pools.close(state.pool, &state.member);
-        }
-        let forgets = self.forgets();
-        let pool = self.pools.get_mut(state.pool)?;
-        let groups = pool.groups.all(&state.member);
-        if forgets {
-            pool.groups.clear(&groups);
-        }
-        pool.panes.resize(pool.groups.len(), PaneCount::default());
-        for group in groups {
-            if let Some(panes) = pool.panes.get_mut(group as usize) {
-                *panes = PaneCount { count: 1, punctual: true };
-            }
-        }
-        self.fired.insert((window.end(), window), state);
-        Ok(())
+        if expired { self.table.close(&state) } else { self.table.stays(window, state) }
     }
 
     fn pane_at_end(&self, window: &Window) -> Pane {
-        let windowing = &self.aggregate.windowing;
-        let is_last = self.fires_once()
-            || if self.aggregate.beam_last {
+        let windowing = &self.table.aggregate.windowing;
+        let is_last = self.table.aggregate.fires_once()
+            || if self.table.aggregate.beam_last {
                 // Beam groups the global window with the default trigger on another path.
                 *window == Window::Global
             } else {
@@ -368,10 +308,10 @@ impl WholeWindows {
 
 impl Operator for WholeWindows {
     fn on_batch(&mut self, _port: Port, batch: Batch, cx: &mut OpCx) -> Result<More> {
-        let keys = self.aggregate.key_columns(&batch)?;
-        let keys = HashedKeys::new(&self.aggregate.codec, &keys, batch.len(), &self.random)?;
+        let keys = self.table.aggregate.key_columns(&batch)?;
+        let keys = self.table.hashed(&keys, batch.len())?;
         let parts = Parts::new(&batch, |window| self.kind(window, cx.watermark))?;
-        let columns = Columns::new(batch.rows.columns(), &self.aggregate.feeds, |c| parts.ordered(c))?;
+        let columns = Columns::new(batch.rows.columns(), &self.table.aggregate.feeds, |c| parts.ordered(c))?;
         let rows = Rows { parts: &parts, keys: &keys, columns: &columns };
         let mut late = Vec::new();
         for alike in parts.kinds() {
@@ -388,7 +328,7 @@ impl Operator for WholeWindows {
             }
         }
         self.emitter.flush(cx)?;
-        self.aggregate.late(&batch, late, cx)?;
+        self.table.aggregate.late(&batch, late, cx)?;
         Ok(More::No)
     }
 
@@ -399,25 +339,14 @@ impl Operator for WholeWindows {
     fn resume(&mut self, cx: &mut OpCx) -> Result<More> {
         self.advance(cx)
     }
-}
 
-fn state_of<'a>(
-    windows: &'a mut Windows,
-    window: &Window,
-    pools: &mut Pools,
-    aggregate: &Aggregate,
-) -> Result<&'a mut State> {
-    Ok(match windows.entry((window.end(), window.clone())) {
-        Entry::Occupied(found) => found.into_mut(),
-        Entry::Vacant(free) => {
-            let (pool, member) = pools.open(aggregate)?;
-            free.insert(State { pool, member, rows: 0, since: None })
-        }
-    })
-}
+    fn tables(&mut self) -> Vec<&mut dyn StateTable> {
+        vec![&mut self.table]
+    }
 
-fn pop_until(windows: &mut Windows, end: EventTime) -> Option<((EventTime, Window), State)> {
-    if windows.first_key_value().is_some_and(|((t, _), _)| *t <= end) { windows.pop_first() } else { None }
+    fn restored(&mut self, cx: &mut OpCx) -> Result<()> {
+        self.table.restored(cx)
+    }
 }
 
 /// The pane that follows those a group has had.

@@ -27,6 +27,7 @@ impl PaneDriver {
         cells: &mut dyn Cells,
         fired: &mut Vec<Firing>,
     ) {
+        self.touch(id);
         let Some(slot) = self.slots.get_mut(id) else { return };
         let expiry = self.windowing.expiry(&slot.window);
         let end = slot.window.end().min(expiry);
@@ -77,6 +78,7 @@ impl PaneDriver {
         cells: &mut dyn Cells,
         fired: &mut Vec<Firing>,
     ) {
+        self.touch(id);
         let Some(slot) = self.slots.get_mut(id) else { return };
         slot.timer = None;
         if self.machine.should_fire(&slot.state, &cx.moment(&slot.window)) {

@@ -90,6 +90,8 @@ impl PaneDriver {
             hold: None,
             due,
             timer: None,
+            touched: false,
+            logged: false,
         });
         self.index.insert(id, &self.slots);
         self.due.insert((due, id));
@@ -100,6 +102,7 @@ impl PaneDriver {
     fn absorb(&mut self, into: u32, from: u32, holds: &mut Holds, cells: &mut dyn Cells) {
         let since = self.slots.get(from).and_then(|s| s.since);
         let Some(gone) = self.drop_slot(from, holds) else { return };
+        self.note_respan(into);
         let Some(slot) = self.slots.get_mut(into) else { return };
         let oldest = [slot.since, since].into_iter().flatten().min();
         self.kept.change(slot.since, oldest);
@@ -124,6 +127,10 @@ impl PaneDriver {
         if grown == slot.window && !merged {
             return;
         }
+        if grown != slot.window {
+            self.note_respan(id);
+        }
+        let Some(slot) = self.slots.get_mut(id) else { return };
         self.index.respan(id, &slot.key, &slot.window, &grown);
         slot.window = grown;
         // Beam does not carry pane counters over to another window: its panes count from 0.
@@ -143,6 +150,7 @@ impl PaneDriver {
 
     /// Counts a row into its slot; answers its cell.
     pub(super) fn take_row(&mut self, id: u32, t: EventTime, cx: &mut PaneCx<'_>) -> Option<u32> {
+        self.touch(id);
         let slot = self.slots.get_mut(id)?;
         let cell = slot.cell?;
         self.machine.on_row(&mut slot.state, &cx.moment(&slot.window));
@@ -205,6 +213,7 @@ impl PaneDriver {
     pub(super) fn drop_slot(&mut self, id: u32, holds: &mut Holds) -> Option<Slot> {
         self.set_hold(id, None, holds);
         let slot = self.slots.remove(id)?;
+        self.note_gone(&slot);
         self.kept.change(slot.since, None);
         self.index.remove(id, &slot);
         self.due.remove(&(slot.due, id));

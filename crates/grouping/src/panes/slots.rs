@@ -33,6 +33,10 @@ pub(super) struct Slot {
     pub(super) due: EventTime,
     /// Its entry among the clock's appointments: not after its next deadline, maybe before.
     pub(super) timer: Option<EventTime>,
+    /// It has changed since the state was saved. Only noted if it ever is.
+    pub(super) touched: bool,
+    /// It has been saved under its key and window.
+    pub(super) logged: bool,
 }
 
 /// Slots by number. Numbers of removed ones are given again.
@@ -49,6 +53,12 @@ impl Slab {
 
     pub(super) fn get_mut(&mut self, id: u32) -> Option<&mut Slot> {
         self.slots.get_mut(id as usize)?.as_mut()
+    }
+
+    /// All there are, in no order.
+    pub(super) fn ids(&self) -> Vec<u32> {
+        let used = |(id, slot): (usize, &Option<Slot>)| slot.as_ref().map(|_| id as u32);
+        self.slots.iter().enumerate().filter_map(used).collect()
     }
 
     /// How many there are.

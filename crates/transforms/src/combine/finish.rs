@@ -5,7 +5,7 @@ use crate::expressions::Compiled;
 use arrow_array::{RecordBatch, RecordBatchOptions};
 use arrow_schema::{Field, Schema, SchemaRef};
 use purlin_api::shape::physical;
-use purlin_api::{Batch, BuildCx, More, OpCx, Operator, Port, Result, TimerId};
+use purlin_api::{Batch, BuildCx, More, OpCx, Operator, Port, Result, StateTable, TimerId};
 use purlin_grouping::aggregate::OUT;
 use std::sync::Arc;
 
@@ -120,5 +120,13 @@ impl Operator for Finishing {
         let from = cx.outputs.len();
         let more = self.inner.on_end(cx)?;
         self.finish(from, more, cx)
+    }
+
+    fn tables(&mut self) -> Vec<&mut dyn StateTable> {
+        self.inner.tables()
+    }
+
+    fn restored(&mut self, cx: &mut OpCx) -> Result<()> {
+        self.inner.restored(cx)
     }
 }

@@ -8,10 +8,11 @@ use crate::worker::visible;
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use purlin_api::shape::physical;
+use purlin_api::state::own_slot;
 use purlin_api::transform::Lifted;
 use purlin_api::{
     Batch, BuildCx, Distribution, Error, More, OpCx, Operator, Output, OutputRole, PlanNode, Port, Result,
-    Running, Shape, TimerId,
+    Running, Shape, StateTable, TimerId,
 };
 use purlin_grouping::aggregate::{Aggregate, Partial};
 use std::sync::Arc;
@@ -181,7 +182,7 @@ impl PlanNode for PartialNode {
     }
 
     fn build(&self, cx: &BuildCx) -> Result<Running> {
-        let inner = self.partial.operator()?;
+        let inner = self.partial.operator(own_slot(cx.lane, cx.lanes))?;
         Ok(operator(Box::new(inner), &self.computed, cx))
     }
 }
@@ -248,5 +249,13 @@ impl Operator for ComputeFirst {
 
     fn on_end(&mut self, cx: &mut OpCx) -> Result<More> {
         self.inner.on_end(cx)
+    }
+
+    fn tables(&mut self) -> Vec<&mut dyn StateTable> {
+        self.inner.tables()
+    }
+
+    fn restored(&mut self, cx: &mut OpCx) -> Result<()> {
+        self.inner.restored(cx)
     }
 }
