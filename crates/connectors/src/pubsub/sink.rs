@@ -3,14 +3,16 @@
 use super::check::{self, Payload, refuse};
 use super::config::WriteToPubSub;
 use super::encode::{Ids, PayloadSpec, Spec};
-use super::writer::{Outgoing, Publishing, Slot, Writer, error_schema};
+use super::epochs::EpochWriter;
+use super::prepared::ID_ATTRIBUTE;
+use super::writer::{Open, Outgoing, Publishing, Slot, Writer, error_schema};
 use crate::format::avro::Datum;
 use crate::format::proto;
 use crate::shared::bind;
 use arrow_schema::{DataType, Field, Fields, Schema};
 use purlin_api::shape::{is_any, physical, type_name};
 use purlin_api::{
-    BindCx, BuildCx, Entry, InputShape, Output, OutputRole, PlanNode, Result, Running, Transform,
+    BindCx, BuildCx, Delivery, Entry, InputShape, Output, OutputRole, PlanNode, Result, Running, Transform,
 };
 use purlin_spec::config::Spanned;
 use purlin_spec::vocabulary::{Inputs, TransformDef};
@@ -225,12 +227,20 @@ impl PlanNode for WriteNode {
     }
 
     fn build(&self, cx: &BuildCx) -> Result<Running> {
-        let (publisher, topic) = cx.shared.get_or_make(Slot::default)?.open(&self.topic)?;
-        let ids = Ids::new(format!("{}-{}", purlin_pubsub::unique(), cx.lane));
-        let out = Outgoing { publisher, topic, spec: self.spec.clone(), ids };
-        Ok(match self.errors.first() {
-            None => Running::Sink(Box::new(Writer::new(out))),
-            Some(errors) => Running::Async(Box::new(Publishing::new(out, &errors.shape.schema))),
-        })
+        let at = &cx.environment;
+        let Open { client, publisher, topic } = cx.shared.get_or_make(Slot::default)?.open(&self.topic, at)?;
+        let named = self.spec.id_attribute.as_ref();
+        let ids = Ids::now(named, format!("{}-{}", purlin_pubsub::unique(), cx.lane));
+        let out = Outgoing { client, publisher, topic, spec: self.spec.clone(), ids };
+        if let Some(errors) = self.errors.first() {
+            return Ok(Running::Async(Box::new(Publishing::new(out, &errors.shape.schema))));
+        }
+        // Without checkpoints nothing would be published again under the same ids: waiting would gain nothing.
+        if at.delivery == Delivery::AtLeastOnce || at.lineage.is_empty() {
+            return Ok(Running::Sink(Box::new(Writer::new(out))));
+        }
+        let id_attribute = named.map_or(ID_ATTRIBUTE, String::as_str).to_owned();
+        let out = Outgoing { ids: Ids::Later(id_attribute.clone()), ..out };
+        Ok(Running::Sink(Box::new(EpochWriter::new(out, id_attribute, cx))))
     }
 }
