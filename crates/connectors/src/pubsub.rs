@@ -12,6 +12,7 @@ mod reader;
 mod seen;
 pub(crate) mod sink;
 pub(crate) mod source;
+mod times;
 mod watermark;
 mod work;
 mod writer;

@@ -9,6 +9,9 @@
 //! time passes for messages while nobody reads. Messages of the checkpoint of which it is not known that they were
 //! acknowledged are *owed*: they are remembered until they come, for a day.
 //!
+//! **Copies** are remembered, and acknowledged, with the epoch *after* the one in which they come: the lane that gave the
+//! first one may be an epoch ahead, and until that epoch is in a checkpoint its message must come again and be new.
+//!
 //! **The log.** A row for each epoch in which messages were given, with the ids one behind the other; each row says how far the
 //! lane has acknowledged. What is forgotten by age or number is not logged: `restored` forgets it by the same rule.
 
@@ -58,6 +61,10 @@ pub(super) struct Given {
     slot: u16,
     ids_max: usize,
     ids: VecDeque<u128>,
+    /// Copies since the last barrier.
+    copies: Vec<u128>,
+    /// Those before it.
+    returned: Vec<u128>,
     /// How many were forgotten: the place of the first of `ids`, counted from the first ever.
     gone: u64,
     marks: VecDeque<Mark>,
@@ -79,6 +86,8 @@ impl Given {
             slot,
             ids_max: ids_max.max(1),
             ids: VecDeque::new(),
+            copies: Vec::new(),
+            returned: Vec::new(),
             gone: 0,
             marks: VecDeque::new(),
             owed: HashSet::default(),
@@ -92,17 +101,30 @@ impl Given {
 
     /// A message is given or, if this answers false, is a copy of one that was.
     pub(super) fn give(&mut self, id: u128, seen: &mut Seen) -> bool {
-        self.ids.push_back(id);
-        // It is remembered from now on as long as any other.
-        !self.owed.remove(&id) && seen.add(id)
+        let is_new = seen.add(id);
+        if is_new {
+            self.ids.push_back(id);
+        } else {
+            self.copies.push(id);
+        }
+        is_new
     }
 
-    /// What was given since the last barrier belongs to this epoch.
-    pub(super) fn barrier(&mut self, epoch: u64, now: i64) {
+    /// What was given since the last barrier belongs to this epoch, and copies to the next.
+    pub(super) fn barrier(&mut self, epoch: u64, now: i64, seen: &mut Seen) {
         let end = self.gone + self.ids.len() as u64;
         if self.sealed() < end {
             self.marks.push_back(Mark { epoch, at: now, end, acknowledged_at: None });
         }
+        // Copies of the epoch before are in this one, and remembered from now on as any other id.
+        for id in std::mem::take(&mut self.returned) {
+            if self.owed.remove(&id) {
+                seen.remove(id);
+            }
+        }
+        self.ids.extend(&self.copies);
+        self.returned = std::mem::take(&mut self.copies);
+        self.forget(now, seen);
     }
 
     fn sealed(&self) -> u64 {
@@ -118,7 +140,7 @@ impl Given {
     }
 
     /// Forgets what need not be remembered any more.
-    pub(super) fn forget(&mut self, now: i64, seen: &mut Seen) {
+    fn forget(&mut self, now: i64, seen: &mut Seen) {
         while let Some(Mark { end, acknowledged_at: Some(since), .. }) = self.marks.front() {
             let old = now.saturating_sub(*since) >= HORIZON_US;
             let end = *end;
@@ -173,7 +195,8 @@ impl Given {
                 continue;
             }
             // Acknowledged some time after `at`: twice as long is long enough.
-            let kept = if newest.saturating_sub(row.at) > 2 * HORIZON_US { 0 } else { row.ids.len().min(left) };
+            let kept =
+                if newest.saturating_sub(row.at) > 2 * HORIZON_US { 0 } else { row.ids.len().min(left) };
             left -= kept;
             row.ids.drain(..row.ids.len() - kept);
         }

@@ -69,7 +69,8 @@ impl Gathered {
         if messages == 0 {
             return Bytes::new();
         }
-        let mut out = Vec::with_capacity(bytes.len() + 64 + topic.len() + id_attribute.len() + id_start.len());
+        let mut out =
+            Vec::with_capacity(bytes.len() + 64 + topic.len() + id_attribute.len() + id_start.len());
         out.push(VERSION);
         for text in [topic, id_attribute, id_start] {
             put(&mut out, text.as_bytes());
@@ -169,7 +170,9 @@ impl Prepared {
 }
 
 fn damaged() -> Error {
-    Error::data("the messages that a checkpoint keeps for a topic are damaged: go on from an older checkpoint")
+    Error::data(
+        "the messages that a checkpoint keeps for a topic are damaged: go on from an older checkpoint",
+    )
 }
 
 fn take_number(bytes: &mut Bytes) -> Result<u64> {

@@ -228,7 +228,8 @@ impl PlanNode for WriteNode {
 
     fn build(&self, cx: &BuildCx) -> Result<Running> {
         let at = &cx.environment;
-        let Open { client, publisher, topic } = cx.shared.get_or_make(Slot::default)?.open(&self.topic, at)?;
+        let Open { client, publisher, topic } =
+            cx.shared.get_or_make(Slot::default)?.open(&self.topic, at)?;
         let named = self.spec.id_attribute.as_ref();
         let ids = Ids::now(named, format!("{}-{}", purlin_pubsub::unique(), cx.lane));
         let out = Outgoing { client, publisher, topic, spec: self.spec.clone(), ids };

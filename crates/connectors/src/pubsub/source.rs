@@ -3,7 +3,7 @@
 use super::bad;
 use super::check::{self, Payload, refuse};
 use super::config::ReadFromPubSub;
-use super::decode::{PayloadSpec, Spec};
+use super::decode::{PayloadSpec, Rows, Spec};
 use super::reader::Reader;
 use super::watermark::Clock;
 use super::work::{From, Slot};
@@ -191,9 +191,14 @@ impl PlanNode for ReadNode {
             Some(_) => Clock::Attribute,
             None => Clock::PublishTime,
         };
-        let work = cx.shared.get_or_make(Slot::default)?.open(&self.from, clock, self.slack_us)?;
-        let errors = self.outputs.len() > 1;
-        let reader = Reader::new(work, self.spec.clone(), &self.needed, errors, self.id_attribute.clone());
+        let work = cx.shared.get_or_make(Slot::default)?.open(&self.from, clock, self.slack_us, cx)?;
+        let rows = Rows::new(
+            self.spec.clone(),
+            &self.needed,
+            self.outputs.len() > 1,
+            work.subscriber().name().to_string(),
+        );
+        let reader = Reader::new(work, self.spec.clone(), rows, self.id_attribute.clone(), cx);
         Ok(Running::Source(Box::new(reader)))
     }
 }

@@ -43,8 +43,7 @@ impl Lanes {
 
     fn barrier(&mut self, lane: usize, epoch: u64, now: i64, extent: Extent) {
         let given = &mut self.lanes[lane];
-        given.barrier(epoch, now);
-        given.forget(now, &mut self.seen);
+        given.barrier(epoch, now, &mut self.seen);
         let saved = given.save(extent).unwrap();
         if saved.extent == Extent::Whole {
             self.logs[lane].clear();
@@ -71,11 +70,12 @@ fn ids_are_forgotten_ten_minutes_after_their_messages_were_acknowledged() {
     l.barrier(0, 1, 0, Extent::Changes);
     l.barrier(0, 2, 5 * HORIZON_US, Extent::Changes);
     assert!(!l.give(0, 1), "it may still come again");
-    l.lanes[0].acknowledged(1, 5 * HORIZON_US);
+    l.lanes[0].acknowledged(2, 5 * HORIZON_US);
     l.barrier(0, 3, 6 * HORIZON_US - 1, Extent::Changes);
+    l.barrier(0, 4, 6 * HORIZON_US - 1, Extent::Changes);
     assert!(l.seen.has(1));
-    l.lanes[0].acknowledged(3, 6 * HORIZON_US);
-    l.barrier(0, 4, 6 * HORIZON_US, Extent::Changes);
+    l.lanes[0].acknowledged(4, 6 * HORIZON_US);
+    l.barrier(0, 5, 6 * HORIZON_US, Extent::Changes);
     assert!(l.seen.has(1), "its copy is remembered for as long");
     l.barrier(0, 5, 7 * HORIZON_US, Extent::Changes);
     assert!(!l.seen.has(1));
@@ -107,16 +107,19 @@ fn what_is_owed_outlives_any_number_of_others() {
         let epoch = 2 + crash;
         l.barrier(0, epoch, 0, Extent::Changes);
         l.lanes[0].acknowledged(epoch, 0);
-        l.lanes[0].forget(0, &mut l.seen);
+        l.barrier(0, epoch, 0, Extent::Changes);
         assert!(!l.seen.has(1) && l.seen.has(2), "after crash {crash}");
         assert_eq!(l.seen.len(), 11);
         l.barrier(0, epoch + 1, 0, Extent::Changes);
     }
     assert!(!l.give(0, 2));
-    l.barrier(0, 9, 2 * OWED_US, Extent::Changes);
+    l.barrier(0, 9, 0, Extent::Changes);
+    let again = Lanes::restored(1, 10, &l.logs, 0);
+    assert!(again.seen.has(2), "the copy belongs to the next epoch, and is owed until then");
+    l.barrier(0, 10, 2 * OWED_US, Extent::Changes);
     assert!(l.seen.has(2), "the copy is not acknowledged");
-    l.lanes[0].acknowledged(9, 2 * OWED_US);
-    l.barrier(0, 10, 3 * OWED_US, Extent::Changes);
+    l.lanes[0].acknowledged(10, 2 * OWED_US);
+    l.barrier(0, 11, 3 * OWED_US, Extent::Changes);
     assert_eq!(l.seen.len(), 0);
 }
 
@@ -140,9 +143,9 @@ fn nothing_is_logged_if_nothing_has_changed() {
     let mut g = Given::new(0, 10);
     let mut seen = Seen::default();
     g.give(1, &mut seen);
-    g.barrier(1, 0);
+    g.barrier(1, 0, &mut seen);
     assert_eq!(g.save(Extent::Changes).unwrap().extent, Extent::Whole, "the first is all of it");
-    g.barrier(2, 0);
+    g.barrier(2, 0, &mut seen);
     assert!(g.save(Extent::Changes).unwrap().log.is_empty());
     g.acknowledged(1, 0);
     assert_eq!(g.save(Extent::Changes).unwrap().log[0].rows.num_rows(), 1);
@@ -192,19 +195,19 @@ proptest! {
                 }
                 Op::Barrier(meanwhile, whole) => {
                     epoch += 1;
-                    let before = known.clone();
-                    let mut after = HashSet::new();
+                    let mut before = known.clone();
                     for lane in 0..lanes {
                         let extent = if whole { Extent::Whole } else { Extent::Changes };
                         l.barrier(lane, epoch, epoch as i64, extent);
-                        // Those that are through already give messages of the next epoch.
-                        for (_, id) in meanwhile.iter().filter(|(to, _)| to % lanes <= lane) {
-                            if l.give(lane, *id) {
-                                after.insert(*id);
+                        // Those that are through already give messages of the next epoch, the others of this one.
+                        for (to, id) in &meanwhile {
+                            let is_new = l.give(to % lanes, *id);
+                            prop_assert_eq!(is_new, known.insert(*id));
+                            if is_new && to % lanes > lane {
+                                before.insert(*id);
                             }
                         }
                     }
-                    known.extend(after);
                     checkpoint = before;
                     logs.clone_from(&l.logs);
                 }
@@ -226,9 +229,10 @@ proptest! {
         }
         // All is forgotten in the end: nothing is counted too often.
         for given in &mut l.lanes {
-            given.barrier(epoch + 1, 0);
-            given.acknowledged(epoch + 1, 0);
-            given.forget(OWED_US + HORIZON_US + 1000, &mut l.seen);
+            given.barrier(epoch + 1, 0, &mut l.seen);
+            given.barrier(epoch + 2, 0, &mut l.seen);
+            given.acknowledged(epoch + 2, 0);
+            given.barrier(epoch + 3, OWED_US + HORIZON_US + 1000, &mut l.seen);
         }
         prop_assert_eq!(l.seen.len(), 0);
     }
@@ -236,7 +240,9 @@ proptest! {
     #[test]
     fn rows_that_make_no_sense_are_no_panic(rows in prop::collection::vec(
         (any::<i64>(), any::<i64>(), any::<i64>(), prop::collection::vec(any::<u8>(), 0..40)), 0..8)) {
-        let int = |of: &dyn Fn(&(i64, i64, i64, Vec<u8>)) -> i64| Arc::new(rows.iter().map(of).collect::<Int64Array>()) as ArrayRef;
+        let int = |of: &dyn Fn(&(i64, i64, i64, Vec<u8>)) -> i64| -> ArrayRef {
+            Arc::new(rows.iter().map(of).collect::<Int64Array>())
+        };
         let ids: BinaryArray = rows.iter().map(|r| Some(r.3.as_slice())).collect();
         let columns = vec![int(&|r| r.0), int(&|r| r.1), int(&|r| r.2), Arc::new(ids) as ArrayRef];
         let batch = RecordBatch::try_new(schema(), columns).unwrap();
@@ -244,7 +250,7 @@ proptest! {
         let fits = rows.iter().all(|r| r.3.len() % ID_BYTES == 0);
         prop_assert_eq!(g.apply(&StateRows::in_slot(0, batch)).is_ok(), fits);
         g.restored(i64::MAX, &mut seen);
-        g.barrier(1, 0);
+        g.barrier(1, 0, &mut seen);
         g.save(Extent::Whole).unwrap();
     }
 }
