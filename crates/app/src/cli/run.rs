@@ -9,8 +9,8 @@ use crate::pipeline::Pipeline;
 use crate::report::count;
 use crate::run::{self, RunOptions};
 use indicatif::{ProgressBar, ProgressStyle};
-use purlin_api::EventTime;
 use purlin_api::operator::LogLevel;
+use purlin_api::{Environment, EventTime};
 use purlin_engine::NodeStats;
 use purlin_engine::clock::{Clock, SystemClock};
 use serde_json::{Map, Value};
@@ -42,6 +42,7 @@ pub(crate) fn run(args: RunArgs, options: Map<String, Value>, out: &mut Output) 
         threads: load.lanes.max(cores()),
         log: Arc::new(print_log),
         live: args.live.options(),
+        environment: Environment { delivery: pipeline.delivery(), ..Environment::default() },
     };
     let job = match run::job(&plan, &run_options) {
         Ok(job) => job,

@@ -12,7 +12,8 @@ use crate::shared::bind;
 use arrow_schema::{DataType, Field, Fields, Schema};
 use purlin_api::shape::{is_any, physical, type_name};
 use purlin_api::{
-    BindCx, BuildCx, Delivery, Entry, InputShape, Output, OutputRole, PlanNode, Result, Running, Transform,
+    BindCx, BuildCx, Circumstances, Delivery, Entry, Guarantee, InputShape, Output, OutputRole, PlanNode,
+    Promise, Result, Running, StateShape, Transform,
 };
 use purlin_spec::config::Spanned;
 use purlin_spec::vocabulary::{Inputs, TransformDef};
@@ -218,6 +219,39 @@ impl PlanNode for WriteNode {
         };
         let errors = self.errors.first().map(|o| format!("; errors to {}", o.tag)).unwrap_or_default();
         format!("{format} messages; topic {}{errors}", self.topic)
+    }
+
+    fn guarantee(&self) -> Option<Guarantee> {
+        self.guarantee_in(Circumstances { delivery: Delivery::ExactlyOnce, checkpoints: true })
+    }
+
+    fn guarantee_in(&self, circumstances: Circumstances) -> Option<Guarantee> {
+        let at_once = |why: &str| {
+            let because = format!("rows are published as they come{why}");
+            Guarantee { promise: Promise::AtLeastOnce, because }
+        };
+        Some(if circumstances.delivery == Delivery::AtLeastOnce {
+            at_once("; to make it exactly once: leave `delivery: at_least_once` out of `x-purlin`")
+        } else if !circumstances.checkpoints {
+            at_once(", and a pipeline that ends by itself begins anew after a failure")
+        } else if !self.errors.is_empty() {
+            at_once(
+                " where there is an error output; to make it exactly once: leave `error_handling` out, and keep rows that \
+                 cannot be messages away from it",
+            )
+        } else {
+            let name = self.spec.id_attribute.as_deref().unwrap_or(ID_ATTRIBUTE);
+            let because = format!(
+                "messages are published when their epoch is committed, and one that has to be published again has the same \
+                 `{name}`, by which readers can tell"
+            );
+            Guarantee { promise: Promise::ExactlyOnce, because }
+        })
+    }
+
+    /// Each prepared epoch says itself where it goes.
+    fn state(&self) -> Option<StateShape> {
+        self.errors.is_empty().then(|| StateShape::new("messages to publish"))
     }
 
     /// A sink has no outputs: one with an error output publishes as an asynchronous transform, which holds

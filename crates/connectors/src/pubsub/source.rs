@@ -9,8 +9,8 @@ use super::watermark::Clock;
 use super::work::{From, Slot};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use purlin_api::{
-    BindCx, BuildCx, Division, Entry, InputShape, Output, OutputRole, PlanNode, Result, Running, Shape,
-    Transform, Windowing,
+    BindCx, BuildCx, Division, Entry, Guarantee, InputShape, Output, OutputRole, PlanNode, Promise, Result,
+    Running, Shape, StateShape, Transform, Windowing,
 };
 use purlin_spec::config::Spanned;
 use purlin_spec::types::ErrorHandling;
@@ -184,6 +184,24 @@ impl PlanNode for ReadNode {
 
     fn lanes_max(&self) -> usize {
         self.lanes
+    }
+
+    fn guarantee(&self) -> Option<Guarantee> {
+        let because = "messages are acknowledged when what was made of them is in a checkpoint, which keeps their ids, so that \
+                       those that come again are known";
+        Some(Guarantee { promise: Promise::ExactlyOnce, because: because.to_owned() })
+    }
+
+    fn state(&self) -> Option<StateShape> {
+        let ids = match &self.id_attribute {
+            Some(name) => format!("; ids from attribute {name}"),
+            None => String::new(),
+        };
+        let time = match &self.spec.timestamp_attribute {
+            Some(name) => format!("; time from attribute {name}"),
+            None => String::new(),
+        };
+        Some(StateShape::new(format!("{}{ids}{time}", self.from)))
     }
 
     fn build(&self, cx: &BuildCx) -> Result<Running> {
