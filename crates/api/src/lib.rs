@@ -46,8 +46,8 @@ pub use source::{Budget, Pull, Resume, Source, SourceStatus};
 pub use state::{Extent, Saved, StateRows, StateShape, StateTable};
 pub use time::{EventTime, Micros};
 pub use transform::{
-    BindCx, BuildCx, Distribution, Division, FileInfo, Guarantee, InputShape, LaneShared, Output, OutputRole,
-    PlanNode, Probe, Promise, Running, Transform,
+    BindCx, BuildCx, Circumstances, Distribution, Division, FileInfo, Guarantee, InputShape, LaneShared,
+    Output, OutputRole, PlanNode, Probe, Promise, Running, Transform,
 };
 pub use trigger::Trigger;
 pub use window::{AccumulationMode, Window, WindowFn, Windowing};

@@ -1,6 +1,6 @@
 //! From a config to something that runs: [`Transform`] binds to [`PlanNode`] builds [`Running`].
 
-use crate::environment::Environment;
+use crate::environment::{Delivery, Environment};
 use crate::error::{Error, ErrorKind, Result};
 use crate::operator::Operator;
 use crate::outside::{AsyncOperator, Interpreter};
@@ -193,6 +193,12 @@ pub trait PlanNode: Debug + Send + Sync {
         None
     }
 
+    /// The same for a pipeline that runs so, for those whose promise depends on it.
+    fn guarantee_in(&self, circumstances: Circumstances) -> Option<Guarantee> {
+        let _ = circumstances;
+        self.guarantee()
+    }
+
     /// True if [`PlanNode::build`] gives [`Running::Async`]: such a node starts a stage.
     fn is_async(&self) -> bool {
         false
@@ -213,12 +219,22 @@ pub enum Promise {
     AtMostOnce,
 }
 
+/// What promises may depend on beside the connector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Circumstances {
+    /// What the author asks of writers to systems without transactions.
+    pub delivery: Delivery,
+    /// Whether the job has checkpoints.
+    pub checkpoints: bool,
+}
+
 /// What a reader or writer promises, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Guarantee {
     /// The promise.
     pub promise: Promise,
-    /// What it rests on, or what would make it better: a clause such as `files appear when their epoch is committed`.
+    /// What it rests on: a clause such as `files appear when their epoch is committed`; if it could be better, followed by
+    /// `; to make it exactly once: …`.
     pub because: String,
 }
 

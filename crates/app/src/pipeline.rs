@@ -2,11 +2,11 @@
 
 use crate::loader::FileLoader;
 use crate::probe::MachineProbe;
-use purlin_api::{Catalog, Error, ErrorKind, Probe, Result};
+use purlin_api::{Catalog, Delivery, Error, ErrorKind, Probe, Result};
 use purlin_engine::clock::{Clock, SystemClock};
 use purlin_plan::{Plan, PlanOptions};
 use purlin_spec::load::{LoadOptions, Loaded, load};
-use purlin_spec::model::Spec;
+use purlin_spec::model::{self, Spec};
 use purlin_spec::{Diagnostics, Sources};
 use serde_json::{Map, Value};
 use std::path::Path;
@@ -73,6 +73,14 @@ impl Pipeline {
         }
         diagnostics.sort();
         Pipeline { name: file.to_owned(), sources, diagnostics, spec, catalog }
+    }
+
+    /// What its author asks of writers to systems without transactions.
+    pub fn delivery(&self) -> Delivery {
+        match self.spec.as_ref().and_then(|s| s.delivery) {
+            None | Some(model::Delivery::ExactlyOnce) => Delivery::ExactlyOnce,
+            Some(model::Delivery::AtLeastOnce) => Delivery::AtLeastOnce,
+        }
     }
 
     /// Plans it: fixes shapes, checks, rewrites, cuts into stages. Adds to the diagnostics.

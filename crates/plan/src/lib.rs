@@ -2,7 +2,7 @@
 //!
 //! [`plan`] decodes every config, binds every transform to the shapes of its inputs, puts in what the
 //! author left implicit (flattening, windowing, schema checks), checks, rewrites and fuses.
-//! [`explain`] and [`draw`] show the result; [`mock`] cuts a pipeline down to one of its tests.
+//! [`explain`] and [`draw`] show the result; [`guarantee`] says what it promises after a crash; [`mock`] cuts a pipeline down to one of its tests.
 //!
 //! **Invariants.** No IO of its own, no tokio, no clock. Nothing here fails: problems are diagnostics, and
 //! one slip gives one message (a transform whose input failed is passed over). Ids and order depend on
@@ -11,6 +11,7 @@
 pub mod draw;
 pub mod explain;
 pub mod graph;
+pub mod guarantee;
 pub mod mock;
 pub mod stages;
 

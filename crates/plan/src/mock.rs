@@ -307,6 +307,7 @@ impl<'s> Cut<'s> {
             options: self.spec.options.clone(),
             tests: Vec::new(),
             x_purlin: self.spec.x_purlin.clone(),
+            delivery: self.spec.delivery,
         }
     }
 

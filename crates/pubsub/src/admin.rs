@@ -2,7 +2,7 @@
 //! line.
 
 use crate::client::{Client, senseless, unique};
-use crate::error::{Result, Target};
+use crate::error::{ErrorKind, Result, Target};
 use crate::names::{SnapshotName, SubscriptionName, TopicName};
 use crate::proto as p;
 use prost_types::FieldMask;
@@ -158,9 +158,26 @@ impl Client {
     /// # Errors
     /// Among others `NotFound` for the topic.
     pub async fn create_temporary_subscription(&self, topic: &TopicName) -> Result<SubscriptionName> {
+        self.create_expiring(topic, &format!("purlin-{}", unique())).await
+    }
+
+    /// The subscription of this id to a topic, in the topic's project, which is made unless it is there, and goes away
+    /// when nobody has read it for a day.
+    ///
+    /// # Errors
+    /// What the service refuses.
+    pub async fn temporary_subscription(&self, topic: &TopicName, id: &str) -> Result<SubscriptionName> {
+        match self.create_expiring(topic, id).await {
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => {
+                SubscriptionName::parse(id, Some(topic.project()))
+            }
+            other => other,
+        }
+    }
+
+    async fn create_expiring(&self, topic: &TopicName, id: &str) -> Result<SubscriptionName> {
         const DAY_SECONDS: i64 = 86_400;
-        let id = format!("purlin-{}", unique());
-        let name = SubscriptionName::parse(&id, Some(topic.project()))?;
+        let name = SubscriptionName::parse(id, Some(topic.project()))?;
         self.create_subscription(p::Subscription {
             name: name.to_string(),
             topic: topic.to_string(),

@@ -74,13 +74,11 @@ pub struct Extension {
     pub ids: Vec<String>,
 }
 
-/// Longest lease that the service gives at a time.
-const LEASE_US_MAX: i64 = 600_000_000;
-
 /// What is held.
 #[derive(Debug)]
 pub struct Leases {
     lease_us: i64,
+    lease_us_max: i64,
     hold_us_max: i64,
     cohorts: BTreeMap<u64, Cohort>,
     by_deadline: BTreeSet<(i64, u64)>,
@@ -90,10 +88,12 @@ pub struct Leases {
 }
 
 impl Leases {
-    /// Leases of `lease_us`, each extended for at most `hold_us_max`.
-    pub fn new(lease_us: i64, hold_us_max: i64) -> Self {
+    /// Leases of `lease_us`, growing to `lease_us_max` (ten minutes is the longest that the service gives at a time),
+    /// each extended for at most `hold_us_max`.
+    pub fn new(lease_us: i64, lease_us_max: i64, hold_us_max: i64) -> Self {
         Leases {
             lease_us,
+            lease_us_max: lease_us_max.max(lease_us),
             hold_us_max,
             cohorts: BTreeMap::new(),
             by_deadline: BTreeSet::new(),
@@ -161,7 +161,7 @@ impl Leases {
     }
 
     /// The ids whose leases are to be extended at `now`; they count as extended. Each time the lease is twice as
-    /// long, up to ten minutes: what has been held for long will be held for long. What was held too long is left
+    /// long, up to the longest: what has been held for long will be held for long. What was held too long is left
     /// to come again.
     pub fn due(&mut self, now: i64) -> Vec<Extension> {
         let mut all: BTreeMap<i32, Vec<String>> = BTreeMap::new();
@@ -176,7 +176,7 @@ impl Leases {
                 self.let_go += cohort.live as u64;
                 continue;
             }
-            cohort.lease_us = cohort.lease_us.saturating_mul(2).min(LEASE_US_MAX.max(self.lease_us));
+            cohort.lease_us = cohort.lease_us.saturating_mul(2).min(self.lease_us_max);
             let deadline = now.saturating_add(cohort.lease_us);
             cohort.deadline_us = Some(deadline);
             self.by_deadline.insert((deadline, batch));
@@ -213,7 +213,7 @@ mod tests {
 
     #[test]
     fn leases_are_extended_until_released() {
-        let mut l = Leases::new(60 * S, 3600 * S);
+        let mut l = Leases::new(60 * S, 600 * S, 3600 * S);
         let a = l.add(&ids(&["a1", "a2", "a3"]), 0);
         let b = l.add(&ids(&["b1"]), 10 * S);
         assert_eq!((l.held(), l.next_due()), (4, Some(40 * S)));
@@ -231,7 +231,7 @@ mod tests {
 
     #[test]
     fn leases_grow_to_ten_minutes() {
-        let mut l = Leases::new(60 * S, i64::MAX);
+        let mut l = Leases::new(60 * S, 600 * S, i64::MAX);
         l.add(&ids(&["a"]), 0);
         let mut seen = Vec::new();
         for _ in 0..6 {
@@ -239,11 +239,14 @@ mod tests {
             seen.push(due(&mut l, now)[0].0);
         }
         assert_eq!(seen, [120, 240, 480, 600, 600, 600]);
+        let mut short = Leases::new(15 * S, 15 * S, i64::MAX);
+        short.add(&ids(&["a"]), 0);
+        assert_eq!((due(&mut short, 10 * S)[0].0, short.next_due()), (15, Some(20 * S)));
     }
 
     #[test]
     fn nothing_is_held_for_ever() {
-        let mut l = Leases::new(60 * S, 100 * S);
+        let mut l = Leases::new(60 * S, 600 * S, 100 * S);
         let a = l.add(&ids(&["a"]), 0);
         assert_eq!(due(&mut l, 40 * S).len(), 1);
         assert!(l.due(140 * S).is_empty());
@@ -253,7 +256,7 @@ mod tests {
 
     #[test]
     fn all_can_be_given_back() {
-        let mut l = Leases::new(60 * S, 100 * S);
+        let mut l = Leases::new(60 * S, 600 * S, 100 * S);
         let a = l.add(&ids(&["a", "b", "c"]), 0);
         l.release(LeaseRange { batch: a, from: 0, to: 1 });
         assert_eq!(l.release_all(), ["b", "c"]);

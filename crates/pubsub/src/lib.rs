@@ -31,8 +31,8 @@ pub use address::Address;
 pub use client::{Client, ClientOptions, unique};
 pub use error::{Error, ErrorKind, Result};
 pub use names::{SnapshotName, SubscriptionName, TopicName};
-pub use publisher::{MESSAGE_BYTES_MAX, Publisher, PublisherOptions, check_message};
-pub use subscriber::{Arrival, Deliveries, LeaseRange, Subscriber, SubscriberOptions};
+pub use publisher::{MESSAGE_BYTES_MAX, Publisher, PublisherOptions, check_message, check_message_with};
+pub use subscriber::{Arrival, Deliveries, Flushed, LeaseRange, Subscriber, SubscriberOptions};
 pub use tasks::block_on;
 pub use tonic::Code;
 

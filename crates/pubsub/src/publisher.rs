@@ -225,18 +225,30 @@ fn size(m: &PubsubMessage) -> usize {
 /// # Errors
 /// What is wrong with it, and the limit.
 pub fn check_message(m: &PubsubMessage) -> std::result::Result<(), String> {
+    check_message_with(m, 0, 0)
+}
+
+/// As [`check_message`], for a message that will be given so many further attributes, which take so many bytes.
+///
+/// # Errors
+/// What is wrong with it, and the limit.
+pub fn check_message_with(
+    m: &PubsubMessage,
+    more_attributes: usize,
+    more_bytes: usize,
+) -> std::result::Result<(), String> {
     const ATTRIBUTES_MAX: usize = 100;
     const KEY_BYTES_MAX: usize = 256;
     const VALUE_BYTES_MAX: usize = 1024;
-    if m.data.is_empty() && m.attributes.is_empty() {
+    if m.data.is_empty() && m.attributes.is_empty() && more_attributes == 0 {
         return Err("the message has neither a payload nor attributes, and needs one of them".to_owned());
     }
-    if m.data.len() > MESSAGE_BYTES_MAX || size(m) > MESSAGE_BYTES_MAX {
-        let bytes = m.encoded_len();
+    if m.data.len() > MESSAGE_BYTES_MAX || size(m) + more_bytes > MESSAGE_BYTES_MAX {
+        let bytes = m.encoded_len() + more_bytes;
         return Err(format!("the message has {bytes} bytes, and at most {MESSAGE_BYTES_MAX} are allowed"));
     }
-    if m.attributes.len() > ATTRIBUTES_MAX {
-        let n = m.attributes.len();
+    if m.attributes.len() + more_attributes > ATTRIBUTES_MAX {
+        let n = m.attributes.len() + more_attributes;
         return Err(format!("the message has {n} attributes, and at most {ATTRIBUTES_MAX} are allowed"));
     }
     if m.ordering_key.len() > VALUE_BYTES_MAX {

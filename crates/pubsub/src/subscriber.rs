@@ -43,6 +43,8 @@ pub struct SubscriberOptions {
     pub bytes_waiting_max: usize,
     /// For how long messages are leased at a time, in seconds: 10 to 600.
     pub lease_seconds: i32,
+    /// For how long at most, for messages that are held for long: each lease is twice as long as the one before.
+    pub lease_seconds_max: i32,
     /// For how long a lease is extended at most.
     pub hold_max: Duration,
     /// How long to go on trying when the service does not answer.
@@ -57,6 +59,7 @@ impl Default for SubscriberOptions {
             bytes_held_max: 0,
             bytes_waiting_max: 32 << 20,
             lease_seconds: 60,
+            lease_seconds_max: 600,
             hold_max: Duration::from_secs(3600),
             give_up_after: Duration::from_secs(600),
         }
@@ -94,6 +97,21 @@ impl Deliveries {
     /// All messages.
     pub fn all(&self) -> LeaseRange {
         self.range(0, self.messages.len())
+    }
+}
+
+/// Answers to acknowledgements that are on their way.
+#[derive(Debug)]
+pub struct Flushed {
+    wait: tokio::sync::oneshot::Receiver<()>,
+    is_done: bool,
+}
+
+impl Flushed {
+    /// True if all have been answered.
+    pub fn is_done(&mut self) -> bool {
+        self.is_done = self.is_done || self.wait.try_recv().is_ok();
+        self.is_done
     }
 }
 
@@ -154,14 +172,20 @@ impl Subscriber {
     /// If threads cannot be started.
     pub fn start(client: &Client, name: &SubscriptionName, options: SubscriberOptions) -> Result<Self> {
         let lease_seconds = options.lease_seconds.clamp(10, 600);
-        let options = SubscriberOptions { lease_seconds, streams: options.streams.max(1), ..options };
-        let lease_us = i64::from(lease_seconds) * 1_000_000;
+        let lease_seconds_max = options.lease_seconds_max.clamp(lease_seconds, 600);
+        let streams = options.streams.max(1);
+        let options = SubscriberOptions { lease_seconds, lease_seconds_max, streams, ..options };
+        let micros = |seconds: i32| i64::from(seconds) * 1_000_000;
         let shared = Arc::new(Shared {
             client: client.clone(),
             name: name.clone(),
             client_id: unique(),
             options,
-            leases: Mutex::new(Leases::new(lease_us, clock::micros(options.hold_max))),
+            leases: Mutex::new(Leases::new(
+                micros(lease_seconds),
+                micros(lease_seconds_max),
+                clock::micros(options.hold_max),
+            )),
             queue: Queue::new(options.bytes_waiting_max),
             streams_ended: watch::Sender::new(0),
             streams_open: AtomicUsize::new(0),
@@ -263,6 +287,16 @@ impl Subscriber {
         let (done, wait) = tokio::sync::oneshot::channel();
         self.acks.send(acks::Job::Flush(done)).await.map_err(|_| acks::gone())?;
         wait.await.map_err(|_| acks::gone())
+    }
+
+    /// Asks when all acknowledgements so far will have been answered, without waiting for it.
+    ///
+    /// # Errors
+    /// If the subscriber was closed.
+    pub async fn flushed(&self) -> Result<Flushed> {
+        let (done, wait) = tokio::sync::oneshot::channel();
+        self.acks.send(acks::Job::Flush(done)).await.map_err(|_| acks::gone())?;
+        Ok(Flushed { wait, is_done: false })
     }
 
     /// True if the service says that it delivers exactly once.

@@ -1,7 +1,7 @@
 //! From the text of a file to its [`Spec`], with everything that is wrong with it.
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
-use crate::model::Spec;
+use crate::model::{Delivery, Spec};
 use crate::node::{Node, Position, Sources, Span};
 use crate::phases::{self, keys, known, read::Reader};
 use crate::providers::{Bodies, Includes, Providers};
@@ -78,11 +78,33 @@ impl Loading<'_> {
             return None;
         }
         let (x_purlin, file_options) = self.top_level(&root);
+        let delivery = self.delivery(x_purlin.as_ref());
         let tests =
             root.get("tests").map(|n| phases::test_specs::read(n, &mut self.diagnostics)).unwrap_or_default();
         let providers = self.providers(&root, name);
         let leaves = self.pipeline(&root, &providers)?;
-        Some(Spec { leaves, options: file_options, tests, x_purlin })
+        Some(Spec { leaves, options: file_options, tests, x_purlin, delivery })
+    }
+
+    /// `delivery` of `x-purlin`.
+    fn delivery(&mut self, x_purlin: Option<&Node>) -> Option<Delivery> {
+        let node = x_purlin?.get("delivery")?;
+        match node.as_text() {
+            Some("exactly_once") => Some(Delivery::ExactlyOnce),
+            Some("at_least_once") => Some(Delivery::AtLeastOnce),
+            given => {
+                let words = keys::DELIVERIES;
+                let what = format!("`delivery` is {}, not {}", words.join(" or "), node.kind_name());
+                let what = given.map_or(what, |word| format!("`{word}` is no kind of delivery"));
+                let help = given.and_then(|word| suggest::did_you_mean(word, words.iter().copied()));
+                self.diagnostics.push(
+                    Diagnostic::error("config/unknown-word", node.span, what)
+                        .label(format!("valid: {}", words.join(", ")))
+                        .maybe_help(help),
+                );
+                None
+            }
+        }
     }
 
     /// `x-purlin` and `options`; warns of top-level keys that look like slips.

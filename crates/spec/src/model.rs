@@ -18,6 +18,17 @@ pub struct Spec {
     pub tests: Vec<TestSpec>,
     /// The `x-purlin:` block as written, if given.
     pub x_purlin: Option<Node>,
+    /// `delivery` of that block, if given.
+    pub delivery: Option<Delivery>,
+}
+
+/// How writers to systems without transactions are to work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// `exactly_once`: rows go out when their epoch is committed.
+    ExactlyOnce,
+    /// `at_least_once`: rows go out as they come.
+    AtLeastOnce,
 }
 
 /// The number of a leaf in [`Spec::leaves`].

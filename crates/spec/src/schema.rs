@@ -37,7 +37,10 @@ pub fn schema(vocabulary: &Vocabulary) -> Value {
             "tests": {"type": "array", "items": {"$ref": "#/$defs/test"}},
             "x-purlin": {
                 "type": "object",
-                "properties": {"tests": {"type": "array", "items": {"$ref": "#/$defs/timed-test"}}},
+                "properties": {
+                    "delivery": {"enum": keys::DELIVERIES},
+                    "tests": {"type": "array", "items": {"$ref": "#/$defs/timed-test"}},
+                },
                 "additionalProperties": false,
             },
         },

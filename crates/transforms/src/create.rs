@@ -3,8 +3,8 @@
 use purlin_api::literal::{Literal, build_rows, infer_rows};
 use purlin_api::source::BoxFuture;
 use purlin_api::{
-    Batch, BindCx, Budget, BuildCx, Entry, EventTime, InputShape, Output, OutputRole, PlanNode, Pull, Result,
-    Resume, Running, Shape, Source, SourceStatus, Transform, Windowing,
+    Batch, BindCx, Budget, BuildCx, Entry, EventTime, Guarantee, InputShape, Output, OutputRole, PlanNode,
+    Promise, Pull, Result, Resume, Running, Shape, Source, SourceStatus, Transform, Windowing,
 };
 use purlin_spec::vocabulary::{Inputs, TransformDef};
 use purlin_spec::{Config, Diagnostic, Diagnostics, FromNode, Node, Value};
@@ -139,6 +139,11 @@ impl PlanNode for CreateNode {
             1 => "1 row".to_owned(),
             n => format!("{n} rows"),
         }
+    }
+
+    fn guarantee(&self) -> Option<Guarantee> {
+        let because = "its rows stand in the pipeline file".to_owned();
+        Some(Guarantee { promise: Promise::ExactlyOnce, because })
     }
 
     fn build(&self, cx: &BuildCx) -> Result<Running> {

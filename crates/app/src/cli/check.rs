@@ -6,6 +6,7 @@ use super::options;
 use super::output::{Output, diagnostics_json};
 use crate::pipeline::Pipeline;
 use crate::report::error_json;
+use purlin_plan::guarantee;
 use serde_json::{Map, Value, json};
 
 pub(crate) fn check(args: FilesArgs, options: Map<String, Value>, out: &mut Output) -> Exit {
@@ -30,16 +31,24 @@ pub(crate) fn check(args: FilesArgs, options: Map<String, Value>, out: &mut Outp
                 continue;
             }
         };
-        let good = pipeline.plan(&load).is_some();
+        let plan = pipeline.plan(&load);
+        let good = plan.is_some();
+        let promised = plan.map(|p| guarantee::promised(&p.graph, pipeline.delivery()));
         options::warn(&mut pipeline);
         out.diagnostics(&pipeline);
         if !good {
             exit = Exit::Refused;
         } else if !out.json {
             out.print(&format!("{file}: good\n"));
+            if let Some(line) = promised.as_ref().and_then(|p| p.line(&pipeline.sources)) {
+                out.print(&format!("guarantee: {line}\n"));
+            }
         }
         let status = if good { "good" } else { "refused" };
-        reports.push(json!({"pipeline": file, "status": status, "diagnostics": diagnostics_json(&pipeline)}));
+        let promised = promised.map(|p| p.to_json(&pipeline.sources));
+        reports.push(json!({
+            "pipeline": file, "status": status, "guarantee": promised, "diagnostics": diagnostics_json(&pipeline)
+        }));
     }
     if out.json {
         out.print_json(&Value::Array(reports));

@@ -45,7 +45,12 @@ pub(crate) fn run(args: RunArgs, options: Map<String, Value>, out: &mut Output) 
         threads: load.lanes.max(cores()),
         log: Arc::new(print_log),
         live: args.live.options(),
-        environment: Environment { pipeline: name, data: Some(DATA.into()), ..Environment::default() },
+        environment: Environment {
+            pipeline: name,
+            data: Some(DATA.into()),
+            delivery: pipeline.delivery(),
+            ..Environment::default()
+        },
         checkpoints: (!args.checkpoints.off).then_some(checkpoints),
     };
     if args.rehearse_deaths && !is_live(&plan) {

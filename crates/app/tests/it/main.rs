@@ -12,6 +12,8 @@ mod pipes;
 mod pubsub;
 #[cfg(feature = "pubsub")]
 mod pubsub_commands;
+#[cfg(feature = "pubsub")]
+mod pubsub_state;
 mod purchases;
 mod python_worker;
 mod reference;

@@ -12,14 +12,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// A broker with topics and subscriptions `orders` and `totals`, and a folder.
-struct World {
-    s: Scratch,
-    client: Client,
-    address: String,
+pub(crate) struct World {
+    pub(crate) s: Scratch,
+    pub(crate) client: Client,
+    pub(crate) address: String,
     _broker: Broker,
 }
 
-fn topic(id: &str) -> TopicName {
+pub(crate) fn topic(id: &str) -> TopicName {
     TopicName::parse(id, Some("shop")).expect("a name")
 }
 
@@ -28,7 +28,7 @@ fn subscription(id: &str) -> SubscriptionName {
 }
 
 impl World {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let s = Scratch::new();
         let options = Options {
             listen: ([127, 0, 0, 1], 0).into(),
@@ -59,13 +59,13 @@ impl World {
         World { s, client, address, _broker: broker }
     }
 
-    fn publish(&self, messages: Vec<PubsubMessage>) {
+    pub(crate) fn publish(&self, messages: Vec<PubsubMessage>) {
         let c = self.client.clone();
         block_on(async move { c.publish_once(&topic("orders"), messages).await }).expect("published");
     }
 
     /// What a subscription has, acknowledged and sorted by payload.
-    fn drain(&self, id: &str) -> Vec<(String, HashMap<String, String>)> {
+    pub(crate) fn drain(&self, id: &str) -> Vec<(String, HashMap<String, String>)> {
         let (c, name) = (self.client.clone(), subscription(id));
         let mut all = block_on(async move {
             let mut all = Vec::new();
@@ -125,7 +125,7 @@ impl World {
     }
 }
 
-fn message(data: &str, attributes: &[(&str, &str)]) -> PubsubMessage {
+pub(crate) fn message(data: &str, attributes: &[(&str, &str)]) -> PubsubMessage {
     PubsubMessage {
         data: data.to_owned().into_bytes().into(),
         attributes: attributes.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),

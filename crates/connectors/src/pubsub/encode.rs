@@ -1,5 +1,6 @@
 //! Rows into messages.
 
+use super::prepared::ID_BYTES_MAX;
 use crate::format::avro::Datum;
 use crate::format::proto;
 use arrow_array::cast::AsArray;
@@ -8,7 +9,7 @@ use arrow_schema::{DataType, Field};
 use bytes::Bytes;
 use purlin_api::json::{write_text, write_value};
 use purlin_api::{Batch, EventTime, Result};
-use purlin_pubsub::check_message;
+use purlin_pubsub::check_message_with;
 use purlin_pubsub::proto::PubsubMessage;
 use std::collections::HashMap;
 
@@ -41,22 +42,49 @@ pub(super) struct Spec {
     pub(super) timestamp_attribute: Option<String>,
 }
 
-/// Makes ids that no other message has.
+/// Where the ids of messages come from whose rows give none.
 #[derive(Debug)]
-pub(super) struct Ids {
-    prefix: String,
-    next: u64,
+pub(super) enum Ids {
+    /// There are none.
+    None,
+    /// Made now, such as no other message has.
+    Now {
+        /// The attribute for them.
+        attribute: String,
+        /// What they start with; nobody else has that.
+        prefix: String,
+        /// How many there are.
+        made: u64,
+    },
+    /// Given when their epoch is prepared, in this attribute; a message must have room for one.
+    Later(String),
 }
 
 impl Ids {
-    /// With a prefix that nobody else has.
-    pub(super) fn new(prefix: String) -> Self {
-        Ids { prefix, next: 0 }
+    /// For messages that are published at once.
+    pub(super) fn now(attribute: Option<&String>, prefix: String) -> Self {
+        match attribute {
+            Some(attribute) => Ids::Now { attribute: attribute.clone(), prefix, made: 0 },
+            None => Ids::None,
+        }
     }
 
-    fn next(&mut self) -> String {
-        self.next += 1;
-        format!("{}-{}", self.prefix, self.next)
+    /// Gives a message an id, unless its row has given one or it is given one later.
+    fn give(&mut self, attributes: &mut HashMap<String, String>) {
+        if let Ids::Now { attribute, prefix, made } = self
+            && !attributes.contains_key(attribute)
+        {
+            *made += 1;
+            attributes.insert(attribute.clone(), format!("{prefix}-{made}"));
+        }
+    }
+
+    /// The room that a message must have for an id that it is given later: attributes, and bytes.
+    fn room(&self, message: &PubsubMessage) -> (usize, usize) {
+        match self {
+            Ids::Later(name) if !message.attributes.contains_key(name) => (1, name.len() + ID_BYTES_MAX + 16),
+            _ => (0, 0),
+        }
     }
 }
 
@@ -111,9 +139,7 @@ impl<'a> Rows<'a> {
     pub(super) fn message(&mut self, row: usize, ids: &mut Ids) -> Result<PubsubMessage, String> {
         let mut attributes = HashMap::new();
         self.attributes(row, &mut attributes)?;
-        if let Some(name) = &self.spec.id_attribute {
-            attributes.insert(name.clone(), ids.next());
-        }
+        ids.give(&mut attributes);
         let time = self.batch.times.get(row);
         if let Some(name) = &self.spec.timestamp_attribute
             && time > EventTime::MIN
@@ -122,7 +148,8 @@ impl<'a> Rows<'a> {
         }
         let data = self.data(row)?;
         let message = PubsubMessage { data, attributes, ..PubsubMessage::default() };
-        check_message(&message)?;
+        let (attributes, bytes) = ids.room(&message);
+        check_message_with(&message, attributes, bytes)?;
         Ok(message)
     }
 

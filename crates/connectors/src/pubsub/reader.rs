@@ -3,14 +3,17 @@
 use super::bad::publish_time;
 use super::check::failed;
 use super::decode::{Rows, Spec};
+use super::given::{Given, IDS_MAX};
 use super::seen::{of_message_id, of_text};
-use super::watermark::Estimate;
+use super::times::EventTimes;
+use super::watermark::HOLD_US;
 use super::work::Work;
 use bytes::Bytes;
 use purlin_api::source::BoxFuture;
-use purlin_api::{Budget, EventTime, Pull, Result, Resume, Source, SourceStatus};
+use purlin_api::state::{StateTable, own_slot};
+use purlin_api::{Budget, BuildCx, EventTime, Pull, Result, Resume, Source, SourceStatus};
 use purlin_pubsub::proto::PubsubMessage;
-use purlin_pubsub::{Arrival, Deliveries, LeaseRange, clock};
+use purlin_pubsub::{Arrival, Deliveries, Flushed, LeaseRange, clock};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,10 +33,16 @@ pub(super) struct Reader {
     rows: Rows,
     /// What arrived and was not decoded yet.
     rest: Option<Rest>,
-    /// Messages that were read since the last barrier.
+    given: Given,
+    times: EventTimes,
+    /// Messages that are acknowledged with the epoch of the next barrier.
     open: Vec<LeaseRange>,
-    /// Those before it, by epoch.
+    /// Copies since the last barrier: with the epoch after it. See [`Given`].
+    copies: Vec<LeaseRange>,
+    /// Those of earlier epochs.
     sealed: VecDeque<(u64, Vec<LeaseRange>)>,
+    /// Epochs that have been acknowledged, and the service's answers to that.
+    acknowledging: VecDeque<(u64, Flushed)>,
     watermark: EventTime,
     ended: bool,
 }
@@ -48,20 +57,23 @@ impl Reader {
     pub(super) fn new(
         work: Arc<Work>,
         spec: Arc<Spec>,
-        needed: &[bool],
-        errors: bool,
+        rows: Rows,
         id_attribute: Option<String>,
+        cx: &BuildCx,
     ) -> Self {
-        let place = work.subscriber().name().to_string();
-        let rows = Rows::new(spec.clone(), needed, errors, place);
+        let slot = own_slot(cx.lane, cx.lanes);
         Reader {
+            given: Given::new(slot, IDS_MAX / cx.lanes.max(1)),
+            times: EventTimes::new(work.shared_estimate(), slot),
             work,
             spec,
             id_attribute,
             rows,
             rest: None,
             open: Vec::new(),
+            copies: Vec::new(),
             sealed: VecDeque::new(),
+            acknowledging: VecDeque::new(),
             watermark: EventTime::MIN,
             ended: false,
         }
@@ -86,32 +98,37 @@ impl Reader {
         bytes: &mut usize,
     ) -> Result<()> {
         let Some(mut rest) = self.rest.take() else { return Ok(()) };
-        let (at, from) = (rest.deliveries.at, rest.done);
+        let at = rest.deliveries.at;
         let work = self.work.clone();
         let (mut seen, mut estimate) = (work.seen(), work.estimate());
+        let is_held = estimate.is_held(at);
         let mut failure = None;
         while self.rows.len() < rows_max && *bytes < bytes_max {
             let Some(arrival) = rest.messages.next() else { break };
+            let lease = rest.deliveries.range(rest.done, rest.done + 1);
             rest.done += 1;
             pull.read += 1;
             let message = arrival.message;
             let time = self.spec.time(&message, at);
             let known = time.as_ref().ok().copied().or_else(|| publish_time(&message)).unwrap_or(at);
-            if !seen.is_new(self.id(&message), at) {
+            if !self.given.give(self.id(&message), &mut seen) {
                 estimate.saw_again(known);
+                join(&mut self.copies, lease);
                 pull.skipped += 1;
                 continue;
             }
+            join(&mut self.open, lease);
             *bytes += message.data.len();
-            estimate.saw(known);
+            // What comes again after a restart, and what was published meanwhile, comes in any order.
+            if is_held {
+                estimate.saw_again(known);
+            } else {
+                estimate.saw(known);
+            }
             if let Err(e) = self.rows.push(message, time, at) {
                 failure = Some(e);
                 break;
             }
-        }
-        // One that comes twice is acknowledged with those that came with it: its first copy is not committed later.
-        if rest.done > from {
-            self.open.push(rest.deliveries.range(from, rest.done));
         }
         if rest.messages.len() > 0 {
             self.rest = Some(rest);
@@ -150,11 +167,12 @@ impl Reader {
     fn tell_time(&mut self, pull: &mut Pull) {
         let now = clock::now();
         let quiet = self.work.subscriber().quiet_since().filter(|_| self.rest.is_none());
-        if let Some(t) = self.work.estimate().watermark(now, quiet) {
+        let mut estimate = self.work.estimate();
+        if let Some(t) = estimate.watermark(now, quiet) {
             self.watermark = self.watermark.max(EventTime(t).clamped());
         }
         pull.watermark = self.watermark;
-        if pull.batches.is_empty() && Estimate::is_idle(now, quiet) {
+        if pull.batches.is_empty() && estimate.is_idle(now, quiet) {
             pull.status = SourceStatus::Idle(0);
         }
     }
@@ -163,6 +181,10 @@ impl Reader {
         while let Some((_, ranges)) = self.sealed.front().filter(|(e, _)| *e <= epoch) {
             self.work.subscriber().ack(ranges).await.map_err(failed)?;
             self.sealed.pop_front();
+        }
+        if self.acknowledging.back().is_none_or(|(e, _)| *e < epoch) {
+            let answers = self.work.subscriber().flushed().await.map_err(failed)?;
+            self.acknowledging.push_back((epoch, answers));
         }
         Ok(())
     }
@@ -175,16 +197,44 @@ impl Reader {
     }
 }
 
+/// Adds the lease of a message that mostly follows on the last.
+fn join(ranges: &mut Vec<LeaseRange>, next: LeaseRange) {
+    match ranges.last_mut().filter(|last| last.batch == next.batch && last.to == next.from) {
+        Some(last) => last.to = next.to,
+        None => ranges.push(next),
+    }
+}
+
 impl Source for Reader {
     fn next(&mut self, budget: Budget) -> BoxFuture<'_, Result<Pull>> {
         Box::pin(self.pull(budget))
     }
 
     fn barrier(&mut self, epoch: u64) {
-        let ranges = std::mem::take(&mut self.open);
+        let ranges = std::mem::replace(&mut self.open, std::mem::take(&mut self.copies));
         if !ranges.is_empty() {
             self.sealed.push_back((epoch, ranges));
         }
+        let now = clock::now();
+        while self.acknowledging.front_mut().is_some_and(|(_, answers)| answers.is_done()) {
+            if let Some((epoch, _)) = self.acknowledging.pop_front() {
+                self.given.acknowledged(epoch, now);
+            }
+        }
+        self.given.barrier(epoch, now, &mut self.work.seen());
+    }
+
+    fn tables(&mut self) -> Vec<&mut dyn StateTable> {
+        vec![&mut self.given, &mut self.times]
+    }
+
+    /// Where to go on is what the service knows: it gives again what was not acknowledged. What the checkpoint has of that is
+    /// known by its id; what it has not comes when the leases of the process before have run out, and must not be late.
+    fn restore(&mut self, _: &[Bytes]) -> Result<()> {
+        let now = clock::now();
+        self.given.restored(now, &mut self.work.seen());
+        self.work.estimate().hold(now.saturating_add(HOLD_US));
+        Ok(())
     }
 
     fn committed(&mut self, epoch: u64) -> BoxFuture<'_, Result<()>> {

@@ -1,38 +1,49 @@
-//! Which messages were seen lately. Pure: the time comes in as a parameter.
+//! Which messages were seen lately, by all lanes of a reader.
 
-use std::collections::HashSet;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use purlin_api::key::hash;
+use std::collections::{HashMap, HashSet};
 
-/// How long ids are remembered at least, in microseconds: ten minutes, as Beam says.
-const HORIZON_US: i64 = 600_000_000;
-/// Ids that are remembered at most, in two generations; some 60 bytes each.
-const IDS_MAX: usize = 2_000_000;
-
-type Ids = HashSet<u128, ahash::RandomState>;
-
-/// The ids of the messages of the last ten to twenty minutes, or of the last million if there were more.
-#[derive(Debug)]
+/// Ids that are remembered, each as often as lanes remember it: see [`Given`](super::given::Given).
+#[derive(Debug, Default)]
 pub(super) struct Seen {
-    present: Ids,
-    past: Ids,
-    /// When the present generation began.
-    since_us: i64,
-    ids_max: usize,
+    ids: HashSet<u128, ahash::RandomState>,
+    /// How often more than once.
+    again: HashMap<u128, u32, ahash::RandomState>,
 }
 
 impl Seen {
-    /// Nothing seen yet at `now`.
-    pub(super) fn new(now: i64) -> Self {
-        Seen { present: Ids::default(), past: Ids::default(), since_us: now, ids_max: IDS_MAX }
+    /// Remembers an id once more; true if it was not known.
+    pub(super) fn add(&mut self, id: u128) -> bool {
+        let is_new = self.ids.insert(id);
+        if !is_new {
+            *self.again.entry(id).or_default() += 1;
+        }
+        is_new
     }
 
-    /// True if this id has not been seen lately.
-    pub(super) fn is_new(&mut self, id: u128, now: i64) -> bool {
-        if now.saturating_sub(self.since_us) >= HORIZON_US || self.present.len() >= self.ids_max / 2 {
-            self.past = std::mem::take(&mut self.present);
-            self.since_us = now;
+    /// Forgets it once.
+    pub(super) fn remove(&mut self, id: u128) {
+        match self.again.get_mut(&id) {
+            Some(1) => {
+                self.again.remove(&id);
+            }
+            Some(more) => *more -= 1,
+            None => {
+                self.ids.remove(&id);
+            }
         }
-        !self.past.contains(&id) && self.present.insert(id)
+    }
+
+    /// How many different ones.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// True if it is remembered.
+    #[cfg(test)]
+    pub(super) fn has(&self, id: u128) -> bool {
+        self.ids.contains(&id)
     }
 }
 
@@ -48,14 +59,11 @@ pub(super) fn of_message_id(text: &str) -> u128 {
     }
 }
 
-/// An id of the author's: 127 bits of hash, so that two of them never meet in practice.
+/// An id of the author's: 127 bits of hash, so that two of them never meet in practice. Checkpoints keep them: the hash
+/// must stay as it is.
 pub(super) fn of_text(text: &str) -> u128 {
-    let half = |seed: u8| {
-        let mut hasher = DefaultHasher::new();
-        (seed, text).hash(&mut hasher);
-        u128::from(hasher.finish())
-    };
-    1 << 127 | half(1) << 64 | half(2)
+    let other = [text.as_bytes(), &[1]].concat();
+    1 << 127 | u128::from(hash(text.as_bytes())) << 64 | u128::from(hash(&other))
 }
 
 #[cfg(test)]
@@ -63,20 +71,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_are_new_once_in_ten_minutes() {
-        let mut s = Seen::new(0);
-        assert!(s.is_new(1, 0) && !s.is_new(1, HORIZON_US - 1) && s.is_new(2, HORIZON_US - 1));
-        assert!(!s.is_new(1, HORIZON_US), "what came late in a generation is kept as long");
-        assert!(!s.is_new(2, HORIZON_US + HORIZON_US - 2));
-        assert!(s.is_new(1, 3 * HORIZON_US), "after twenty it is forgotten");
-    }
-
-    #[test]
-    fn memory_is_bounded() {
-        let mut s = Seen { ids_max: 100, ..Seen::new(0) };
-        assert!((0..1000).all(|i| s.is_new(i, 0)));
-        assert!(s.present.len() + s.past.len() <= 100);
-        assert!(!s.is_new(999, 0) && !s.is_new(951, 0));
+    fn ids_are_counted() {
+        let mut s = Seen::default();
+        assert!(s.add(1) && !s.add(1) && !s.add(1));
+        s.remove(1);
+        s.remove(1);
+        assert!(s.has(1));
+        s.remove(1);
+        s.remove(2);
+        assert!(s.len() == 0 && s.again.is_empty());
     }
 
     #[test]
@@ -86,5 +89,10 @@ mod tests {
         assert_eq!(distinct.len(), ids.len());
         assert_eq!(of_message_id("12345"), 12345);
         assert_ne!(of_text("1"), of_message_id("1"));
+    }
+
+    #[test]
+    fn checkpoints_know_ids_by_the_same_hash_for_ever() {
+        assert_eq!(format!("{:x}", of_text("order-1")), "dfc46503368e2876f45161ece42eb2a8");
     }
 }

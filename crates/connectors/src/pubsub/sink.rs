@@ -3,14 +3,17 @@
 use super::check::{self, Payload, refuse};
 use super::config::WriteToPubSub;
 use super::encode::{Ids, PayloadSpec, Spec};
-use super::writer::{Outgoing, Publishing, Slot, Writer, error_schema};
+use super::epochs::EpochWriter;
+use super::prepared::ID_ATTRIBUTE;
+use super::writer::{Open, Outgoing, Publishing, Slot, Writer, error_schema};
 use crate::format::avro::Datum;
 use crate::format::proto;
 use crate::shared::bind;
 use arrow_schema::{DataType, Field, Fields, Schema};
 use purlin_api::shape::{is_any, physical, type_name};
 use purlin_api::{
-    BindCx, BuildCx, Entry, InputShape, Output, OutputRole, PlanNode, Result, Running, Transform,
+    BindCx, BuildCx, Circumstances, Delivery, Entry, Guarantee, InputShape, Output, OutputRole, PlanNode,
+    Promise, Result, Running, StateShape, Transform,
 };
 use purlin_spec::config::Spanned;
 use purlin_spec::vocabulary::{Inputs, TransformDef};
@@ -218,6 +221,39 @@ impl PlanNode for WriteNode {
         format!("{format} messages; topic {}{errors}", self.topic)
     }
 
+    fn guarantee(&self) -> Option<Guarantee> {
+        self.guarantee_in(Circumstances { delivery: Delivery::ExactlyOnce, checkpoints: true })
+    }
+
+    fn guarantee_in(&self, circumstances: Circumstances) -> Option<Guarantee> {
+        let at_once = |why: &str| {
+            let because = format!("rows are published as they come{why}");
+            Guarantee { promise: Promise::AtLeastOnce, because }
+        };
+        Some(if circumstances.delivery == Delivery::AtLeastOnce {
+            at_once("; to make it exactly once: leave `delivery: at_least_once` out of `x-purlin`")
+        } else if !circumstances.checkpoints {
+            at_once(", and a pipeline that ends by itself begins anew after a failure")
+        } else if !self.errors.is_empty() {
+            at_once(
+                " where there is an error output; to make it exactly once: leave `error_handling` out, and keep rows that \
+                 cannot be messages away from it",
+            )
+        } else {
+            let name = self.spec.id_attribute.as_deref().unwrap_or(ID_ATTRIBUTE);
+            let because = format!(
+                "messages are published when their epoch is committed, and one that has to be published again has the same \
+                 `{name}`, by which readers can tell"
+            );
+            Guarantee { promise: Promise::ExactlyOnce, because }
+        })
+    }
+
+    /// Each prepared epoch says itself where it goes.
+    fn state(&self) -> Option<StateShape> {
+        self.errors.is_empty().then(|| StateShape::new("messages to publish"))
+    }
+
     /// A sink has no outputs: one with an error output publishes as an asynchronous transform, which holds
     /// barriers back until its requests are answered.
     fn is_async(&self) -> bool {
@@ -225,12 +261,21 @@ impl PlanNode for WriteNode {
     }
 
     fn build(&self, cx: &BuildCx) -> Result<Running> {
-        let (publisher, topic) = cx.shared.get_or_make(Slot::default)?.open(&self.topic)?;
-        let ids = Ids::new(format!("{}-{}", purlin_pubsub::unique(), cx.lane));
-        let out = Outgoing { publisher, topic, spec: self.spec.clone(), ids };
-        Ok(match self.errors.first() {
-            None => Running::Sink(Box::new(Writer::new(out))),
-            Some(errors) => Running::Async(Box::new(Publishing::new(out, &errors.shape.schema))),
-        })
+        let at = &cx.environment;
+        let Open { client, publisher, topic } =
+            cx.shared.get_or_make(Slot::default)?.open(&self.topic, at)?;
+        let named = self.spec.id_attribute.as_ref();
+        let ids = Ids::now(named, format!("{}-{}", purlin_pubsub::unique(), cx.lane));
+        let out = Outgoing { client, publisher, topic, spec: self.spec.clone(), ids };
+        if let Some(errors) = self.errors.first() {
+            return Ok(Running::Async(Box::new(Publishing::new(out, &errors.shape.schema))));
+        }
+        // Without checkpoints nothing would be published again under the same ids: waiting would gain nothing.
+        if at.delivery == Delivery::AtLeastOnce || at.lineage.is_empty() {
+            return Ok(Running::Sink(Box::new(Writer::new(out))));
+        }
+        let id_attribute = named.map_or(ID_ATTRIBUTE, String::as_str).to_owned();
+        let out = Outgoing { ids: Ids::Later(id_attribute.clone()), ..out };
+        Ok(Running::Sink(Box::new(EpochWriter::new(out, id_attribute, cx))))
     }
 }

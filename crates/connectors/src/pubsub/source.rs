@@ -3,14 +3,14 @@
 use super::bad;
 use super::check::{self, Payload, refuse};
 use super::config::ReadFromPubSub;
-use super::decode::{PayloadSpec, Spec};
+use super::decode::{PayloadSpec, Rows, Spec};
 use super::reader::Reader;
 use super::watermark::Clock;
 use super::work::{From, Slot};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use purlin_api::{
-    BindCx, BuildCx, Division, Entry, InputShape, Output, OutputRole, PlanNode, Result, Running, Shape,
-    Transform, Windowing,
+    BindCx, BuildCx, Division, Entry, Guarantee, InputShape, Output, OutputRole, PlanNode, Promise, Result,
+    Running, Shape, StateShape, Transform, Windowing,
 };
 use purlin_spec::config::Spanned;
 use purlin_spec::types::ErrorHandling;
@@ -186,14 +186,37 @@ impl PlanNode for ReadNode {
         self.lanes
     }
 
+    fn guarantee(&self) -> Option<Guarantee> {
+        let because = "messages are acknowledged when what was made of them is in a checkpoint, which keeps their ids, so that \
+                       those that come again are known";
+        Some(Guarantee { promise: Promise::ExactlyOnce, because: because.to_owned() })
+    }
+
+    fn state(&self) -> Option<StateShape> {
+        let ids = match &self.id_attribute {
+            Some(name) => format!("; ids from attribute {name}"),
+            None => String::new(),
+        };
+        let time = match &self.spec.timestamp_attribute {
+            Some(name) => format!("; time from attribute {name}"),
+            None => String::new(),
+        };
+        Some(StateShape::new(format!("{}{ids}{time}", self.from)))
+    }
+
     fn build(&self, cx: &BuildCx) -> Result<Running> {
         let clock = match self.spec.timestamp_attribute {
             Some(_) => Clock::Attribute,
             None => Clock::PublishTime,
         };
-        let work = cx.shared.get_or_make(Slot::default)?.open(&self.from, clock, self.slack_us)?;
-        let errors = self.outputs.len() > 1;
-        let reader = Reader::new(work, self.spec.clone(), &self.needed, errors, self.id_attribute.clone());
+        let work = cx.shared.get_or_make(Slot::default)?.open(&self.from, clock, self.slack_us, cx)?;
+        let rows = Rows::new(
+            self.spec.clone(),
+            &self.needed,
+            self.outputs.len() > 1,
+            work.subscriber().name().to_string(),
+        );
+        let reader = Reader::new(work, self.spec.clone(), rows, self.id_attribute.clone(), cx);
         Ok(Running::Source(Box::new(reader)))
     }
 }

@@ -245,7 +245,7 @@ fn write(config: &str, rows: &str) -> Result<Vec<Written>, String> {
     let batch = batch(rows).unwrap();
     let batch = Batch { times: Times::Each(vec![1_234_567; batch.len()].into()), ..batch };
     let mut messages = encode::Rows::new(&spec, &batch).unwrap();
-    let mut ids = Ids::new("run-0".to_owned());
+    let mut ids = Ids::now(spec.id_attribute.as_ref(), "run-0".to_owned());
     (0..batch.len())
         .map(|i| messages.message(i, &mut ids))
         .map(|m| m.map(|m| (String::from_utf8_lossy(&m.data).into_owned(), m.attributes)))
@@ -282,7 +282,7 @@ fn avro_messages_are_read_back() {
         write_spec(&format!("{{topic: top, format: AVRO, {schema}}}"), r#"[{"a": 1, "b": "x"}]"#).unwrap();
     let rows = batch(r#"[{"a": 7, "b": "x"}, {"a": 8, "b": null}]"#).unwrap();
     let mut out = encode::Rows::new(&spec, &rows).unwrap();
-    let mut ids = Ids::new(String::new());
+    let mut ids = Ids::None;
     let messages =
         (0..2).map(|i| PubsubMessage { message_id: "1".into(), ..out.message(i, &mut ids).unwrap() });
     let back = good(&format!("{{topic: top, format: AVRO, {schema}}}"), messages.collect());

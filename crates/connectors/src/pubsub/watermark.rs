@@ -17,6 +17,8 @@
 //!   [`IDLE_US`], event time is taken to go on as fast as the clock: the watermark is high less slack plus the
 //!   time since the last message. If nothing ever came it does not move.
 //! - After [`IDLE_US`] of quiet the source is idle: it does not hold the time of others.
+//! - After a restart from a checkpoint the watermark stays where it was for [`HOLD_US`]: messages that the
+//!   process before had, and that are not in the checkpoint, come only when their leases have run out.
 
 /// Least slack unless the author says otherwise, in microseconds: what a message may take from the service to us.
 pub(super) const SLACK_US_MIN: i64 = 1_000_000;
@@ -30,6 +32,12 @@ pub(super) const BACKLOG_SLACK_US_MAX: i64 = 60_000_000;
 pub(super) const QUIET_US: i64 = 200_000;
 /// After so long it counts as idle.
 pub(super) const IDLE_US: i64 = 5_000_000;
+/// How long leases are in a pipeline with checkpoints, in seconds: they are kept short, as after a crash
+/// the messages come again when they have run out.
+pub(super) const CHECKPOINT_LEASE_SECONDS: i32 = 15;
+/// How long time stands still after a restart from a checkpoint: until all leases of the process before have run out, and
+/// the service has had some seconds to send those messages again.
+pub(super) const HOLD_US: i64 = CHECKPOINT_LEASE_SECONDS as i64 * 1_000_000 + 5_000_000;
 /// Half of what is remembered of disorder is forgotten after so long.
 const FORGET_US: i64 = 60_000_000;
 
@@ -50,12 +58,39 @@ pub(super) struct Estimate {
     high: Option<i64>,
     disorder: Disorder,
     watermark: Option<i64>,
+    held_until: Option<i64>,
 }
 
 impl Estimate {
     /// Nothing seen yet.
     pub(super) fn new(clock: Clock, slack_us_min: i64) -> Self {
-        Estimate { clock, slack_us_min, high: None, disorder: Disorder::default(), watermark: None }
+        let (high, disorder) = (None, Disorder::default());
+        Estimate { clock, slack_us_min, high, disorder, watermark: None, held_until: None }
+    }
+
+    /// What outlives a process: the greatest event time, and how many messages had a disorder of so many bits.
+    pub(super) fn known(&self) -> (Option<i64>, [u64; 64]) {
+        (self.high, self.disorder.counts)
+    }
+
+    /// Takes in what an earlier reader knew, and held itself to.
+    pub(super) fn learn(&mut self, high: Option<i64>, counts: impl Iterator<Item = u64>) {
+        self.high = self.high.max(high);
+        for (mine, count) in self.disorder.counts.iter_mut().zip(counts) {
+            // No count comes near this bound, and sums must not pass what an integer can be.
+            *mine = (*mine).max(count.min(u64::MAX >> 8));
+        }
+        self.disorder.total = self.disorder.counts.iter().sum();
+    }
+
+    /// Time stands still until this time of day.
+    pub(super) fn hold(&mut self, until: i64) {
+        self.held_until = self.held_until.max(Some(until));
+    }
+
+    /// True if it stands still at `now`.
+    pub(super) fn is_held(&self, now: i64) -> bool {
+        self.held_until.is_some_and(|until| now < until)
     }
 
     /// A message with this event time, in microseconds since 1970, was read.
@@ -88,6 +123,9 @@ impl Estimate {
     /// to wait for one, if nothing is known to be left.
     pub(super) fn watermark(&mut self, now: i64, quiet_since: Option<i64>) -> Option<i64> {
         self.disorder.forget(now);
+        if self.is_held(now) {
+            return self.watermark;
+        }
         let quiet_us = quiet_since.map_or(0, |since| now.saturating_sub(since));
         let seen = self.high.map(|high| high.saturating_sub(self.slack(now)));
         let estimate = match self.clock {
@@ -103,8 +141,8 @@ impl Estimate {
     }
 
     /// True if the source does not hold time back.
-    pub(super) fn is_idle(now: i64, quiet_since: Option<i64>) -> bool {
-        quiet_since.is_some_and(|since| now.saturating_sub(since) >= IDLE_US)
+    pub(super) fn is_idle(&self, now: i64, quiet_since: Option<i64>) -> bool {
+        !self.is_held(now) && quiet_since.is_some_and(|since| now.saturating_sub(since) >= IDLE_US)
     }
 }
 
@@ -234,13 +272,25 @@ mod tests {
     fn quiet_attributes_go_on_as_fast_as_the_clock() {
         let mut e = Estimate::new(Clock::Attribute, LEAST);
         assert_eq!(e.watermark(1000 * S, Some(0)), None, "nothing ever came");
-        assert!(Estimate::is_idle(1000 * S, Some(0)));
+        assert!(e.is_idle(1000 * S, Some(0)));
         e.saw(10 * S);
         let base = 10 * S - LEAST;
         assert_eq!(e.watermark(1000 * S, Some(1000 * S)), Some(base));
         assert_eq!(e.watermark(1004 * S, Some(1000 * S)), Some(base));
         assert_eq!(e.watermark(1006 * S, Some(1000 * S)), Some(base + 6 * S));
-        assert!(!Estimate::is_idle(1004 * S, Some(1000 * S)) && !Estimate::is_idle(1004 * S, None));
+        assert!(!e.is_idle(1004 * S, Some(1000 * S)) && !e.is_idle(1004 * S, None));
+    }
+
+    #[test]
+    fn time_stands_still_until_old_leases_have_run_out() {
+        let mut e = publish();
+        e.hold(120 * S);
+        assert_eq!(e.watermark(110 * S, Some(0)), None, "a quiet subscription has nothing for us yet");
+        assert!(!e.is_idle(119 * S, Some(0)));
+        e.saw_again(115 * S);
+        e.saw_again(90 * S);
+        assert_eq!(e.watermark(119 * S, None), None);
+        assert_eq!(e.watermark(120 * S, None), Some(115 * S - S / 2), "as if all had been in order");
     }
 
     proptest! {

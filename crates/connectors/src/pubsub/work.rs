@@ -2,8 +2,9 @@
 
 use super::check::failed;
 use super::seen::Seen;
-use super::watermark::{Clock, Estimate, SLACK_US_MIN, SLACK_US_MIN_GOOGLE};
-use purlin_api::Result;
+use super::watermark::{CHECKPOINT_LEASE_SECONDS, Clock, Estimate, SLACK_US_MIN, SLACK_US_MIN_GOOGLE};
+use purlin_api::key::hash;
+use purlin_api::{BuildCx, Result};
 use purlin_pubsub::clock;
 use purlin_pubsub::{Client, ClientOptions, Subscriber, SubscriberOptions, SubscriptionName, TopicName};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -38,7 +39,7 @@ pub(super) struct Work {
     /// True if the subscription was made for this reader, and goes with it.
     temporary: bool,
     seen: Mutex<Seen>,
-    estimate: Mutex<Estimate>,
+    estimate: Arc<Mutex<Estimate>>,
     /// Lanes that have not ended.
     lanes: AtomicUsize,
     closed: AtomicBool,
@@ -53,22 +54,39 @@ impl Slot {
     ///
     /// # Errors
     /// If the subscription cannot be read.
-    pub(super) fn open(&self, from: &From, clock: Clock, slack_us: Option<i64>) -> Result<Arc<Work>> {
+    pub(super) fn open(
+        &self,
+        from: &From,
+        clock: Clock,
+        slack_us: Option<i64>,
+        cx: &BuildCx,
+    ) -> Result<Arc<Work>> {
         let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let work = match &*slot {
             Some(work) => work.clone(),
-            None => slot.insert(Arc::new(Work::open(from.clone(), clock, slack_us)?)).clone(),
+            None => slot.insert(Arc::new(Work::open(from.clone(), clock, slack_us, cx)?)).clone(),
         };
         work.lanes.fetch_add(1, Ordering::AcqRel);
         Ok(work)
     }
 }
 
+/// In a pipeline with checkpoints, a name that is its own for a subscription to a topic: the next run goes on with it.
+fn kept(from: &From, cx: &BuildCx) -> Option<String> {
+    let at = &cx.environment;
+    let whose = [at.lineage.as_str(), &at.pipeline, &cx.label, &from.to_string()].join("\0");
+    let other = format!("{whose}\0");
+    let id = format!("purlin-{:016x}{:016x}", hash(whose.as_bytes()), hash(other.as_bytes()));
+    (!at.lineage.is_empty()).then_some(id)
+}
+
 impl Work {
-    fn open(from: From, clock: Clock, slack_us: Option<i64>) -> Result<Self> {
+    fn open(from: From, clock: Clock, slack_us: Option<i64>, cx: &BuildCx) -> Result<Self> {
+        let own = kept(&from, cx);
+        let (host, project) = (cx.environment.pubsub.clone(), cx.environment.project.clone());
         let opened = purlin_pubsub::block_on(async move {
-            let client = Client::new(&ClientOptions::default())?;
-            let project = client.project(None);
+            let client = Client::new(&ClientOptions { host, ..ClientOptions::default() })?;
+            let project = client.project(project.as_deref());
             let (name, temporary) = match from {
                 From::Subscription(name) => {
                     let name = SubscriptionName::parse(&name, project.as_deref())?;
@@ -77,13 +95,24 @@ impl Work {
                 }
                 From::Topic(name) => {
                     let topic = TopicName::parse(&name, project.as_deref())?;
-                    (client.create_temporary_subscription(&topic).await?, true)
+                    match &own {
+                        Some(id) => (client.temporary_subscription(&topic, id).await?, false),
+                        None => (client.create_temporary_subscription(&topic).await?, true),
+                    }
                 }
             };
             let streams = if client.address().is_google() { STREAMS_GOOGLE } else { 1 };
             // What waits in windows is held as long as they are open; the runner bounds how much that is.
             let options =
                 SubscriberOptions { streams, hold_max: Duration::MAX, ..SubscriberOptions::default() };
+            let options = match own {
+                Some(_) => SubscriberOptions {
+                    lease_seconds: CHECKPOINT_LEASE_SECONDS,
+                    lease_seconds_max: CHECKPOINT_LEASE_SECONDS,
+                    ..options
+                },
+                None => options,
+            };
             let subscriber = Subscriber::start(&client, &name, options)?;
             Ok((client, subscriber, temporary))
         });
@@ -94,8 +123,8 @@ impl Work {
             client,
             subscriber: Arc::new(subscriber),
             temporary,
-            seen: Mutex::new(Seen::new(clock::now())),
-            estimate: Mutex::new(Estimate::new(clock, slack)),
+            seen: Mutex::default(),
+            estimate: Arc::new(Mutex::new(Estimate::new(clock, slack))),
             lanes: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
         })
@@ -111,6 +140,11 @@ impl Work {
 
     pub(super) fn estimate(&self) -> MutexGuard<'_, Estimate> {
         self.estimate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The estimate, for a table of it.
+    pub(super) fn shared_estimate(&self) -> Arc<Mutex<Estimate>> {
+        self.estimate.clone()
     }
 
     /// A lane has ended; the last one gives back what is held, and closes the connection.

@@ -7,7 +7,7 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use bytes::Bytes;
 use purlin_api::shape::physical;
 use purlin_api::source::BoxFuture;
-use purlin_api::{Answer, AsyncOperator, Batch, Error, Fates, Port, Result, Sink};
+use purlin_api::{Answer, AsyncOperator, Batch, Environment, Error, Fates, Port, Result, Sink};
 use purlin_pubsub::proto::PubsubMessage;
 use purlin_pubsub::{Client, ClientOptions, Publisher, PublisherOptions, TopicName};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,24 +19,33 @@ const BUNDLES_IN_FLIGHT_MAX: usize = 16;
 
 /// What the lanes share: one publisher, made by the first of them.
 #[derive(Default)]
-pub(super) struct Slot(Mutex<Option<(Publisher, TopicName)>>);
+pub(super) struct Slot(Mutex<Option<Open>>);
+
+/// A publisher to a topic that is there.
+#[derive(Clone)]
+pub(super) struct Open {
+    pub(super) client: Client,
+    pub(super) publisher: Publisher,
+    pub(super) topic: TopicName,
+}
 
 impl Slot {
     /// The publisher; the first lane looks the topic up.
     ///
     /// # Errors
     /// If there is no such topic, or nobody to ask.
-    pub(super) fn open(&self, topic: &str) -> Result<(Publisher, TopicName)> {
+    pub(super) fn open(&self, topic: &str, at: &Environment) -> Result<Open> {
         let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(open) = &*slot {
             return Ok(open.clone());
         }
-        let topic = topic.to_owned();
+        let (topic, host, project) = (topic.to_owned(), at.pubsub.clone(), at.project.clone());
         let open = purlin_pubsub::block_on(async move {
-            let client = Client::new(&ClientOptions::default())?;
-            let topic = TopicName::parse(&topic, client.project(None).as_deref())?;
+            let client = Client::new(&ClientOptions { host, ..ClientOptions::default() })?;
+            let topic = TopicName::parse(&topic, client.project(project.as_deref()).as_deref())?;
             client.get_topic(&topic).await?;
-            Ok((Publisher::new(&client, &topic, PublisherOptions::default())?, topic))
+            let publisher = Publisher::new(&client, &topic, PublisherOptions::default())?;
+            Ok(Open { client, publisher, topic })
         });
         Ok(slot.insert(open.map_err(failed)?).clone())
     }
@@ -47,6 +56,7 @@ type BadRow = (usize, String);
 
 /// Where rows go, and how.
 pub(super) struct Outgoing {
+    pub(super) client: Client,
     pub(super) publisher: Publisher,
     pub(super) topic: TopicName,
     pub(super) spec: Arc<Spec>,
@@ -66,6 +76,21 @@ impl Outgoing {
         }
         Ok((messages, bad))
     }
+
+    /// The messages of all rows.
+    ///
+    /// # Errors
+    /// If one of them cannot be a message.
+    pub(super) fn all_messages(&mut self, batch: &Batch) -> Result<Vec<PubsubMessage>> {
+        let (messages, bad) = self.messages(batch)?;
+        let Some((row, why)) = bad.first() else { return Ok(messages) };
+        let shown = purlin_api::json::row_text(&batch.rows, *row, SHOWN_CHARS_MAX);
+        Err(Error::data(format!(
+            "a row cannot be published to {}: {why}; to go on without such rows, give the transform \
+             `error_handling: {{output: NAME}}`; the row: {shown}",
+            self.topic
+        )))
+    }
 }
 
 /// Publishes rows as they come.
@@ -80,15 +105,7 @@ impl Writer {
     }
 
     async fn publish(&mut self, batch: Batch) -> Result<()> {
-        let (messages, bad) = self.out.messages(&batch)?;
-        if let Some((row, why)) = bad.first() {
-            let shown = purlin_api::json::row_text(&batch.rows, *row, SHOWN_CHARS_MAX);
-            return Err(Error::data(format!(
-                "a row cannot be published to {}: {why}; to go on without such rows, give the transform \
-                 `error_handling: {{output: NAME}}`; the row: {shown}",
-                self.out.topic
-            )));
-        }
+        let messages = self.out.all_messages(&batch)?;
         self.rows += messages.len() as u64;
         self.out.publisher.publish(messages).await.map_err(failed)
     }

@@ -4,7 +4,10 @@
 pub(crate) const FILE: &[&str] = &["pipeline", "providers", "options", "tests", "x-purlin"];
 
 /// Keys of `x-purlin`.
-pub(crate) const X_PURLIN: &[&str] = &["tests"];
+pub(crate) const X_PURLIN: &[&str] = &["delivery", "tests"];
+
+/// What `delivery` under `x-purlin` may be.
+pub(crate) const DELIVERIES: &[&str] = &["exactly_once", "at_least_once"];
 
 /// Keys of `pipeline`.
 pub(crate) const PIPELINE: &[&str] =

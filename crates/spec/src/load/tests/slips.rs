@@ -2,6 +2,7 @@
 
 use super::{check, check_in};
 use crate::fixture::problems;
+use crate::model::Delivery;
 
 #[test]
 fn a_problem_is_shown_with_its_line_and_a_way_out() {
@@ -592,6 +593,30 @@ fn a_misspelt_key_does_not_make_what_stands_under_it_missing() {
     };
     assert_eq!(config("{type: Create, confg: {elements: [1]}}"), r#"{"elements":[1]}"#);
     assert_eq!(config("{type: Create, elements: [1]}"), r#"{"elements":[1]}"#);
+}
+
+#[test]
+fn delivery_is_one_of_two_words() {
+    check(
+        "pipeline: {transforms: []}\nx-purlin: {delivery: atleast_once}",
+        "
+        config/unknown-word 2:22 `atleast_once` is no kind of delivery
+          ? did you mean `at_least_once`?
+    ",
+    );
+    check(
+        "pipeline: {transforms: []}\nx-purlin: {delivery: 1}",
+        "
+        config/unknown-word 2:22 `delivery` is exactly_once or at_least_once, not an integer
+    ",
+    );
+    for (word, delivery) in
+        [("exactly_once", Some(Delivery::ExactlyOnce)), ("at_least_once", Some(Delivery::AtLeastOnce))]
+    {
+        let text = format!("pipeline: {{transforms: []}}\nx-purlin: {{delivery: {word}}}");
+        let spec = crate::fixture::load_with(&text, &[], false).spec.expect("a good file");
+        assert_eq!(spec.delivery, delivery);
+    }
 }
 
 #[test]

@@ -1,0 +1,286 @@
+//! What readers and writers of messages keep in checkpoints, with the broker inside the test: processes that die are
+//! instances that are dropped, and go on as others that are given what was saved.
+
+use crate::pubsub::{World, message, topic};
+use purlin::pipeline::{Pipeline, PipelineOptions};
+use purlin_api::state::Extent;
+use purlin_api::testing::TableLogs;
+use purlin_api::{
+    Budget, BuildCx, Delivery, Environment, EventTime, PlanNode, Running, Sink, Source, SourceStatus, testing,
+};
+use purlin_pubsub::block_on;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// A transform of a pipeline.
+fn node(text: &str, label: &str) -> Arc<dyn PlanNode> {
+    let options = PipelineOptions {
+        variables: serde_json::Map::new(),
+        beam_compat: false,
+        lanes: 1,
+        piece_bytes: None,
+        rewrite: true,
+    };
+    let mut pipeline = Pipeline::from_text("p.yaml", text, &options);
+    let plan = pipeline.plan(&options);
+    let plan = plan.unwrap_or_else(|| panic!("{}", pipeline.diagnostics.render(&pipeline.sources)));
+    let node = plan.graph.nodes.iter().find(|n| n.label == label).expect("such a transform");
+    node.node.clone()
+}
+
+/// The only lane of a job with checkpoints. Where the service is it knows from there alone.
+fn cx(w: &World, label: &str) -> BuildCx {
+    let environment = Environment {
+        pipeline: "p".to_owned(),
+        lineage: "1b2c".to_owned(),
+        pubsub: Some(w.address.clone()),
+        project: Some("shop".to_owned()),
+        ..Environment::default()
+    };
+    BuildCx { environment: Arc::new(environment), ..BuildCx::one_lane(label, 1000) }
+}
+
+fn now<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(future)
+}
+
+fn sink(node: &dyn PlanNode, cx: &BuildCx) -> Box<dyn Sink> {
+    match node.build(cx).expect("a sink") {
+        Running::Sink(sink) => sink,
+        _ => panic!("no sink"),
+    }
+}
+
+/// A running reader, as the runner has it.
+struct Reading(Box<dyn Source>);
+
+/// What came of some messages.
+#[derive(Debug, Default, PartialEq)]
+struct Came {
+    rows: BTreeSet<String>,
+    /// How many rows: equal ones count.
+    given: usize,
+    read: u64,
+    skipped: u64,
+    watermark: Option<EventTime>,
+}
+
+impl Reading {
+    fn new(node: &dyn PlanNode, cx: &BuildCx) -> Self {
+        match node.build(cx).expect("a source") {
+            Running::Source(source) => Reading(source),
+            _ => panic!("no source"),
+        }
+    }
+
+    fn restored(node: &dyn PlanNode, cx: &BuildCx, logs: &TableLogs) -> Self {
+        let mut reading = Reading::new(node, cx);
+        for table in reading.0.tables() {
+            let log = logs.get(table.name()).expect("a table that was saved");
+            log.iter().for_each(|rows| table.apply(rows).expect("rows of the table"));
+        }
+        reading.0.restore(&[]).expect("it goes on");
+        reading
+    }
+
+    /// Reads so many messages.
+    fn read(&mut self, messages: u64) -> Came {
+        let mut came = Came::default();
+        while came.read < messages {
+            let pull = now(self.0.next(Budget { rows_max: 100, bytes_max: 1 << 20 })).expect("messages");
+            assert!(pull.batches.is_empty() || pull.status == SourceStatus::Ready);
+            for (_, batch) in &pull.batches {
+                for row in 0..batch.len() {
+                    let text = purlin_api::json::row_to_json(&batch.rows, row).to_string();
+                    came.given += 1;
+                    came.rows.insert(text);
+                }
+            }
+            came.read += pull.read;
+            came.skipped += pull.skipped;
+            came.watermark = Some(pull.watermark);
+        }
+        assert_eq!(came.read, messages);
+        came
+    }
+
+    fn barrier(&mut self, epoch: u64, logs: &mut TableLogs) {
+        self.0.barrier(epoch);
+        for table in self.0.tables() {
+            let saved = table.save(Extent::Changes).expect("rows");
+            let kept = logs.entry(table.name()).or_default();
+            if saved.extent == Extent::Whole {
+                kept.clear();
+            }
+            kept.extend(saved.log);
+        }
+    }
+}
+
+fn rows(ids: std::ops::Range<u32>) -> BTreeSet<String> {
+    ids.map(|i| format!(r#"{{"payload":"m{i:02}"}}"#)).collect()
+}
+
+fn messages(ids: std::ops::Range<u32>) -> Vec<purlin_pubsub::proto::PubsubMessage> {
+    ids.map(|i| message(&format!("m{i:02}"), &[])).collect()
+}
+
+const COPY: &str = "
+pipeline:
+  type: chain
+  transforms:
+    - {type: ReadFromPubSub, name: In, config: {subscription: orders, format: STRING}}
+    - {type: WriteToPubSub, name: Out, config: {topic: totals, format: STRING}}
+";
+
+#[test]
+fn messages_of_a_checkpoint_do_not_come_again_and_later_ones_do() {
+    let w = World::new();
+    let (reader, cx) = (node(COPY, "In"), cx(&w, "In"));
+    let mut logs = TableLogs::new();
+    w.publish(messages(0..10));
+    let mut first = Reading::new(reader.as_ref(), &cx);
+    assert_eq!(first.read(10).rows, rows(0..10));
+    first.barrier(1, &mut logs);
+    w.publish(messages(10..15));
+    assert_eq!(first.read(5).rows, rows(10..15));
+    // It dies before it has acknowledged anything.
+    drop(first);
+    let mut second = Reading::restored(reader.as_ref(), &cx, &logs);
+    let came = second.read(15);
+    assert_eq!((&came.rows, came.given, came.skipped), (&rows(10..15), 5, 10));
+    assert_eq!(came.watermark, Some(EventTime::MIN), "more of before may come");
+    second.barrier(2, &mut logs);
+    now(second.0.committed(2)).expect("acknowledged");
+    // Again, before the copies are acknowledged: they are known still.
+    w.publish(messages(15..16));
+    assert_eq!(second.read(1).rows, rows(15..16));
+    drop(second);
+    let mut third = Reading::restored(reader.as_ref(), &cx, &logs);
+    let came = third.read(11);
+    assert_eq!((&came.rows, came.skipped), (&rows(15..16), 10));
+    for epoch in 3..5 {
+        third.barrier(epoch, &mut logs);
+        now(third.0.committed(epoch)).expect("acknowledged");
+    }
+    now(third.0.close()).expect("closed");
+    assert!(w.drain("orders").is_empty(), "copies are acknowledged an epoch after they came");
+}
+
+#[test]
+fn an_epoch_that_is_published_twice_is_read_once() {
+    let w = World::new();
+    let (writer, cx) = (node(COPY, "Out"), cx(&w, "Out"));
+    let mut first = sink(writer.as_ref(), &cx);
+    let epoch = |n: u32| {
+        let json: Vec<Value> = (0..n).map(|i| serde_json::json!({"payload": format!("m{i:02}")})).collect();
+        testing::batch(&serde_json::to_string(&json).expect("JSON")).expect("rows")
+    };
+    now(first.write(epoch(20))).expect("written");
+    let one = now(first.prepare(1)).expect("prepared");
+    now(first.write(epoch(5))).expect("written");
+    assert!(w.drain("totals").is_empty(), "nothing is there before its epoch is committed");
+    now(first.commit(1, one.clone())).expect("published");
+    first.abort();
+    drop(first);
+    let mut second = sink(writer.as_ref(), &cx);
+    now(second.restore(1, vec![one])).expect("published again");
+    now(second.write(epoch(3))).expect("written");
+    let two = now(second.prepare(2)).expect("prepared");
+    now(second.commit(2, two)).expect("published");
+    now(second.finish()).expect("the end");
+    assert_eq!(second.made(), ["projects/shop/topics/totals"]);
+    // Three rows of the second epoch say the same as some of the first, and are others.
+    let reader = |id: &str| {
+        let config = format!("{{subscription: totals, format: STRING{id}, attributes: purlin_id}}");
+        node(&COPY.replace("{subscription: orders, format: STRING}", &config), "In")
+    };
+    let mut all = Reading::new(reader("").as_ref(), &cx);
+    let came = all.read(43);
+    assert_eq!((came.rows.len(), came.given), (23, 43), "the same ids again, and others for other rows");
+    drop(all);
+    let mut once = Reading::new(reader(", id_attribute: purlin_id").as_ref(), &cx);
+    let came = once.read(43);
+    assert_eq!((came.rows.len(), came.given, came.skipped), (23, 23, 20));
+}
+
+#[test]
+fn rows_may_give_ids_of_their_own_and_at_least_once_does_not_wait() {
+    let w = World::new();
+    let text = COPY.replace(
+        "topic: totals, format: STRING",
+        "topic: totals, format: STRING, attributes: key, id_attribute: key",
+    );
+    let text =
+        text.replace("format: STRING}}\n    - {type: W", "format: STRING, attributes: key}}\n    - {type: W");
+    let writer = node(&text, "Out");
+    let batch = || {
+        testing::batch(r#"[{"payload": "a", "key": "mine"}, {"payload": "b", "key": null}]"#).expect("rows")
+    };
+    let mut exactly = sink(writer.as_ref(), &cx(&w, "Out"));
+    now(exactly.write(batch())).expect("written");
+    let prepared = now(exactly.prepare(7)).expect("prepared");
+    now(exactly.commit(7, prepared)).expect("published");
+    let got = w.drain("totals");
+    assert_eq!(got[0].1["key"], "mine");
+    assert!(got[1].1["key"].starts_with("1b2c-") && got[1].1["key"].contains("-0-7-1-"), "{got:?}");
+    for (delivery, lineage) in [(Delivery::AtLeastOnce, "1b2c"), (Delivery::ExactlyOnce, "")] {
+        let mut at = cx(&w, "Out");
+        let environment =
+            Environment { delivery, lineage: lineage.to_owned(), ..Environment::clone(&at.environment) };
+        at.environment = Arc::new(environment);
+        let mut at_once = sink(writer.as_ref(), &at);
+        now(at_once.write(batch())).expect("written");
+        let got = w.drain("totals");
+        assert_eq!((got.len(), got[0].1["key"].as_str()), (2, "mine"), "{delivery:?}");
+        assert!(now(at_once.prepare(1)).expect("answered").is_empty());
+    }
+}
+
+#[test]
+fn a_reader_of_a_topic_goes_on_with_its_subscription() {
+    let w = World::new();
+    let text = COPY.replace("subscription: orders", "topic: orders");
+    let (reader, cx) = (node(&text, "In"), cx(&w, "In"));
+    let subscriptions = || {
+        let c = w.client.clone();
+        block_on(async move { c.list_topic_subscriptions(&topic("orders")).await }).expect("a list")
+    };
+    drop(Reading::new(reader.as_ref(), &cx));
+    let all = subscriptions();
+    assert_eq!(all.len(), 2, "it is kept: {all:?}");
+    w.publish(messages(0..3));
+    let mut second = Reading::new(reader.as_ref(), &cx);
+    assert_eq!(second.read(3).rows, rows(0..3));
+    now(second.0.close()).expect("closed");
+    assert_eq!(subscriptions(), all);
+}
+
+#[test]
+fn check_says_what_is_guaranteed() {
+    let w = World::new();
+    let said = |text: &str, flag: &str| {
+        w.s.write("p.yaml", text);
+        let args: Vec<&str> = ["check", "p.yaml", flag].into_iter().filter(|a| !a.is_empty()).collect();
+        let ran = w.s.purlin(&args);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        ran.out
+    };
+    assert_eq!(said(COPY, ""), "p.yaml: good\nguarantee: exactly once\n");
+    let at_least = format!("{COPY}x-purlin: {{delivery: at_least_once}}\n");
+    assert_eq!(
+        said(&at_least, ""),
+        "p.yaml: good\nguarantee: at least once, because WriteToPubSub \"Out\" (line 6): rows are published as they come; \
+         to make it exactly once: leave `delivery: at_least_once` out of `x-purlin`\n"
+    );
+    let report: Value = serde_json::from_str(&said(&at_least, "--json")).expect("JSON");
+    let guarantee = &report[0]["guarantee"];
+    assert_eq!(guarantee["promise"], "at_least_once");
+    assert_eq!(guarantee["weakest"], serde_json::json!(["Out"]));
+    assert_eq!(guarantee["links"][0]["promise"], "exactly_once");
+    let batch = "pipeline: {type: chain, transforms: [{type: Create, config: {elements: [{a: x}]}}, {type: \
+                 WriteToPubSub, config: {topic: t, format: RAW}}]}";
+    assert!(said(batch, "").contains("guarantee: at least once, because WriteToPubSub"));
+}
