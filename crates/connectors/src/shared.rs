@@ -16,5 +16,9 @@ pub(crate) mod write;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
+pub(crate) mod testing_sinks;
+#[cfg(test)]
+pub(crate) mod testing_sources;
+#[cfg(test)]
 #[cfg(any(feature = "parquet", feature = "avro"))]
 pub(crate) mod testing_tables;

@@ -19,6 +19,9 @@ purlin_spec::config! {
     /// the first 100 files are errors. They fail the run; with `error_handling` the rows before them are kept
     /// and the file goes to the error output. A file that was cut off exactly between two blocks cannot
     /// be told from a whole one: the format does not say how many rows there are.
+    ///
+    /// Exactly once: after a crash reading goes on where the last checkpoint says, and refuses to if a file of which a part
+    /// was read has changed.
     pub struct ReadFromAvro {
         /// The files: a path, or a pattern with `*`, `?`, `[ab]` and `**`. Hidden files do not match.
         pub path: Option<Spanned<String>>,
@@ -45,6 +48,8 @@ purlin_spec::config! {
     /// named `PATH-SSSSS-of-NNNNN`; windowed rows go to `PATH-START-END-SSSSS-of-NNNNN`. Without rows there
     /// is one file without rows. Files appear only when they are complete. Timestamps are written as
     /// `timestamp-micros`; fields without a common type as text that holds JSON.
+    ///
+    /// Exactly once: after a crash files go on from the last checkpoint, and each row stands in one file.
     pub struct WriteToAvro {
         /// What the names of the files begin with. Missing folders are made.
         pub path: Spanned<String>,

@@ -1,7 +1,9 @@
 //! Reading and writing Avro.
 
 use super::{sink, source};
-use crate::shared::testing::Folder;
+use crate::shared::testing::{Folder, gzip};
+use crate::shared::testing_sinks::{check_names, check_sink};
+use crate::shared::testing_sources::check_source;
 use crate::shared::testing_tables::{
     batch, check_any_damage, check_cuts, check_flips, check_foreign_files, check_roundtrip, damage, file_of,
     read_beside, seeds, within,
@@ -319,30 +321,9 @@ fn only_needed_columns_are_read() {
 
 #[test]
 fn a_reader_goes_on_where_it_stopped() {
-    use crate::shared::testing::{drain, now};
-    use purlin_api::{Budget, Resume, Source as _};
     let (file, _) = blocks("deflate");
-    let folder = Folder::new(&[("1", &file), ("2", &file)]);
-    let source = || {
-        let path = purlin_spec::config::Spanned {
-            value: format!("{}/*", folder.path()),
-            span: purlin_spec::Span::default(),
-        };
-        crate::shared::tables::tests_source(std::sync::Arc::new(crate::format::avro::Avro), &path)
-    };
-    let whole = drain(&mut source(), 100).unwrap().rows;
-    for stop in 1..18 {
-        let (mut first, mut rows, mut at) = (source(), 0, None);
-        while rows < stop {
-            let pull = now(first.next(Budget { rows_max: 2, bytes_max: 1 << 20 })).unwrap();
-            rows += pull.batches.iter().map(|(_, b)| b.len()).sum::<usize>();
-            let Resume::Seek(position) = pull.resume else { panic!("{:?}", pull.resume) };
-            at = Some(position);
-        }
-        let mut second = source();
-        second.seek(&at.unwrap()).unwrap();
-        assert_eq!(drain(&mut second, 5).unwrap().rows, whole[rows..], "stopped after {rows}");
-    }
+    let folder = Folder::new(&[("1", &file), ("2.gz", &gzip(&file))]);
+    check_source(folder.bind(&source::entry(), "{path: '{}/*'}", None, false).unwrap().as_ref());
 }
 
 #[test]
@@ -353,4 +334,10 @@ fn no_rows_leave_a_file_with_the_schema() {
     assert_eq!(files.len(), 1);
     assert_eq!(files[0].0, "t-00000-of-00001");
     assert_eq!(folder.read(&source::entry(), "{path: '{}/t*'}").unwrap().rows.len(), 0);
+}
+
+#[test]
+fn a_writer_that_is_killed_writes_each_row_once() {
+    check_sink(&sink::entry(), &source::entry(), &["", ", codec: 'null'", ", codec: xz"], false);
+    check_names(&sink::entry());
 }

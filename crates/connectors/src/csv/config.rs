@@ -14,6 +14,9 @@ purlin_spec::config! {
     /// stay text. A cell that contradicts its column's type, or a row with too many fields, is a bad
     /// line; a row with too few fields is filled up with nulls. Quoted fields may hold line ends.
     /// Header names may be any text; a repeated name gets `.1`, an empty one becomes `Unnamed: N`.
+    ///
+    /// Exactly once: after a crash reading goes on where the last checkpoint says, and refuses to if a file of which a part
+    /// was read has changed. What was read of a pipe cannot be read again: at most once.
     pub struct ReadFromCsv {
         /// The files: a path, or a pattern with `*`, `?`, `[ab]` and `**`. All must have the same columns.
         /// A pipe (`/dev/stdin`) needs a `schema`.
@@ -96,6 +99,8 @@ purlin_spec::config! {
     /// ISO 8601, fields are quoted where they must be. The files
     /// are named `PATH-SSSSS-of-NNNNN`; windowed rows go to `PATH-START-END-SSSSS-of-NNNNN`. Without rows
     /// nothing is written. Files appear only when they are complete.
+    ///
+    /// Exactly once: after a crash files go on from the last checkpoint, and each row stands in one file.
     pub struct WriteToCsv {
         /// What the names of the files begin with. Missing folders are made.
         pub path: Spanned<String>,

@@ -1,7 +1,9 @@
 //! Reading and writing CSV.
 
 use super::{sink, source};
-use crate::shared::testing::{Folder, Read, check_resume};
+use crate::shared::testing::{Folder, Read, gzip};
+use crate::shared::testing_sinks::{check_names, check_sink};
+use crate::shared::testing_sources::check_source;
 use purlin_api::shape::type_name;
 use purlin_api::testing::{batch, shape_of};
 use std::fmt::Write as _;
@@ -253,33 +255,11 @@ fn hostile_files() {
 
 #[test]
 fn a_reader_goes_on_where_it_stopped() {
-    let folder = Folder::new(&[("1.csv", b"a,b\n1,\"x\ny\"\n2,z\n"), ("2.csv", b"b,a\nw,3\n\nv,4\n")]);
-    let entry = source::entry();
-    let config = "{path: '{}/*.csv'}";
-    let whole = folder.read(&entry, config).unwrap().rows;
-    let bound = folder.bind(&entry, config, None, false).unwrap();
-    let layout = crate::format::csv::Layout::default();
-    let spec = |n: &str, t| crate::format::csv::decode::CsvColumn {
-        name: Some(n.to_owned()),
-        cell_type: t,
-        declared: true,
-    };
-    use crate::format::csv::cell::CellType;
-    let node = crate::shared::read::ReadNode {
-        format: std::sync::Arc::new(crate::format::csv::decode::Csv {
-            layout: layout.into(),
-            columns: [spec("a", CellType::Int), spec("b", CellType::Text)].into(),
-            all: None,
-            sampled: 0,
-        }),
-        files: crate::shared::path::find(&format!("{}/*.csv", folder.path())).unwrap().into(),
-        outputs: bound.outputs().to_vec(),
-        needed: vec![true, true],
-        on_bad: crate::shared::read::OnBad::Fail,
-        record_bytes_max: 100,
-    };
-    assert_eq!(whole.len(), 4);
-    check_resume(node, &whole);
+    let text = b"a,b\n1,\"x\ny\"\n2,z\n";
+    let folder = Folder::new(&[("1.csv", text), ("2.csv", b"b,a\nw,3\n\nv,4\n"), ("3.csv.gz", &gzip(text))]);
+    check_source(folder.bind(&source::entry(), "{path: '{}/*'}", None, false).unwrap().as_ref());
+    let lines = "{path: '{}/*', error_handling: {output: bad}, quoting: 3}";
+    check_source(folder.bind(&source::entry(), lines, None, false).unwrap().as_ref());
 }
 
 fn written(rows: &str, config: &str) -> String {
@@ -317,4 +297,10 @@ fn no_rows_write_nothing() {
     let shape = shape_of(r#"[{"v": "x"}]"#).unwrap();
     let files = Folder::new(&[]).write(&sink::entry(), "{path: '{}/out'}", shape, &[], false).unwrap();
     assert_eq!(files, []);
+}
+
+#[test]
+fn a_writer_that_is_killed_writes_each_row_once() {
+    check_sink(&sink::entry(), &source::entry(), &["", ", compression: bz2"], true);
+    check_names(&sink::entry());
 }

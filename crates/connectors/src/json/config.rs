@@ -15,6 +15,9 @@ purlin_spec::config! {
     ///
     /// With a `schema` values have the types it says; `docs/guide/types.md` lists them. Decimals,
     /// `{type: number, format: decimal, scale: 2}`, are read digit by digit, from numbers and from text.
+    ///
+    /// Exactly once: after a crash reading goes on where the last checkpoint says, and refuses to if a file of which a part
+    /// was read has changed. What was read of a pipe cannot be read again: at most once.
     pub struct ReadFromJson {
         /// The files: a path, or a pattern with `*`, `?`, `[ab]` and `**`. A pipe (`/dev/stdin`) needs a `schema`.
         pub path: Spanned<String>,
@@ -45,6 +48,8 @@ purlin_spec::config! {
     /// ISO 8601, bytes are written as UTF-8 text. The files are
     /// named `PATH-SSSSS-of-NNNNN`; windowed rows go to `PATH-START-END-SSSSS-of-NNNNN`. Without rows
     /// nothing is written. Files appear only when they are complete.
+    ///
+    /// Exactly once: after a crash files go on from the last checkpoint, and each row stands in one file.
     pub struct WriteToJson {
         /// What the names of the files begin with. Missing folders are made.
         pub path: Spanned<String>,

@@ -1,7 +1,9 @@
 //! Reading and writing JSON.
 
 use super::{sink, source};
-use crate::shared::testing::{Folder, Read, check_resume, now, sink as start};
+use crate::shared::testing::{Folder, Read, gzip, now, sink as start};
+use crate::shared::testing_sinks::{check_names, check_sink};
+use crate::shared::testing_sources::check_source;
 use purlin_api::shape::type_name;
 use purlin_api::testing::{batch, shape_of};
 use purlin_api::{Batch, Dict, EventTime, Shape, Window, WindowFn, Windowing};
@@ -182,25 +184,9 @@ fn a_reader_goes_on_where_it_stopped() {
     for (lines, text) in
         [(true, "{\"a\":1}\n\n{\"a\":2}\r\n{\"a\":3}"), (false, "[{\"a\":1},\n{\"a\":2},{\"a\":3}\n]")]
     {
-        let folder = Folder::new(&[("a.json", text.as_bytes())]);
-        let config = format!("{{path: '{{}}/a.json', lines: {lines}}}");
-        let bound = folder.bind(&source::entry(), &config, None, false).unwrap();
-        let whole = folder.read(&source::entry(), &config).unwrap().rows;
-        assert_eq!(whole.len(), 3);
-        let node = crate::shared::read::ReadNode {
-            format: Arc::new(crate::format::json::decode::Json {
-                lines,
-                python_text: false,
-                declared: false,
-                sampled: 3,
-            }),
-            files: crate::shared::path::find(&format!("{}/a.json", folder.path())).unwrap().into(),
-            outputs: bound.outputs().to_vec(),
-            needed: vec![true],
-            on_bad: crate::shared::read::OnBad::Fail,
-            record_bytes_max: 100,
-        };
-        check_resume(node, &whole);
+        let folder = Folder::new(&[("a.json", text.as_bytes()), ("b.json.gz", &gzip(text.as_bytes()))]);
+        let config = format!("{{path: '{{}}/*', lines: {lines}}}");
+        check_source(folder.bind(&source::entry(), &config, None, false).unwrap().as_ref());
     }
 }
 
@@ -338,7 +324,7 @@ fn a_stream_commits_windows_and_survives_a_crash() {
     now(first.prepare(2)).unwrap();
     drop(first);
     let mut second = start(node.as_ref());
-    now(second.commit(1, prepared)).unwrap();
+    now(second.restore(1, vec![prepared])).unwrap();
     assert_eq!(visible(&folder), [(one, "{\"t\":5}\n".to_owned())]);
     now(second.write(in_windows(r#"[{"t": 66}, {"t": 6}]"#, &[60, 0]))).unwrap();
     now(second.finish()).unwrap();
@@ -377,4 +363,10 @@ fn a_live_job_shows_windows_when_they_are_complete_and_says_what_waits() {
     assert_eq!(folder.files().len(), 1, "rows that wait come again: nothing of them is left");
     let all = folder.read(&source::entry(), "{path: '{}/r*'}").unwrap();
     assert_eq!(all.rows.len(), 2);
+}
+
+#[test]
+fn a_writer_that_is_killed_writes_each_row_once() {
+    check_sink(&sink::entry(), &source::entry(), &["", ", lines: false", ", compression: gzip"], true);
+    check_names(&sink::entry());
 }

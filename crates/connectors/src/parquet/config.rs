@@ -17,6 +17,9 @@ purlin_spec::config! {
     /// than 38 digits) makes a bad row. A file that is damaged, and one whose columns do not fit those of
     /// the first 100 files, are errors. They fail the run; with `error_handling` the rows before the damage
     /// are kept and the file goes to the error output.
+    ///
+    /// Exactly once: after a crash reading goes on where the last checkpoint says, and refuses to if a file of which a part
+    /// was read has changed.
     pub struct ReadFromParquet {
         /// The files: a path, or a pattern with `*`, `?`, `[ab]` and `**`. Hidden files do not match.
         pub path: Option<Spanned<String>>,
@@ -42,6 +45,8 @@ purlin_spec::config! {
     /// The files are named `PATH-SSSSS-of-NNNNN`; windowed rows go to `PATH-START-END-SSSSS-of-NNNNN`.
     /// Without rows there is one file without rows. Files appear only when they are complete. Timestamps
     /// are written as UTC with microseconds; fields without a common type as text that holds JSON.
+    ///
+    /// Exactly once: after a crash files go on from the last checkpoint, and each row stands in one file.
     pub struct WriteToParquet {
         /// What the names of the files begin with. Missing folders are made.
         pub path: Spanned<String>,

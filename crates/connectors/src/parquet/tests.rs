@@ -1,7 +1,9 @@
 //! Reading and writing Parquet.
 
 use super::{sink, source};
-use crate::shared::testing::{Folder, now, sink as start};
+use crate::shared::testing::{Folder, now, sink as start, sink_with_checkpoints};
+use crate::shared::testing_sinks::{check_names, check_sink};
+use crate::shared::testing_sources::{check_changed_files, check_source};
 use crate::shared::testing_tables::{
     batch, check_any_damage, check_cuts, check_flips, check_foreign_files, check_roundtrip, damage, file_of,
     read_beside, seeds, shape, within,
@@ -243,31 +245,12 @@ fn rows_before_the_damage_are_kept() {
 
 #[test]
 fn a_reader_goes_on_where_it_stopped() {
-    use crate::shared::testing::drain;
-    use purlin_api::{Budget, Resume, Source as _};
     let file = simple(r#"[{"a": 1}, {"a": 2}, {"a": 3}]"#);
-    let folder = Folder::new(&[("1", &file), ("2", &file)]);
-    let source = || {
-        let path = purlin_spec::config::Spanned {
-            value: format!("{}/*", folder.path()),
-            span: purlin_spec::Span::default(),
-        };
-        crate::shared::tables::tests_source(Arc::new(crate::format::parquet::Parquet), &path)
-    };
-    for stop in 0..6 {
-        let (mut first, mut rows, mut at) = (source(), 0, None);
-        while rows < stop {
-            let pull = now(first.next(Budget { rows_max: 1, bytes_max: 1 << 20 })).unwrap();
-            rows += pull.batches.len();
-            let Resume::Seek(position) = pull.resume else { panic!("{:?}", pull.resume) };
-            at = Some(position);
-        }
-        let mut second = source();
-        if let Some(at) = at {
-            second.seek(&at).unwrap();
-        }
-        assert_eq!(drain(&mut second, 2).unwrap().rows.len(), 6 - stop, "stopped after {stop}");
-    }
+    let folder = Folder::new(&[("1", &file), ("2", b"damaged"), ("3", &file)]);
+    let config = "{path: '{}/*', error_handling: {output: bad}}";
+    check_source(folder.bind(&source::entry(), config, None, false).unwrap().as_ref());
+    let node = folder.bind(&source::entry(), "{path: '{}/[13]'}", None, false).unwrap();
+    check_changed_files(&folder, node.as_ref(), "1");
 }
 
 #[test]
@@ -342,7 +325,7 @@ fn a_stream_commits_windows_and_survives_a_crash() {
     let names = || -> Vec<String> {
         folder.files().into_iter().map(|f| f.0).filter(|n| !n.starts_with('.')).collect()
     };
-    let mut first = start(node.as_ref());
+    let mut first = sink_with_checkpoints(node.as_ref());
     now(first.write(in_windows(rows, &[0, 60]))).unwrap();
     now(first.on_watermark(EventTime::from_seconds(60))).unwrap();
     let prepared = now(first.prepare(1)).unwrap();
@@ -353,15 +336,38 @@ fn a_stream_commits_windows_and_survives_a_crash() {
     now(first.write(in_windows(r#"[{"t": 66}]"#, &[60]))).unwrap();
     first.abort();
     drop(first);
-    let mut second = start(node.as_ref());
-    now(second.commit(1, prepared)).unwrap();
+    let mut second = sink_with_checkpoints(node.as_ref());
+    now(second.restore(1, vec![prepared])).unwrap();
     now(second.write(in_windows(r#"[{"t": 66}]"#, &[60]))).unwrap();
     now(second.finish()).unwrap();
     let ends: Vec<String> = names().iter().map(|n| n.split_at(n.len() - 14).1.to_owned()).collect();
-    assert_eq!(ends, ["00000-of-00001", "00000-of-00002", "00001-of-00002"]);
-    assert_eq!(folder.files().len(), 3, "no temporary file is left");
+    assert_eq!(ends, ["00000-of-00001", "00000-of-00001"]);
+    assert_eq!(folder.files().len(), 2, "no temporary file is left");
     let got = folder.read(&source::entry(), "{path: '{}/r*'}").unwrap();
     assert_eq!(got.rows, [r#"{"t":5}"#, r#"{"t":65}"#, r#"{"t":66}"#]);
+}
+
+/// Files that were begun before the first checkpoint of a job that did not say it would have any.
+#[test]
+fn all_types_go_through_a_spool() {
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(12));
+    let checked = runner.run(&(seeds(), any::<bool>()), |(seeds, known)| {
+        let rows = batch(&seeds);
+        let folder = Folder::new(&[]);
+        let node = folder.bind(&sink::entry(), "{path: '{}/r'}", Some(shape(&rows)), false).unwrap();
+        let mut s = if known { sink_with_checkpoints(node.as_ref()) } else { start(node.as_ref()) };
+        now(s.write(Batch::untimed(rows.clone()))).unwrap();
+        let prepared = now(s.prepare(1)).unwrap();
+        now(s.commit(1, prepared)).unwrap();
+        now(s.write(Batch::untimed(rows.clone()))).unwrap();
+        now(s.finish()).unwrap();
+        prop_assert_eq!(folder.files().len(), 1);
+        let once = crate::shared::testing_tables::texts(&rows);
+        let got = folder.read(&source::entry(), "{path: '{}/r*'}").unwrap();
+        prop_assert_eq!(got.rows, [once.clone(), once].concat());
+        Ok(())
+    });
+    checked.unwrap();
 }
 
 #[test]
@@ -399,4 +405,10 @@ fn a_live_job_shows_windows_when_they_are_complete_and_says_what_waits() {
     assert_eq!(folder.files().len(), 1, "rows that wait come again: nothing of them is left");
     let all = folder.read(&source::entry(), "{path: '{}/r*'}").unwrap();
     assert_eq!(all.rows.len(), 2);
+}
+
+#[test]
+fn a_writer_that_is_killed_writes_each_row_once() {
+    check_sink(&sink::entry(), &source::entry(), &["", ", codec: zstd"], false);
+    check_names(&sink::entry());
 }

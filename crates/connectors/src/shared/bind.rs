@@ -1,7 +1,7 @@
 //! What binding a reader or writer of files checks, whatever the format.
 
 use super::compression::Compression;
-use super::read::{OnBad, RECORD_BYTES_MAX, error_schema};
+use super::read::{Files, OnBad, RECORD_BYTES_MAX, error_schema};
 use super::{path, write};
 use arrow_schema::SchemaRef;
 use bytes::Bytes;
@@ -61,7 +61,7 @@ pub(crate) fn pattern<'a>(
 
 /// Finds the files of a reader. Diagnoses a pattern without files, folders, missing rights, compressions
 /// that cannot be read.
-pub(crate) fn files(cx: &mut BindCx<'_>, pattern: &Spanned<String>) -> Option<Arc<[FileInfo]>> {
+pub(crate) fn files(cx: &mut BindCx<'_>, pattern: &Spanned<String>) -> Option<Files> {
     let found = match cx.probe.glob(&pattern.value) {
         Ok(found) => found,
         Err(e) => return refuse(cx, "file/cannot-read", pattern.span, e.message().to_owned()),
@@ -82,13 +82,13 @@ pub(crate) fn files(cx: &mut BindCx<'_>, pattern: &Spanned<String>) -> Option<Ar
             return refuse(cx, "file/cannot-read", pattern.span, format!("`{}`: {e}", f.path));
         }
     }
-    if cx.probe.is_stream(&first.path) {
-        return Some(found.into());
-    }
-    if let Err(e) = cx.probe.head(&first.path, 1) {
+    let stream = found.iter().any(|f| cx.probe.is_stream(&f.path));
+    if !cx.probe.is_stream(&first.path)
+        && let Err(e) = cx.probe.head(&first.path, 1)
+    {
         return refuse(cx, "file/cannot-read", pattern.span, e.message().to_owned());
     }
-    Some(found.into())
+    Some(Files { pattern: pattern.value.clone(), list: found.into(), stream })
 }
 
 fn refuse<T>(cx: &mut BindCx<'_>, code: &'static str, span: Span, message: String) -> Option<T> {

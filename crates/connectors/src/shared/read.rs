@@ -13,10 +13,12 @@ use super::records::{Ahead, Record};
 use super::scan::Framing;
 use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow_schema::SchemaRef;
-use pieces::Piece;
-use purlin_api::{BuildCx, Division, Error, FileInfo, Output, PlanNode, Result, Running};
+use pieces::Cut;
+use purlin_api::{
+    BuildCx, Division, Error, FileInfo, Guarantee, Output, PlanNode, Promise, Result, Running, StateShape,
+};
 use std::sync::Arc;
-use work::Work;
+use work::{Shared, Work};
 
 /// Longest record that is read unless the config says otherwise: 64 MiB.
 pub(crate) const RECORD_BYTES_MAX: i64 = 64 << 20;
@@ -117,11 +119,53 @@ pub(crate) enum OnBad {
     Output { threshold: Option<f64> },
 }
 
+/// The files of a reader.
+#[derive(Clone, Debug)]
+pub(crate) struct Files {
+    /// What the author wrote.
+    pub(crate) pattern: String,
+    /// What it matches.
+    pub(crate) list: Arc<[FileInfo]>,
+    /// Whether it stands for a pipe or a device, which can be read but once.
+    pub(crate) stream: bool,
+}
+
+impl std::ops::Deref for Files {
+    type Target = Arc<[FileInfo]>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.list
+    }
+}
+
+impl Files {
+    /// Some files, for tests.
+    #[cfg(test)]
+    pub(crate) fn test(list: impl Into<Arc<[FileInfo]>>) -> Self {
+        Files { pattern: "*".to_owned(), list: list.into(), stream: false }
+    }
+
+    /// What a reader of them promises.
+    pub(crate) fn guarantee(&self) -> Guarantee {
+        if self.stream {
+            let because = format!("what was read of the pipe `{}` cannot be read again", self.pattern);
+            return Guarantee { promise: Promise::AtMostOnce, because };
+        }
+        let because = "reading goes on where a checkpoint says, in files that have not changed".to_owned();
+        Guarantee { promise: Promise::ExactlyOnce, because }
+    }
+
+    /// What a position in them means.
+    pub(crate) fn state(&self, format: &str) -> StateShape {
+        StateShape::new(format!("reads {} as {format}", self.pattern))
+    }
+}
+
 /// A bound file reader.
 #[derive(Clone, Debug)]
 pub(crate) struct ReadNode {
     pub(crate) format: Arc<dyn Format>,
-    pub(crate) files: Arc<[FileInfo]>,
+    pub(crate) files: Files,
     pub(crate) outputs: Vec<Output>,
     pub(crate) needed: Vec<bool>,
     pub(crate) on_bad: OnBad,
@@ -145,12 +189,20 @@ impl PlanNode for ReadNode {
     }
 
     fn divide(&self, how: Division) -> Option<Arc<dyn PlanNode>> {
-        let pieces = pieces::divided(&self.files, self.format.framing(), how)?;
-        Some(Arc::new(DividedRead { node: self.clone(), pieces: pieces.into() }))
+        let (cut, pieces) = pieces::divided(&self.files, self.format.framing(), how)?;
+        Some(Arc::new(DividedRead { node: self.clone(), cut, pieces }))
+    }
+
+    fn state(&self) -> Option<StateShape> {
+        Some(self.files.state(&self.format.describe()))
+    }
+
+    fn guarantee(&self) -> Option<Guarantee> {
+        Some(self.files.guarantee())
     }
 
     fn build(&self, cx: &BuildCx) -> Result<Running> {
-        start(self, &Arc::from(pieces::undivided(&self.files)), cx)
+        start(self, Cut::Together, cx)
     }
 }
 
@@ -158,7 +210,8 @@ impl PlanNode for ReadNode {
 #[derive(Clone, Debug)]
 struct DividedRead {
     node: ReadNode,
-    pieces: Arc<[Piece]>,
+    cut: Cut,
+    pieces: usize,
 }
 
 impl PlanNode for DividedRead {
@@ -167,15 +220,23 @@ impl PlanNode for DividedRead {
     }
 
     fn explain(&self) -> String {
-        format!("{}; in {} pieces", self.node.explain(), self.pieces.len())
+        format!("{}; in {} pieces", self.node.explain(), self.pieces)
     }
 
     fn lanes_max(&self) -> usize {
-        self.pieces.len()
+        self.pieces
+    }
+
+    fn state(&self) -> Option<StateShape> {
+        self.node.state()
+    }
+
+    fn guarantee(&self) -> Option<Guarantee> {
+        self.node.guarantee()
     }
 
     fn build(&self, cx: &BuildCx) -> Result<Running> {
-        start(&self.node, &self.pieces, cx)
+        start(&self.node, self.cut, cx)
     }
 }
 
@@ -194,9 +255,10 @@ pub(crate) fn explained(format: &str, files: &[FileInfo], needed: &[bool], outpu
 }
 
 /// An instance that takes pieces of the queue that all lanes share.
-fn start(node: &ReadNode, pieces: &Arc<[Piece]>, cx: &BuildCx) -> Result<Running> {
-    let work = cx.shared.get_or_make(|| Work::new(node.files.clone(), pieces.clone()))?;
-    Ok(Running::Source(Box::new(FilesSource::new(node.clone(), work)?)))
+fn start(node: &ReadNode, cut: Cut, cx: &BuildCx) -> Result<Running> {
+    let work = || Shared::new(Work::new(node.files.list.clone(), node.format.framing(), cut));
+    let shared = cx.shared.get_or_make(work)?;
+    Ok(Running::Source(Box::new(FilesSource::new(node.clone(), shared)?)))
 }
 
 /// A batch of finished columns.

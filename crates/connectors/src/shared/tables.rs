@@ -5,21 +5,23 @@
 //! types cannot hold.
 
 mod source;
-mod waiting;
 
 pub(crate) use source::TablesSource;
 
 use crate::format::schema::from_json_schema;
 use crate::shared::bind::{JsonSchema, limits};
-use crate::shared::read::{OnBad, explained};
+use crate::shared::read::pieces::Cut;
+use crate::shared::read::work::{Shared, Work};
+use crate::shared::read::{Files, OnBad, explained};
+use crate::shared::scan::Framing;
 use arrow_array::RecordBatch;
 use arrow_schema::{Fields, SchemaRef};
 use purlin_api::shape::type_name;
 use purlin_api::transform::{BuildCx, Probe};
 use purlin_api::unite::{schema_of, unite, unite_fields};
 use purlin_api::{
-    BindCx, Budget, Error, ErrorKind, FileInfo, Output, OutputRole, PlanNode, Result, Running, Shape,
-    Windowing,
+    BindCx, Budget, Error, ErrorKind, FileInfo, Guarantee, Output, OutputRole, PlanNode, Result, Running,
+    Shape, StateShape, Windowing,
 };
 use purlin_spec::config::Spanned;
 use purlin_spec::types::ErrorHandling;
@@ -71,7 +73,7 @@ pub(crate) struct Options<'a> {
 #[derive(Clone, Debug)]
 pub(crate) struct TableNode {
     format: Arc<dyn TableFormat>,
-    files: Arc<[FileInfo]>,
+    files: Files,
     outputs: Vec<Output>,
     needed: Vec<bool>,
     /// Whether files may have more columns than the rows: the author chose some.
@@ -85,14 +87,14 @@ pub(crate) struct TableNode {
 pub(crate) fn bind(
     format: Arc<dyn TableFormat>,
     cx: &mut BindCx<'_>,
-    files: Option<Arc<[FileInfo]>>,
+    files: Option<Files>,
     options: &Options<'_>,
     path: &Spanned<String>,
 ) -> Option<Arc<dyn PlanNode>> {
     let limits = limits(cx, options.errors, None);
     let mut fields = match options.schema {
         Some(schema) => from_json_schema(&schema.0, cx.diagnostics)?.fields().clone(),
-        None => sampled(format.as_ref(), cx, files.as_deref()?, options.errors.is_some(), path)?,
+        None => sampled(format.as_ref(), cx, files.as_ref()?, options.errors.is_some(), path)?,
     };
     if let Some(columns) = options.columns {
         fields = chosen(&fields, columns, cx)?;
@@ -244,23 +246,6 @@ mod quiet {
     }
 }
 
-/// A reader of all columns of the files of a pattern, for tests.
-#[cfg(test)]
-pub(crate) fn tests_source(format: Arc<dyn TableFormat>, path: &Spanned<String>) -> TablesSource {
-    let mut d = purlin_spec::Diagnostics::default();
-    let span = purlin_spec::Span::default();
-    let probe = &super::probe::LocalProbe;
-    let mut cx = BindCx { label: "T", span, type_span: span, beam_compat: false, probe, diagnostics: &mut d };
-    let files: Arc<[FileInfo]> = super::path::find(&path.value).unwrap().into();
-    let fields = sampled(format.as_ref(), &mut cx, &files, false, path).unwrap();
-    let shape = Shape { schema: schema_of(fields), windowing: Arc::new(Windowing::global()), bounded: true };
-    let needed = vec![true; shape.schema.fields().len()];
-    let outputs = vec![Output { tag: "out".to_owned(), shape, role: OutputRole::Main }];
-    let node =
-        TableNode { format, files, outputs, needed, chosen: false, declared: false, on_bad: OnBad::Fail };
-    TablesSource::new(node, 0, 1).unwrap()
-}
-
 impl TableNode {
     /// A file must have no fields that the rows have not, unless the author chose some, and none of
     /// another type.
@@ -308,14 +293,17 @@ impl PlanNode for TableNode {
         Some(Arc::new(TableNode { needed: needed.to_vec(), ..self.clone() }))
     }
 
+    fn state(&self) -> Option<StateShape> {
+        Some(self.files.state(&self.format.name().to_lowercase()))
+    }
+
+    fn guarantee(&self) -> Option<Guarantee> {
+        Some(self.files.guarantee())
+    }
+
     fn build(&self, cx: &BuildCx) -> Result<Running> {
-        // A threshold is a fraction of all units, so that all must be counted in one lane.
-        let one_lane = matches!(self.on_bad, OnBad::Output { threshold: Some(_) });
-        if one_lane && cx.lane > 0 {
-            let none = TableNode { files: Arc::from([]), ..self.clone() };
-            return Ok(Running::Source(Box::new(TablesSource::new(none, 0, 1)?)));
-        }
-        let (lane, lanes) = if one_lane { (0, 1) } else { (cx.lane, cx.lanes) };
-        Ok(Running::Source(Box::new(TablesSource::new(self.clone(), lane, lanes)?)))
+        let work = || Shared::new(Work::new(self.files.list.clone(), Framing::Lines, Cut::Apart));
+        let shared = cx.shared.get_or_make(work)?;
+        Ok(Running::Source(Box::new(TablesSource::new(self.clone(), shared)?)))
     }
 }

@@ -1,14 +1,12 @@
 //! Help for tests: a folder, readers and writers configured in YAML, rows as JSON text.
 
 use super::probe::LocalProbe;
-use super::read::pieces::{Piece, undivided};
-use super::read::work::Work;
-use super::read::{FilesSource, ReadNode};
 use purlin_api::json::row_to_json;
 use purlin_api::testing::describe;
 use purlin_api::transform::BuildCx;
 use purlin_api::{
-    Batch, BindCx, Budget, Entry, InputShape, PlanNode, Result, Running, Shape, Sink, Source, SourceStatus,
+    Batch, BindCx, Budget, Entry, Environment, InputShape, PlanNode, Result, Running, Shape, Sink, Source,
+    SourceStatus,
 };
 use purlin_spec::{Diagnostics, Span};
 use std::sync::Arc;
@@ -135,6 +133,14 @@ impl Folder {
     }
 }
 
+/// Bytes as a gzip file.
+pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
+    use std::io::Write as _;
+    let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    out.write_all(bytes).unwrap();
+    out.finish().unwrap()
+}
+
 /// What a reader gave.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Read {
@@ -163,6 +169,17 @@ pub(crate) fn sink(node: &dyn PlanNode) -> Box<dyn Sink> {
     }
 }
 
+/// A writer in a job with checkpoints.
+pub(crate) fn sink_with_checkpoints(node: &dyn PlanNode) -> Box<dyn Sink> {
+    let mut cx = cx();
+    let (pipeline, lineage) = ("p".to_owned(), "l".to_owned());
+    cx.environment = Arc::new(Environment { pipeline, lineage, ..Environment::default() });
+    match node.build(&cx).unwrap() {
+        Running::Sink(s) => s,
+        _ => panic!("not a sink"),
+    }
+}
+
 /// Reads until the end; the ledger must balance.
 pub(crate) fn drain(source: &mut dyn Source, rows_max: usize) -> Result<Read> {
     let mut all = Read::default();
@@ -179,40 +196,5 @@ pub(crate) fn drain(source: &mut dyn Source, rows_max: usize) -> Result<Read> {
             assert_eq!(all.read, all.rows.len() as u64 + all.dead + all.skipped);
             return Ok(all);
         }
-    }
-}
-
-/// A reader of all files of a node in one lane.
-fn one_lane(node: &ReadNode, position: Option<&[u8]>) -> FilesSource {
-    let pieces: Arc<[Piece]> = undivided(&node.files).into();
-    let work = match position {
-        None => Work::new(node.files.clone(), pieces),
-        Some(at) => Work::restore(node.files.clone(), pieces, [at]).unwrap(),
-    };
-    FilesSource::new(node.clone(), Arc::new(work)).unwrap()
-}
-
-/// Reads some rows, then goes on in a new source from the position that the first one gave: the rows of
-/// both must be those of one that never stopped.
-pub(crate) fn check_resume(node: ReadNode, whole: &[String]) {
-    for stop_after in 0..whole.len() {
-        let mut first = one_lane(&node, None);
-        let (mut rows, mut position) = (Vec::new(), None);
-        while rows.len() < stop_after {
-            let pull = now(first.next(Budget { rows_max: 1, bytes_max: 1 << 20 })).unwrap();
-            for (port, b) in &pull.batches {
-                if *port == 0 {
-                    rows.extend((0..b.len()).map(|i| row_to_json(&b.rows, i).to_string()));
-                }
-            }
-            let purlin_api::Resume::Seek(at) = pull.resume else { panic!("{:?}", pull.resume) };
-            position = Some(at);
-            if pull.status == SourceStatus::Done {
-                break;
-            }
-        }
-        let mut second = one_lane(&node, position.as_deref());
-        rows.extend(drain(&mut second, 3).unwrap().rows);
-        assert_eq!(rows, whole, "stopped after {stop_after}");
     }
 }

@@ -1,22 +1,28 @@
 //! The sink that writes files, whatever their format.
 //!
 //! Rows go to hidden files `.NAME.tmp-PID-N` beside their place; `finish` (or, in streams, the commit
-//! after a window has ended) syncs them and gives them their names, so that no half file is ever seen.
+//! after a window has ended) syncs them and gives them their names, so that no half file is ever seen. In jobs with
+//! checkpoints the hidden names say whose they are (`.NAME.tmp-OWNER-N`), and another process goes on with them.
 
 mod part;
 #[cfg(any(feature = "parquet", feature = "avro"))]
 pub(crate) mod pieces;
+mod shelf;
 mod sink;
+#[cfg(any(feature = "parquet", feature = "avro"))]
+mod spool;
+mod temporary;
 
 pub(crate) use sink::FilesSink;
 
 use super::compression::Compression;
-use super::console::{Console, ConsoleSink};
+use super::console::{self, Console, ConsoleSink};
 use arrow_array::RecordBatch;
 use arrow_schema::Schema;
-use purlin_api::transform::{BuildCx, Distribution};
-use purlin_api::{Output, PlanNode, Result, Running, Windowing};
+use purlin_api::transform::{BuildCx, Distribution, Guarantee, Promise};
+use purlin_api::{Output, PlanNode, Result, Running, StateShape, Windowing};
 use std::sync::Arc;
+use temporary::Owner;
 
 /// A file format to write.
 pub(crate) trait Encoder: std::fmt::Debug + Send + Sync {
@@ -55,6 +61,24 @@ pub(crate) struct Target {
     pub(crate) beam_compat: bool,
 }
 
+impl Target {
+    /// What a writer of files promises.
+    fn guarantee(&self) -> Guarantee {
+        let because = "files appear complete, when the epoch that completes them is committed".to_owned();
+        Guarantee { promise: Promise::ExactlyOnce, because }
+    }
+
+    /// What the files that stay open at a checkpoint mean.
+    fn state(&self, format: &str, windowing: &Windowing) -> StateShape {
+        let windows = match self.windowed {
+            true => format!("{:?}", windowing.window_fn),
+            false => "disregarded".to_owned(),
+        };
+        let compression = self.compression.extension();
+        StateShape::new(format!("path {}, format {format}{compression}, windows {windows}", self.prefix))
+    }
+}
+
 /// A bound file writer.
 #[derive(Clone, Debug)]
 pub(crate) struct WriteNode {
@@ -91,10 +115,23 @@ impl PlanNode for WriteNode {
         }
     }
 
-    fn build(&self, _: &BuildCx) -> Result<Running> {
-        if let Some(console) = Console::of(&self.target.prefix) {
-            return Ok(Running::Sink(Box::new(ConsoleSink::new(console, self.encoder.clone()))));
+    fn state(&self) -> Option<StateShape> {
+        Some(self.target.state(&self.encoder.describe(), &self.windowing))
+    }
+
+    fn guarantee(&self) -> Option<Guarantee> {
+        match Console::of(&self.target.prefix) {
+            Some(_) => Some(console::guarantee()),
+            None => Some(self.target.guarantee()),
         }
-        Ok(Running::Sink(Box::new(FilesSink::new(self.clone()))))
+    }
+
+    fn build(&self, cx: &BuildCx) -> Result<Running> {
+        if let Some(console) = Console::of(&self.target.prefix) {
+            let sink = ConsoleSink::new(console, self.encoder.clone(), &cx.environment);
+            return Ok(Running::Sink(Box::new(sink)));
+        }
+        let owner = Owner::of(cx, &self.target.prefix);
+        Ok(Running::Sink(Box::new(FilesSink::new(self.clone(), owner))))
     }
 }

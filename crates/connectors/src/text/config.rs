@@ -9,6 +9,9 @@ purlin_spec::config! {
     /// The rows have one field, `line`: the text without its line end (`\n` or `\r\n`). Files are UTF-8; a
     /// byte order mark is passed over. Files that end in `.gz`, `.bz2`, `.zst` or `.deflate` are
     /// decompressed.
+    ///
+    /// Exactly once: after a crash reading goes on where the last checkpoint says, and refuses to if a file of which a part
+    /// was read has changed. What was read of a pipe cannot be read again: at most once.
     pub struct ReadFromText {
         /// The files: a path, or a pattern with `*`, `?`, `[ab]` and `**`. Hidden files do not match.
         /// Pipes (`/dev/stdin`) are read as well.
@@ -27,7 +30,10 @@ purlin_spec::config! {
     /// `PATH-SSSSS-of-NNNNN`; windowed rows go to `PATH-START-END-SSSSS-of-NNNNN`. Without rows there is
     /// one empty file. Files appear only when they are complete.
     ///
-    /// `path: /dev/stdout` prints the rows as they come instead.
+    /// Exactly once: after a crash files go on from the last checkpoint, and each row stands in one file.
+    ///
+    /// `path: /dev/stdout` prints the rows instead: as they come, or in jobs with checkpoints when their epoch is committed.
+    /// What is printed cannot be taken back: at least once, as after a crash the rows of one epoch may be printed again.
     pub struct WriteToText {
         /// What the names of the files begin with. Missing folders are made.
         pub path: Spanned<String>,

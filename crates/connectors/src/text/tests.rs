@@ -1,9 +1,11 @@
 //! Reading and writing text.
 
 use super::{sink, source};
-use crate::shared::testing::{Folder, check_resume};
+use crate::shared::testing::Folder;
+use crate::shared::testing_sinks::{check_names, check_sink};
+use crate::shared::testing_sources::{check_changed_files, check_source};
+use purlin_api::Running;
 use purlin_api::testing::{batch, shape_of};
-use purlin_api::{FileInfo, Running};
 
 fn read(files: &[(&str, &[u8])], config: &str) -> Result<crate::shared::testing::Read, String> {
     Folder::new(files).read(&source::entry(), config)
@@ -82,19 +84,12 @@ fn a_cut_gzip_file_fails_with_its_name() {
 
 #[test]
 fn a_reader_goes_on_where_it_stopped() {
-    let folder = Folder::new(&[("a", b"1\n2\r\n\n3"), ("b", b""), ("c", b"4\n5\n")]);
-    let files = ["a", "b", "c"].map(|n| FileInfo { path: format!("{}/{n}", folder.path()), bytes: 1 });
-    let node = crate::shared::read::ReadNode {
-        format: std::sync::Arc::new(crate::format::text::Text),
-        files: files.into(),
-        outputs: folder.bind(&source::entry(), "{path: '{}/a'}", None, false).unwrap().outputs().to_vec(),
-        needed: vec![true],
-        on_bad: crate::shared::read::OnBad::Fail,
-        record_bytes_max: 100,
-    };
-    let whole = folder.run(&node, 1000).unwrap().rows;
-    assert_eq!(whole.len(), 6);
-    check_resume(node, &whole);
+    let folder = Folder::new(&[("a", b"1\n2\r\n\n3"), ("b", b""), ("c", b"4\n\xff\n5\n")]);
+    let config = "{path: '{}/*', error_handling: {output: bad}}";
+    check_source(folder.bind(&source::entry(), config, None, false).unwrap().as_ref());
+    let folder = Folder::new(&[("a", b"1\n2\n3\n"), ("b", b"4\n")]);
+    let node = folder.bind(&source::entry(), "{path: '{}/*'}", None, false).unwrap();
+    check_changed_files(&folder, node.as_ref(), "a");
 }
 
 #[test]
@@ -160,4 +155,10 @@ fn rows_of_two_fields_are_refused() {
     let shape = shape_of(r#"[{"a": 1, "b": 2}]"#).unwrap();
     let e = Folder::new(&[]).bind(&sink::entry(), "{path: '{}/out'}", Some(shape), false).unwrap_err();
     assert!(e.contains("exactly one field") && e.contains("a, b"), "{e}");
+}
+
+#[test]
+fn a_writer_that_is_killed_writes_each_row_once() {
+    check_sink(&sink::entry(), &source::entry(), &["one_shard", "one_shard, compression: gzip"], true);
+    check_names(&sink::entry());
 }

@@ -1,15 +1,16 @@
 //! Writing Avro.
 
 use super::codec::Codec;
-use super::container::{Header, put_header, put_long};
+use super::container::{Header, header, put_header, put_long};
 use super::schema::{Member, parse};
 use super::{encode, json_schema};
 use crate::shared::write::pieces::{PieceFile, PieceFormat, PieceWriter};
 use arrow_array::RecordBatch;
 use arrow_schema::{Schema, SchemaRef};
 use purlin_api::{Error, Result};
+use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::Write;
+use std::io::{BufReader, Write};
 use std::sync::Arc;
 
 /// Rows and bytes that become one block of a file.
@@ -75,6 +76,23 @@ impl PieceFormat for AvroOut {
         Ok(Box::new(Blocks { out, codec, mark, members, rows: 0, bytes: Vec::new() }))
     }
 
+    fn go_on(&self, out: PieceFile, schema: &SchemaRef) -> Result<Option<Box<dyn PieceWriter>>> {
+        // The file says which mark its blocks end in.
+        let path = out.get_ref().path();
+        let file = File::open(path).map_err(|e| Error::io("read", path, e))?;
+        let begun = header(&mut BufReader::new(file)).map_err(|_| changed(path))?;
+        let schema = self.schema(schema).map_err(Error::data)?;
+        if begun.schema != schema.json || begun.codec != self.codec {
+            return Err(changed(path));
+        }
+        let (codec, mark, members) = (self.codec, begun.mark, schema.members);
+        Ok(Some(Box::new(Blocks { out, codec, mark, members, rows: 0, bytes: Vec::new() })))
+    }
+
+    fn goes_on(&self) -> bool {
+        true
+    }
+
     fn describe(&self) -> String {
         let schema = if self.declared.is_some() { ", schema given" } else { "" };
         format!("avro, {}{schema}", self.codec.name())
@@ -90,6 +108,10 @@ fn mark(schema: &str) -> [u8; 16] {
         hasher.finish()
     };
     (u128::from(half(1)) << 64 | u128::from(half(2))).to_be_bytes()
+}
+
+fn changed(path: &str) -> Error {
+    Error::data(format!("cannot go on writing `{path}`: it was begun with another schema or codec"))
 }
 
 fn not_written(e: std::io::Error) -> Error {
@@ -135,6 +157,11 @@ impl PieceWriter for Blocks {
         put_long(bytes.len() as i64, &mut head);
         let parts: [&[u8]; 3] = [&head, &bytes, &self.mark];
         parts.iter().try_for_each(|part| self.out.write_all(part)).map_err(not_written)
+    }
+
+    fn settle(&mut self) -> Result<()> {
+        self.flush()?;
+        self.out.flush().map_err(not_written)
     }
 
     fn finish(mut self: Box<Self>) -> Result<()> {

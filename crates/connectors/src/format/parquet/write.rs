@@ -4,11 +4,13 @@ use super::text;
 use crate::shared::write::pieces::{PieceFile, PieceFormat, PieceWriter, plain};
 use arrow_array::RecordBatch;
 use arrow_schema::{Schema, SchemaRef};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::arrow::{ArrowSchemaConverter, ArrowWriter};
 use parquet::basic::{Compression, GzipLevel, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 use purlin_api::{Error, Result};
+use std::fs::File;
 
 /// Writes Parquet files.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +50,21 @@ impl PieceFormat for ParquetOut {
             .build();
         let writer = ArrowWriter::try_new(out, schema.clone(), Some(properties)).map_err(not_written)?;
         Ok(Box::new(Groups { writer, bytes_max: self.row_group_bytes }))
+    }
+
+    fn read_back(&self, path: &str, take: &mut dyn FnMut(RecordBatch) -> Result<()>) -> Result<()> {
+        let file = File::open(path).map_err(|e| Error::io("read", path, e))?;
+        let reader =
+            ParquetRecordBatchReaderBuilder::try_new(file).and_then(|b| b.build()).map_err(not_written)?;
+        for rows in reader {
+            take(rows?)?;
+        }
+        Ok(())
+    }
+
+    fn goes_on(&self) -> bool {
+        // Its index stands at the end and speaks of all that is before.
+        false
     }
 
     fn describe(&self) -> String {

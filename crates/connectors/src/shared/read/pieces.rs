@@ -8,6 +8,7 @@
 use crate::shared::compression::Compression;
 use crate::shared::scan::Framing;
 use purlin_api::{Division, FileInfo};
+use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
 /// Less than this is read in one lane: it is done before other lanes would pay. In bytes.
@@ -18,6 +19,32 @@ const PIECE_BYTES: Range<u64> = 4 << 20..16 << 20;
 const PIECES_PER_LANE: u64 = 8;
 /// How many pieces there are at most, whatever their size.
 const PIECES_MAX: u64 = 16 << 10;
+
+/// How files are made pieces of. The same way makes the same pieces of the same files, whatever lanes there are: a
+/// checkpoint keeps it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Cut {
+    /// All are one piece.
+    Together,
+    /// Each is a piece.
+    Apart,
+    /// Pieces have about so many bytes.
+    Bytes(u64),
+}
+
+impl Cut {
+    /// The pieces, in the order of the files.
+    pub(crate) fn pieces(self, files: &[FileInfo], framing: Framing) -> Vec<Piece> {
+        match self {
+            Cut::Together => undivided(files),
+            Cut::Apart => (0..files.len())
+                .zip(files)
+                .map(|(i, f)| Piece { files: i..i + 1, part: None, bytes: f.bytes })
+                .collect(),
+            Cut::Bytes(piece_bytes) => cut(files, framing, piece_bytes),
+        }
+    }
+}
 
 /// Some files, or a part of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,14 +69,14 @@ pub(crate) struct Part {
 }
 
 /// All files in one piece; none if there are none.
-pub(crate) fn undivided(files: &[FileInfo]) -> Vec<Piece> {
+fn undivided(files: &[FileInfo]) -> Vec<Piece> {
     let bytes = files.iter().map(|f| f.bytes).sum();
     let all = Piece { files: 0..files.len(), part: None, bytes };
     if files.is_empty() { Vec::new() } else { vec![all] }
 }
 
-/// Several pieces, if that pays.
-pub(crate) fn divided(files: &[FileInfo], framing: Framing, how: Division) -> Option<Vec<Piece>> {
+/// How to make several pieces, if that pays, and how many they are.
+pub(crate) fn divided(files: &[FileInfo], framing: Framing, how: Division) -> Option<(Cut, usize)> {
     let total: u64 = files.iter().map(|f| f.bytes).sum();
     let piece_bytes = match how.piece_bytes {
         Some(bytes) => bytes.max(1),
@@ -59,12 +86,13 @@ pub(crate) fn divided(files: &[FileInfo], framing: Framing, how: Division) -> Op
             share.clamp(PIECE_BYTES.start, PIECE_BYTES.end)
         }
     };
-    let pieces = cut(files, framing, piece_bytes.max(total / PIECES_MAX));
-    (pieces.len() > 1).then_some(pieces)
+    let cut = Cut::Bytes(piece_bytes.max(total / PIECES_MAX));
+    let pieces = cut.pieces(files, framing).len();
+    (pieces > 1).then_some((cut, pieces))
 }
 
 /// Cuts files into pieces of about so many bytes.
-pub(crate) fn cut(files: &[FileInfo], framing: Framing, piece_bytes: u64) -> Vec<Piece> {
+fn cut(files: &[FileInfo], framing: Framing, piece_bytes: u64) -> Vec<Piece> {
     let mut pieces: Vec<Piece> = Vec::new();
     for (i, file) in files.iter().enumerate() {
         let parts = if in_parts(file, framing) { file.bytes.div_ceil(piece_bytes) } else { 1 };
@@ -118,18 +146,20 @@ mod tests {
     #[test]
     fn what_pays_is_divided() {
         let how = Division { lanes: 4, piece_bytes: None };
-        let lines = |files: &[FileInfo]| divided(files, Framing::Lines, how).map_or(1, |p| p.len());
+        let lines = |files: &[FileInfo]| divided(files, Framing::Lines, how).map_or(1, |p| p.1);
         assert_eq!(lines(&[file("a", (16 << 20) - 1)]), 1, "small");
         assert_eq!(lines(&[file("a", 20 << 20)]), 5);
         assert_eq!(lines(&[file("a", 1 << 30)]), 64);
         assert_eq!(lines(&[file("a.gz", 1 << 30)]), 1, "compressed");
         assert_eq!(lines(&[file("/dev/stdin", 1 << 30)]), 1);
         assert_eq!(lines(&vec![file("a.gz", 1 << 20); 64]), 16, "small files share a piece");
-        let whole = divided(&vec![file("a", 1 << 30); 3], Framing::JsonArray, how).unwrap();
-        assert!(whole.len() == 3 && whole.iter().all(|p| p.part.is_none()));
+        let files = vec![file("a", 1 << 30); 3];
+        let (cut, whole) = divided(&files, Framing::JsonArray, how).unwrap();
+        assert!(whole == 3 && cut.pieces(&files, Framing::JsonArray).iter().all(|p| p.part.is_none()));
+        assert_eq!(cut.pieces(&files, Framing::JsonArray), Cut::Apart.pieces(&files, Framing::JsonArray));
         let tiny = Division { lanes: 4, piece_bytes: Some(1) };
-        assert_eq!(divided(&[file("a", 10)], Framing::Lines, tiny).unwrap().len(), 10);
-        assert_eq!(divided(&[file("a", 1 << 40)], Framing::Lines, tiny).unwrap().len() as u64, PIECES_MAX);
+        assert_eq!(divided(&[file("a", 10)], Framing::Lines, tiny).unwrap().1, 10);
+        assert_eq!(divided(&[file("a", 1 << 40)], Framing::Lines, tiny).unwrap().1 as u64, PIECES_MAX);
         assert_eq!(divided(&[], Framing::Lines, tiny), None);
     }
 

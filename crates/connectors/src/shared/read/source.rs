@@ -3,7 +3,7 @@
 use super::errors::{ErrorRows, bad_record, fault_text};
 use super::pieces::Part;
 use super::waiting::Waiting;
-use super::work::{OpenAt, Position, Remainder, Todo, Work};
+use super::work::{FileState, OpenAt, Position, Remainder, Shared, Todo, Work};
 use super::{Decoder, Fate, OnBad, ReadNode, Stop};
 use crate::shared::records::{Ahead, Records};
 use crate::shared::scan::Framing;
@@ -22,21 +22,21 @@ const OPEN_COST_BYTES: u64 = 64 << 10;
 /// A lane's instance of a file reader. It reads a piece, then takes the next from the queue.
 pub(crate) struct FilesSource {
     node: ReadNode,
+    shared: Arc<Shared>,
     work: Arc<Work>,
     held: Option<Held>,
     /// What others held before a restart, to be read first.
     inherited: VecDeque<Todo>,
     /// What it has finished; the rest is put in when the position is asked for.
     position: Position,
+    /// Whether it has taken what there was before a restart.
+    begun: bool,
     decoder: Box<dyn Decoder>,
     errors: Option<ErrorRows>,
     /// Bad records of the piece at hand that are not among the errors yet.
     waiting: Waiting,
     /// The buffer of the file before.
     spare: Vec<u8>,
-    /// Records so far, and the bad ones among them.
-    read: u64,
-    dead: u64,
     ended: bool,
 }
 
@@ -54,6 +54,8 @@ struct Opened {
     records: Records,
     /// How many lines of the file come before the first that is read here, if that is known.
     lines_before: Option<u64>,
+    /// The file when it was opened.
+    seen: FileState,
     /// Where it begins.
     start: u64,
     /// How much of it there is, and how much of that has been told as progress, in bytes.
@@ -63,30 +65,34 @@ struct Opened {
 
 impl FilesSource {
     /// A reader that takes its work from a queue.
-    pub(crate) fn new(node: ReadNode, work: Arc<Work>) -> Result<Self> {
+    pub(crate) fn new(node: ReadNode, shared: Arc<Shared>) -> Result<Self> {
         let schema = match node.outputs.first() {
             Some(out) => physical(&out.shape.schema),
             None => return Err(Error::internal("a reader has no output")),
         };
+        let work = shared.work();
         work.begin_lane();
-        let (position, inherited) = work.begin();
+        let (position, inherited) = (work.blank(), VecDeque::new());
         Ok(FilesSource {
             decoder: node.format.decoder(&schema, &node.needed),
             errors: matches!(node.on_bad, OnBad::Output { .. }).then(ErrorRows::default),
             position,
+            begun: false,
             inherited,
             node,
+            shared,
             work,
             held: None,
             waiting: Waiting::default(),
             spare: Vec::new(),
-            read: 0,
-            dead: 0,
             ended: false,
         })
     }
 
     fn pull(&mut self, budget: Budget) -> Result<Pull> {
+        if !std::mem::replace(&mut self.begun, true) {
+            (self.position, self.inherited) = self.work.begin();
+        }
         let rows_max = budget.rows_max.max(1);
         let bytes_max = PULL_BYTES.min((budget.bytes_max as u64).max(1));
         let mut pull = Pull { status: SourceStatus::Ready, watermark: EventTime::MIN, ..Pull::done() };
@@ -120,8 +126,8 @@ impl FilesSource {
         if let Some(errors) = self.errors.as_mut().filter(|e| e.len() > 0) {
             pull.batches.push((1, Batch::untimed(errors.finish()?)));
         }
-        self.read += pull.read;
-        self.dead += pull.dead;
+        self.position.read += pull.read;
+        self.position.dead += pull.dead;
         self.tell_progress();
         if pull.status == SourceStatus::Done && !std::mem::replace(&mut self.ended, true) {
             self.check_threshold()?;
@@ -190,7 +196,8 @@ impl FilesSource {
             self.skip_to(&mut records, at)?;
         }
         let lines_before = if part.is_some_and(|p| p.number > 0) { None } else { Some(0) };
-        Ok(Opened { path, records, lines_before, start, bytes, told: 0 })
+        let seen = FileState::of(&path).map_err(|e| Error::io("open", &path, e))?;
+        Ok(Opened { path, records, lines_before, seen, start, bytes, told: 0 })
     }
 
     /// Moves on in a file that is read from its beginning, because what stands before the data (a header, a
@@ -298,7 +305,7 @@ impl FilesSource {
 
     /// The lane that ends last judges the records of all.
     fn check_threshold(&self) -> Result<()> {
-        let Some(tally) = self.work.end_lane(self.read, self.dead) else { return Ok(()) };
+        let Some(tally) = self.work.end_lane(self.position.read, self.position.dead) else { return Ok(()) };
         let OnBad::Output { threshold: Some(threshold) } = self.node.on_bad else { return Ok(()) };
         let fraction = tally.dead as f64 / tally.read.max(1) as f64;
         if fraction <= threshold {
@@ -321,14 +328,12 @@ impl FilesSource {
             Some(Held { todo, next, open }) => {
                 let open = open.as_ref().map(|open| {
                     let (offset, line) = open.records.position();
-                    OpenAt { path: open.path.clone(), offset, line }
+                    OpenAt { path: open.path.clone(), offset, line, seen: open.seen }
                 });
                 Some(Remainder { piece: todo.index, next: *next, open })
             }
         };
-        let bytes = serde_json::to_vec(&self.position)
-            .map_err(|e| Error::internal(format!("a file reader's position cannot be kept: {e}")))?;
-        Ok(Resume::Seek(Bytes::from(bytes)))
+        self.position.resume()
     }
 }
 
@@ -342,6 +347,18 @@ impl Source for FilesSource {
         Box::pin(std::future::ready(self.pull(budget)))
     }
 
+    fn restore(&mut self, positions: &[Bytes]) -> Result<()> {
+        let framing = self.node.format.framing();
+        let work = self.shared.restore(&self.node.files, framing, positions)?;
+        // It may have found the restored work when it was built.
+        if !Arc::ptr_eq(&work, &self.work) {
+            work.begin_lane();
+            self.position = work.blank();
+            self.work = work;
+        }
+        Ok(())
+    }
+
     fn progress(&self) -> Option<(u64, u64)> {
         Some(self.work.progress())
     }
@@ -351,7 +368,7 @@ impl Source for FilesSource {
         if self.work.is_empty() {
             return None;
         }
-        let other = FilesSource::new(self.node.clone(), self.work.clone()).ok()?;
+        let other = FilesSource::new(self.node.clone(), self.shared.clone()).ok()?;
         Some(Box::new(other))
     }
 }

@@ -1,13 +1,14 @@
 //! Readers in several lanes: however files are divided and whoever reads what, all is read once, under the
 //! line it stands on; also when reading stops and goes on in other lanes.
 
-use super::pieces::{Piece, divided};
-use super::work::Work;
+use super::pieces::{Cut, divided};
+use super::work::{Shared, Work};
 use super::*;
 use crate::shared::bind::outputs;
 use crate::shared::scan::Framing;
 use crate::shared::testing::{Folder, cx, now};
 use arrow_schema::{DataType, Field, Schema};
+use bytes::Bytes;
 use proptest::prelude::*;
 use purlin_api::json::row_to_json;
 use purlin_api::{Budget, Resume, Source, SourceStatus};
@@ -22,7 +23,7 @@ fn node(folder: &Folder, on_bad: OnBad) -> ReadNode {
     }
     ReadNode {
         format: Arc::new(crate::format::text::Text),
-        files: crate::shared::path::find(&format!("{}/*", folder.path())).unwrap().into(),
+        files: Files::test(crate::shared::path::find(&format!("{}/*", folder.path())).unwrap()),
         outputs,
         needed: vec![true],
         on_bad,
@@ -49,15 +50,15 @@ impl Seen {
 /// The lanes of a reader.
 struct Lanes {
     sources: Vec<FilesSource>,
-    positions: Vec<Option<Vec<u8>>>,
+    positions: Vec<Option<Bytes>>,
     open: Vec<usize>,
 }
 
 impl Lanes {
     fn start(node: &ReadNode, work: Work, lanes: usize) -> Self {
-        let work = Arc::new(work);
+        let shared = Arc::new(Shared::new(work));
         let sources: Vec<_> =
-            (0..lanes).map(|_| FilesSource::new(node.clone(), work.clone()).unwrap()).collect();
+            (0..lanes).map(|_| FilesSource::new(node.clone(), shared.clone()).unwrap()).collect();
         Lanes { sources, positions: vec![None; lanes], open: (0..lanes).collect() }
     }
 
@@ -83,7 +84,7 @@ impl Lanes {
                 self.open.retain(|l| *l != lane);
             }
             if let Resume::Seek(at) = pull.resume {
-                self.positions[lane] = Some(at.to_vec());
+                self.positions[lane] = Some(at);
                 return true;
             }
         }
@@ -121,9 +122,13 @@ fn texts() -> impl Strategy<Value = Vec<Vec<u8>>> {
     prop::collection::vec(text, 1..4)
 }
 
-fn cut(node: &ReadNode, lanes: usize, piece_bytes: u64) -> Arc<[Piece]> {
+fn cut(node: &ReadNode, lanes: usize, piece_bytes: u64) -> Cut {
     let how = Division { lanes, piece_bytes: Some(piece_bytes) };
-    divided(&node.files, Framing::Lines, how).unwrap_or_else(|| pieces::undivided(&node.files)).into()
+    divided(&node.files, Framing::Lines, how).map_or(Cut::Together, |(cut, _)| cut)
+}
+
+fn work(node: &ReadNode, cut: Cut) -> Work {
+    Work::new(node.files.list.clone(), Framing::Lines, cut)
 }
 
 proptest! {
@@ -139,28 +144,26 @@ proptest! {
             folder.put(&format!("{i}.txt"), text);
         }
         let node = node(&folder, OnBad::Output { threshold: None });
-        let all = pieces::undivided(&node.files).into();
         let mut whole = Seen::default();
-        Lanes::start(&node, Work::new(node.files.clone(), all), 1).finish(&[0], &mut whole);
+        Lanes::start(&node, work(&node, Cut::Together), 1).finish(&[0], &mut whole);
         let whole = whole.sorted();
 
         let pieces = cut(&node, lanes, piece_bytes);
         let mut seen = Seen::default();
-        let work = || Work::new(node.files.clone(), pieces.clone());
-        Lanes::start(&node, work(), lanes).finish(&turns, &mut seen);
+        Lanes::start(&node, work(&node, pieces), lanes).finish(&turns, &mut seen);
         prop_assert_eq!(&seen.sorted(), &whole);
 
         // Stopped somewhere, and twice: what was finished before the first stop stays finished.
         let mut seen = Seen::default();
-        let mut work = work();
+        let mut work = work(&node, pieces);
         for lanes in [lanes, lanes_then] {
             let mut running = Lanes::start(&node, work, lanes);
             // A lane has a position once it has begun.
             for turn in (0..lanes).chain(turns.iter().copied().cycle().take(stop_after)) {
                 running.step(turn, &mut seen);
             }
-            let positions: Vec<&[u8]> = running.positions.iter().flatten().map(Vec::as_slice).collect();
-            work = Work::restore(node.files.clone(), pieces.clone(), positions).unwrap();
+            let positions: Vec<Bytes> = running.positions.iter().flatten().cloned().collect();
+            work = Work::restore(&node.files, Framing::Lines, &positions).unwrap().unwrap();
         }
         Lanes::start(&node, work, lanes_then).finish(&turns, &mut seen);
         prop_assert_eq!(&seen.sorted(), &whole);
@@ -183,7 +186,7 @@ proptest! {
         let bad: Vec<String> = bad.collect();
         let node = node(&folder, OnBad::Fail);
         let mut seen = Seen::default();
-        Lanes::start(&node, Work::new(node.files.clone(), cut(&node, 3, piece_bytes)), 3).finish(&turns, &mut seen);
+        Lanes::start(&node, work(&node, cut(&node, 3, piece_bytes)), 3).finish(&turns, &mut seen);
         match seen.failure {
             None => prop_assert_eq!(bad, Vec::<String>::new()),
             Some(e) => prop_assert!(bad.iter().any(|b| e.contains(b)), "{} not in {:?}", e, bad),
@@ -196,7 +199,7 @@ fn a_threshold_counts_over_all_lanes() {
     let folder = Folder::new(&[("a.txt", b"\xff\ngood\ngood\n\xff\n")]);
     for (threshold, fails) in [(0.5, false), (0.4, true)] {
         let node = node(&folder, OnBad::Output { threshold: Some(threshold) });
-        let work = Work::new(node.files.clone(), cut(&node, 3, 2));
+        let work = work(&node, cut(&node, 3, 2));
         let mut seen = Seen::default();
         Lanes::start(&node, work, 3).finish(&[0, 1, 2], &mut seen);
         assert_eq!(seen.failure.is_some(), fails, "{:?}", seen.failure);
@@ -208,9 +211,10 @@ fn a_threshold_counts_over_all_lanes() {
 fn bad_lines_wait_for_their_numbers_until_the_lanes_before_have_told_them() {
     let folder = Folder::new(&[("a.txt", b"1\n2\n3\n\xff\n5\n6\n")]);
     let node = node(&folder, OnBad::Output { threshold: None });
-    let work = Arc::new(Work::new(node.files.clone(), cut(&node, 2, 6)));
-    let mut first = FilesSource::new(node.clone(), work.clone()).unwrap();
-    let mut second = FilesSource::new(node, work.clone()).unwrap();
+    let shared = Arc::new(Shared::new(work(&node, cut(&node, 2, 6))));
+    let work = shared.work();
+    let mut first = FilesSource::new(node.clone(), shared.clone()).unwrap();
+    let mut second = FilesSource::new(node, shared).unwrap();
     let one = Budget { rows_max: 1, bytes_max: 1 << 20 };
     assert_eq!(now(first.next(one)).unwrap().read, 1);
     // The bad line comes before this row, but what stands before it nobody has counted.
@@ -266,16 +270,49 @@ fn a_divided_node_tells_its_pieces_and_its_lanes_share_them() {
 
 #[test]
 fn positions_of_other_files_are_refused() {
-    let folder = Folder::new(&[("a.txt", b"1\n2\n3\n")]);
+    let folder = Folder::new(&[("a.txt", b"1\n2\n3\n"), ("b.txt", b"4\n")]);
     let node = node(&folder, OnBad::Fail);
-    let mut lanes = Lanes::start(&node, Work::new(node.files.clone(), cut(&node, 1, 2)), 1);
+    let mut lanes = Lanes::start(&node, work(&node, cut(&node, 1, 2)), 1);
     lanes.step(0, &mut Seen::default());
     let position = lanes.positions[0].clone().unwrap();
-    let restore = |files: Arc<[FileInfo]>, pieces| Work::restore(files, pieces, [position.as_slice()]);
-    assert!(restore(node.files.clone(), cut(&node, 1, 2)).is_ok());
-    let e = restore(node.files.clone(), cut(&node, 1, 3)).unwrap_err();
-    assert!(e.message().contains("divided otherwise"), "{e}");
-    let other = Arc::from([FileInfo { path: "b.txt".to_owned(), bytes: 6 }]);
-    let e = restore(other, cut(&node, 1, 2)).unwrap_err();
-    assert!(e.message().contains("no longer there"), "{e}");
+    let restore = |files: &[FileInfo]| Work::restore(&Arc::from(files), Framing::Lines, &[position.clone()]);
+    assert!(restore(&node.files).unwrap().is_some());
+    let none = FileInfo { path: "none.txt".to_owned(), bytes: 6 };
+    let e = restore(std::slice::from_ref(&none)).unwrap_err();
+    assert!(e.message().contains("a.txt`, which was being read, is no longer there"), "{e}");
+    let more = [node.files.to_vec(), vec![none]].concat();
+    let e = restore(&more).unwrap_err();
+    assert!(e.message().contains("(2 with 8 bytes then, 3 with 14 bytes now, first `"), "{e}");
+    assert!(Work::restore(&node.files, Framing::Lines, &[Bytes::from_static(b"{}")]).is_err());
+}
+
+#[test]
+fn a_threshold_counts_over_restarts() {
+    let folder = Folder::new(&[("a.txt", b"\xff\n\xff\ngood\ngood\n")]);
+    for (threshold, fails) in [(0.5, false), (0.4, true)] {
+        let node = node(&folder, OnBad::Output { threshold: Some(threshold) });
+        let mut seen = Seen::default();
+        let mut first = Lanes::start(&node, work(&node, cut(&node, 2, 4)), 2);
+        (0..3).for_each(|_| assert!(first.step(0, &mut seen)));
+        let positions: Vec<Bytes> = first.positions.iter().flatten().cloned().collect();
+        let work = Work::restore(&node.files, Framing::Lines, &positions).unwrap().unwrap();
+        Lanes::start(&node, work, 3).finish(&[2, 1, 0], &mut seen);
+        assert_eq!(seen.failure.is_some(), fails, "{:?}", seen.failure);
+        assert!(seen.failure.is_none_or(|e| e.contains("2 of 4 records could not be read")));
+    }
+}
+
+#[test]
+fn what_was_read_of_a_pipe_is_gone() {
+    let files = Files { stream: true, ..Files::test(Vec::new()) };
+    assert_eq!(files.guarantee().promise, Promise::AtMostOnce);
+    let device = FileInfo { path: "/dev/null".to_owned(), bytes: 0 };
+    let folder = Folder::new(&[("a.txt", b"1\n2\n")]);
+    let node = node(&folder, OnBad::Fail);
+    let mut lanes = Lanes::start(&node, work(&node, Cut::Together), 1);
+    lanes.step(0, &mut Seen::default());
+    let position = String::from_utf8(lanes.positions[0].clone().unwrap().to_vec()).unwrap();
+    let position = Bytes::from(position.replace(&node.files[0].path, "/dev/null"));
+    let e = Work::restore(&Arc::from([device]), Framing::Lines, &[position]).unwrap_err();
+    assert!(e.message().contains("cannot go on reading `/dev/null`: it is a pipe or a device"), "{e}");
 }

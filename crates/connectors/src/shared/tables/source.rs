@@ -1,8 +1,9 @@
 //! The running reader of files of columns.
 
-use super::waiting::Waiting;
 use super::{Chunk, TableNode, TableReader};
 use crate::shared::read::OnBad;
+use crate::shared::read::work::{FileState, OpenAt, Position, Remainder, Shared, Todo, Work};
+use crate::shared::scan::Framing;
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray, StructArray};
 use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef};
 use bytes::Bytes;
@@ -10,7 +11,7 @@ use purlin_api::shape::physical;
 use purlin_api::source::BoxFuture;
 use purlin_api::unite::conform;
 use purlin_api::{Batch, Budget, Error, ErrorKind, EventTime, Pull, Result, Resume, Source, SourceStatus};
-use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// How many bad units one pull gives at most, about.
@@ -18,30 +19,34 @@ const ERRORS_MAX: usize = 100;
 /// Rows passed over at once when a reader goes on in the middle of a file.
 const SKIP_ROWS: u64 = 1024;
 
-/// Where a reader stands, as it is kept in a checkpoint.
-#[derive(Debug, Serialize, Deserialize)]
-struct Position {
-    file: Option<String>,
-    /// Rows of that file that were given (or went to the error output).
-    rows: u64,
-    waiting: Waiting,
-}
-
 struct Open {
+    /// Which of the files.
+    index: usize,
     path: String,
     reader: Box<dyn TableReader>,
+    /// Rows of it that were given (or went to the error output).
     rows: u64,
+    /// The file when it was opened.
+    seen: FileState,
+    /// Its length.
+    bytes: u64,
 }
 
-/// A running reader.
+/// A running reader: it takes a file from the queue that all lanes share, reads it, and takes the next.
 pub(crate) struct TablesSource {
     node: TableNode,
     schema: SchemaRef,
-    waiting: Waiting,
+    shared: Arc<Shared>,
+    work: Arc<Work>,
+    /// Files that others held before a restart, to be read first.
+    inherited: VecDeque<Todo>,
+    /// What it has finished; the rest is put in when the position is asked for.
+    position: Position,
+    /// Whether it has taken what there was before a restart.
+    begun: bool,
     open: Option<Open>,
     errors: Vec<BadUnit>,
-    read: u64,
-    dead: u64,
+    ended: bool,
 }
 
 /// A file or row that cannot be read.
@@ -52,28 +57,35 @@ struct BadUnit {
 }
 
 impl TablesSource {
-    /// A reader of one lane's share of a node's files.
-    pub(crate) fn new(node: TableNode, lane: usize, lanes: usize) -> Result<Self> {
+    /// A reader that takes its files from a queue.
+    pub(crate) fn new(node: TableNode, shared: Arc<Shared>) -> Result<Self> {
         let schema = match node.outputs.first() {
             Some(out) => physical(&out.shape.schema),
             None => return Err(Error::internal("a reader has no output")),
         };
-        let waiting = Waiting { next: lane, step: lanes.max(1), end: node.files.len() };
-        Ok(TablesSource { node, schema, waiting, open: None, errors: Vec::new(), read: 0, dead: 0 })
+        let work = shared.work();
+        work.begin_lane();
+        let (position, inherited) = (work.blank(), VecDeque::new());
+        Ok(TablesSource {
+            node,
+            schema,
+            shared,
+            work,
+            inherited,
+            position,
+            begun: false,
+            open: None,
+            errors: Vec::new(),
+            ended: false,
+        })
     }
 
-    /// Goes on at a position that a pull gave as [`Resume::Seek`].
-    #[cfg_attr(not(test), expect(dead_code, reason = "sources cannot be restored through the contract yet"))]
-    pub(crate) fn seek(&mut self, position: &[u8]) -> Result<()> {
-        let position: Position = serde_json::from_slice(position)
-            .map_err(|e| Error::internal(format!("a file reader's position is unreadable: {e}")))?;
-        self.waiting = position.waiting;
-        self.open = None;
-        let Some(path) = position.file else { return Ok(()) };
+    /// Opens a file again of which rows were given before a restart.
+    fn reopen(&self, index: usize, at: &OpenAt) -> Result<Open> {
         let budget = Budget { rows_max: SKIP_ROWS as usize, bytes_max: 1 << 20 };
-        let mut open = self.start(path, budget)?;
-        while open.rows < position.rows {
-            let skip = (position.rows - open.rows).min(SKIP_ROWS) as usize;
+        let mut open = self.start(index, at.path.clone(), budget)?;
+        while open.rows < at.offset {
+            let skip = (at.offset - open.rows).min(SKIP_ROWS) as usize;
             let Some(chunk) = open.reader.next(skip)? else {
                 let what =
                     format!("`{}` has fewer rows than were read of it before: was it changed?", open.path);
@@ -81,48 +93,66 @@ impl TablesSource {
             };
             open.rows += chunk.taken as u64;
         }
-        self.open = Some(open);
-        Ok(())
+        Ok(open)
     }
 
-    fn start(&self, path: String, budget: Budget) -> Result<Open> {
+    fn start(&self, index: usize, path: String, budget: Budget) -> Result<Open> {
         let wanted = |name: &str| {
             let mut fields = self.schema.fields().iter().zip(&self.node.needed);
             fields.any(|(f, needed)| *needed && f.name() == name)
         };
         let reader = self.node.format.open(&path, &wanted, budget)?;
         self.node.check_fits(&path, reader.schema().fields())?;
-        Ok(Open { path, reader, rows: 0 })
+        let seen = FileState::of(&path).map_err(|e| Error::io("open", &path, e))?;
+        let bytes = self.work.file(index).map_or(0, |f| f.bytes);
+        Ok(Open { index, path, reader, rows: 0, seen, bytes })
+    }
+
+    /// A file is read to its end, or as far as it can be.
+    fn close(&mut self, index: usize, bytes: u64) {
+        self.work.progressed(bytes);
+        self.position.finish(index);
     }
 
     fn pull(&mut self, budget: Budget) -> Result<Pull> {
+        if !std::mem::replace(&mut self.begun, true) {
+            (self.position, self.inherited) = self.work.begin();
+        }
         let mut pull = Pull { status: SourceStatus::Ready, watermark: EventTime::MIN, ..Pull::done() };
         while pull.batches.is_empty() && self.errors.len() < ERRORS_MAX {
             if let Some(open) = self.open.take() {
                 self.step(open, &mut pull, budget)?;
                 continue;
             }
-            let Some(file) = self.waiting.pop().and_then(|i| self.node.files.get(i)) else {
+            let Some(todo) = self.inherited.pop_front().or_else(|| self.work.take()) else {
                 pull.status = SourceStatus::Done;
                 pull.watermark = EventTime::MAX;
                 break;
             };
-            let path = file.path.clone();
-            match self.start(path.clone(), budget) {
+            if let Some(at) = todo.left.and_then(|left| left.open) {
+                self.open = Some(self.reopen(todo.index, &at)?);
+                continue;
+            }
+            let file = self.work.file(todo.index).ok_or_else(|| Error::internal("a piece of no file"))?;
+            let (path, bytes) = (file.path.clone(), file.bytes);
+            match self.start(todo.index, path.clone(), budget) {
                 Ok(open) => self.open = Some(open),
-                Err(e) => self.bad(&mut pull, path, None, e)?,
+                Err(e) => {
+                    self.bad(&mut pull, path, None, e)?;
+                    self.close(todo.index, bytes);
+                }
             }
         }
         if !self.errors.is_empty() {
             let errors = std::mem::take(&mut self.errors);
             pull.batches.extend(error_batches(&errors, budget.rows_max.max(1))?.into_iter().map(|b| (1, b)));
         }
-        self.read += pull.read;
-        self.dead += pull.dead;
-        if pull.status == SourceStatus::Done {
+        self.position.read += pull.read;
+        self.position.dead += pull.dead;
+        if pull.status == SourceStatus::Done && !std::mem::replace(&mut self.ended, true) {
             self.check_threshold()?;
         }
-        pull.resume = self.position()?;
+        pull.resume = self.resume()?;
         Ok(pull)
     }
 
@@ -130,8 +160,12 @@ impl TablesSource {
     fn step(&mut self, mut open: Open, pull: &mut Pull, budget: Budget) -> Result<()> {
         let Chunk { rows, bad, taken } = match open.reader.next(budget.rows_max.max(1)) {
             Ok(Some(chunk)) => chunk,
-            Ok(None) => return Ok(()),
+            Ok(None) => {
+                self.close(open.index, open.bytes);
+                return Ok(());
+            }
             Err(e) => {
+                self.close(open.index, open.bytes);
                 let what = match open.rows {
                     0 => e,
                     n => Error::new(e.kind(), format!("{}; it was read up to row {n}", e.message())),
@@ -169,25 +203,26 @@ impl TablesSource {
         Ok(())
     }
 
+    /// The lane that ends last judges the units of all.
     fn check_threshold(&self) -> Result<()> {
+        let Some(tally) = self.work.end_lane(self.position.read, self.position.dead) else { return Ok(()) };
         let OnBad::Output { threshold: Some(threshold) } = self.node.on_bad else { return Ok(()) };
-        if self.dead as f64 / self.read.max(1) as f64 <= threshold {
+        if tally.dead as f64 / tally.read.max(1) as f64 <= threshold {
             return Ok(());
         }
         Err(Error::data(format!(
             "{} of {} rows and files could not be read, more than the threshold of {threshold} that `error_handling` sets",
-            self.dead, self.read
+            tally.dead, tally.read
         )))
     }
 
-    fn position(&self) -> Result<Resume> {
-        let (file, rows) = match &self.open {
-            Some(open) => (Some(open.path.clone()), open.rows),
-            None => (None, 0),
-        };
-        let bytes = serde_json::to_vec(&Position { file, rows, waiting: self.waiting })
-            .map_err(|e| Error::internal(format!("a file reader's position cannot be kept: {e}")))?;
-        Ok(Resume::Seek(Bytes::from(bytes)))
+    fn resume(&mut self) -> Result<Resume> {
+        self.position.inherited = self.inherited.iter().filter_map(|todo| todo.left.clone()).collect();
+        self.position.held = self.open.as_ref().map(|open| {
+            let at = OpenAt { path: open.path.clone(), offset: open.rows, line: 0, seen: open.seen };
+            Remainder { piece: open.index, next: open.index + 1, open: Some(at) }
+        });
+        self.position.resume()
     }
 }
 
@@ -196,20 +231,27 @@ impl Source for TablesSource {
         Box::pin(std::future::ready(self.pull(budget)))
     }
 
+    fn restore(&mut self, positions: &[Bytes]) -> Result<()> {
+        let work = self.shared.restore(&self.node.files, Framing::Lines, positions)?;
+        // It may have found the restored work when it was built.
+        if !Arc::ptr_eq(&work, &self.work) {
+            work.begin_lane();
+            self.position = work.blank();
+            self.work = work;
+        }
+        Ok(())
+    }
+
     fn progress(&self) -> Option<(u64, u64)> {
-        let total: u64 = self.node.files.iter().map(|f| f.bytes).sum();
-        let files = self.node.files.iter().take(self.waiting.end);
-        let waiting: u64 = files.skip(self.waiting.next).step_by(self.waiting.step).map(|f| f.bytes).sum();
-        Some((total.saturating_sub(waiting), total))
+        Some(self.work.progress())
     }
 
     fn split(&mut self) -> Option<Box<dyn Source>> {
-        // Half of the files that are not begun; a file is never divided.
-        if matches!(self.node.on_bad, OnBad::Output { threshold: Some(_) }) {
+        // Another reader at the same queue; a file is never divided.
+        if self.work.is_empty() {
             return None;
         }
-        let mut other = TablesSource::new(self.node.clone(), 0, 1).ok()?;
-        other.waiting = self.waiting.split()?;
+        let other = TablesSource::new(self.node.clone(), self.shared.clone()).ok()?;
         Some(Box::new(other))
     }
 }

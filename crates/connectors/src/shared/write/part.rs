@@ -1,28 +1,27 @@
 //! One file that is being written under a temporary name.
 
+use super::shelf::Written;
+use super::temporary::{Owner, cut, remove};
 use crate::shared::compression::{Compression, Compressor};
-use crate::shared::path::split;
 use purlin_api::{Error, Result};
 use std::fs::{File, OpenOptions};
-use std::sync::atomic::{AtomicU64, Ordering};
-
-/// Numbers temporary files, so that two writers in one process never share one.
-static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// A file that is being written.
 pub(super) struct Part {
-    /// Its path while it is not complete.
+    /// Its path while it is not complete; empty until it is made.
     pub(super) temporary: String,
+    /// What it is called like.
+    like: String,
     compression: Compression,
     open: Option<Compressor>,
-    /// Whether the file exists.
-    made: bool,
     /// Encoded and not yet written.
     pub(super) buffer: Vec<u8>,
     /// Rows so far.
     pub(super) rows: u64,
-    /// Bytes of the file when the last epoch was prepared; what lies behind is not safe yet.
-    pub(super) safe_bytes: u64,
+    /// Its length when it was last made safe, if nothing was written since.
+    sealed: Option<u64>,
+    /// Its length at the last checkpoint.
+    safe: Option<u64>,
     /// The epoch of its first row.
     pub(super) since: u64,
     /// When it was last written to.
@@ -31,35 +30,27 @@ pub(super) struct Part {
 
 impl Part {
     /// A file that will get a name like `like`.
-    pub(super) fn new(like: &str, compression: Compression) -> Self {
-        Part::at(temporary_name(like), compression)
-    }
-
-    fn at(temporary: String, compression: Compression) -> Self {
+    pub(super) fn new(like: String, compression: Compression) -> Self {
         Part {
-            temporary,
+            temporary: String::new(),
+            like,
             compression,
             open: None,
-            made: false,
             buffer: Vec::new(),
             rows: 0,
-            safe_bytes: 0,
+            sealed: None,
+            safe: None,
             since: 0,
             used: 0,
         }
     }
 
-    /// Goes on with a file that a run before this one left, as it was at a checkpoint.
-    pub(super) fn adopt(temporary: String, compression: Compression, bytes: u64, rows: u64) -> Result<Self> {
-        let cut = || -> std::io::Result<()> {
-            let file = OpenOptions::new().write(true).open(&temporary)?;
-            file.set_len(bytes)?;
-            file.sync_all()
-        };
-        cut().map_err(|e| Error::io("go on writing", &temporary, e))?;
-        let mut part = Part::at(temporary, compression);
-        (part.made, part.rows, part.safe_bytes) = (true, rows, bytes);
-        Ok(part)
+    /// Goes on with a file that another process left, as it was at a checkpoint.
+    pub(super) fn adopt(file: Written, compression: Compression) -> Result<Self> {
+        let Written { temporary, bytes, rows, since, .. } = file;
+        cut(&temporary, bytes)?;
+        let (sealed, safe) = (Some(bytes), Some(bytes));
+        Ok(Part { temporary, rows, since, sealed, safe, ..Part::new(String::new(), compression) })
     }
 
     /// True if it holds a file handle.
@@ -68,13 +59,14 @@ impl Part {
     }
 
     /// Writes what is buffered.
-    pub(super) fn flush(&mut self) -> Result<()> {
-        if self.buffer.is_empty() && self.made {
+    pub(super) fn flush(&mut self, owner: &Owner) -> Result<()> {
+        if self.buffer.is_empty() && !self.temporary.is_empty() {
             return Ok(());
         }
+        self.sealed = None;
         let out = match self.open.take() {
             Some(out) => out,
-            None => Compressor::new(self.handle()?, self.compression),
+            None => Compressor::new(self.handle(owner)?, self.compression),
         };
         let out = self.open.insert(out);
         out.write(&self.buffer).map_err(|e| Error::io("write", &self.temporary, e))?;
@@ -83,90 +75,56 @@ impl Part {
     }
 
     /// Writes what is buffered and gives the file handle back.
-    pub(super) fn close(&mut self) -> Result<()> {
-        self.flush()?;
+    pub(super) fn close(&mut self, owner: &Owner) -> Result<()> {
+        self.flush(owner)?;
         if let Some(out) = self.open.take() {
             out.finish().map_err(|e| Error::io("write", &self.temporary, e))?;
         }
         Ok(())
     }
 
-    /// Closes it and makes it survive a loss of power; returns its length.
-    pub(super) fn seal(&mut self) -> Result<u64> {
-        self.flush()?;
+    /// Closes it and makes it survive a loss of power; returns its length. What is compressed ends there, so that more
+    /// may follow.
+    pub(super) fn seal(&mut self, owner: &Owner) -> Result<u64> {
+        self.flush(owner)?;
+        if let Some(bytes) = self.sealed {
+            return Ok(bytes);
+        }
         let io = |e| Error::io("write", &self.temporary, e);
         let file = match self.open.take() {
             Some(out) => out.finish().map_err(io)?,
             None => OpenOptions::new().append(true).open(&self.temporary).map_err(io)?,
         };
         file.sync_all().map_err(io)?;
-        Ok(file.metadata().map_err(io)?.len())
+        let bytes = file.metadata().map_err(io)?.len();
+        self.sealed = Some(bytes);
+        Ok(bytes)
     }
 
-    /// Takes away what is not part of a committed epoch. This is called when a run failed already: a
-    /// failure here leaves a hidden file behind and nothing worse.
+    /// A checkpoint relies on what was sealed.
+    pub(super) fn keep(&mut self) {
+        self.safe = self.sealed;
+    }
+
+    /// Takes away what no checkpoint relies on. This is called when a run failed already: a failure here leaves a hidden
+    /// file, or the end of one, and nothing worse.
     pub(super) fn abandon(&mut self) {
         self.open = None;
         self.buffer.clear();
-        if !self.made {
-            return;
+        if !self.temporary.is_empty() {
+            drop(self.safe.map_or_else(|| remove(&self.temporary), |bytes| cut(&self.temporary, bytes)));
         }
-        let left = if self.safe_bytes == 0 {
-            std::fs::remove_file(&self.temporary)
-        } else {
-            OpenOptions::new().write(true).open(&self.temporary).and_then(|f| f.set_len(self.safe_bytes))
-        };
-        drop(left);
-        self.made = false;
     }
 
-    fn handle(&mut self) -> Result<File> {
-        let io = |e| Error::io("create", &self.temporary, e);
-        if self.made {
-            return OpenOptions::new().append(true).open(&self.temporary).map_err(io);
+    fn handle(&mut self, owner: &Owner) -> Result<File> {
+        if self.temporary.is_empty() {
+            let (temporary, file) = owner.create(&self.like)?;
+            self.temporary = temporary;
+            return Ok(file);
         }
-        let file = create(&self.temporary);
-        self.made = true;
-        file
+        OpenOptions::new()
+            .append(true)
+            .open(&self.temporary)
+            .map_err(|e| Error::io("create", &self.temporary, e))
     }
-}
-
-/// A hidden name beside `like` that no other writer has.
-pub(super) fn temporary_name(like: &str) -> String {
-    let (folder, name) = split(like);
-    let (pid, n) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-    format!("{folder}.{name}.tmp-{pid}-{n}")
-}
-
-/// Makes an empty file, and the folders it lies in.
-pub(super) fn create(temporary: &str) -> Result<File> {
-    let (folder, _) = split(temporary);
-    if !folder.is_empty() {
-        std::fs::create_dir_all(folder).map_err(|e| Error::io("create the folder", folder, e))?;
-    }
-    let file = match OpenOptions::new().create_new(true).append(true).open(temporary) {
-        // Left by a process of the same number that was killed.
-        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
-            OpenOptions::new().write(true).truncate(true).open(temporary)
-        }
-        other => other,
-    };
-    file.map_err(|e| Error::io("create", temporary, e))
-}
-
-/// Gives a complete file its name. Doing it again changes nothing.
-pub(super) fn publish(temporary: &str, path: &str) -> Result<()> {
-    match std::fs::rename(temporary, path) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound && std::fs::exists(path).unwrap_or(false) => {
-            Ok(())
-        }
-        other => other.map_err(|e| Error::io("create", path, e)),
-    }
-}
-
-/// Makes names in a folder survive a loss of power.
-pub(super) fn sync_folder_of(path: &str) -> Result<()> {
-    let (folder, _) = split(path);
-    let folder = if folder.is_empty() { "." } else { folder };
-    File::open(folder).and_then(|f| f.sync_all()).map_err(|e| Error::io("sync the folder", folder, e))
 }

@@ -1,22 +1,24 @@
-//! The sink for formats that cannot be continued once a file has its end (Parquet, Avro).
+//! The sink for formats whose files have an end (Parquet, Avro).
 //!
-//! As in the sink for lines, rows go to hidden files that get their names when they are complete. A file
-//! with an end cannot be cut back to a checkpoint, so that at a checkpoint every open file is ended: a
-//! window's files are then one more shard each.
+//! As in the sink for lines, rows go to hidden files that get their names when they are complete. At a checkpoint a file
+//! stays open if its format can be gone on with behind what is there. Others, from the first checkpoint on, are kept as
+//! spools until they are complete.
 
 use super::Target;
-use super::part::{create, publish, sync_folder_of, temporary_name};
-use crate::shared::naming::{shard_part, window_part};
+use super::shelf::{Prepared, Shelf, Written, place};
+use super::spool::{self, Spool};
+use super::temporary::{Owner, cut, remove, sync_folder_of};
 use arrow_array::{RecordBatch, UInt32Array};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use arrow_select::take::take_record_batch;
 use bytes::Bytes;
 use purlin_api::source::BoxFuture;
-use purlin_api::transform::{BuildCx, Distribution};
+use purlin_api::transform::{BuildCx, Distribution, Guarantee};
 use purlin_api::unite::conform;
-use purlin_api::{Batch, Error, EventTime, Output, PlanNode, Result, Running, Sink, Window, Windowing};
-use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use purlin_api::{
+    Batch, Error, EventTime, Output, PlanNode, Result, Running, Sink, StateShape, Window, Windowing,
+};
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write};
 use std::sync::Arc;
@@ -24,12 +26,24 @@ use std::sync::Arc;
 /// Writers hold at most about this many bytes together; then the fullest ones must write.
 const WAITING_BYTES_MAX: usize = 64 << 20;
 /// Bytes gathered before a file is opened and written to.
-const APPEND_BYTES: usize = 16 << 10;
+pub(super) const APPEND_BYTES: usize = 16 << 10;
 
 /// A file format whose files have an end.
 pub(crate) trait PieceFormat: std::fmt::Debug + Send + Sync {
     /// Begins a file.
     fn begin(&self, out: PieceFile, schema: &SchemaRef) -> Result<Box<dyn PieceWriter>>;
+    /// Goes on with a file whose writer was settled. `None` if the format does not allow it.
+    fn go_on(&self, out: PieceFile, schema: &SchemaRef) -> Result<Option<Box<dyn PieceWriter>>> {
+        let _ = (out, schema);
+        Ok(None)
+    }
+    /// Gives all rows of a file that was finished, in formats that cannot be gone on with.
+    fn read_back(&self, path: &str, take: &mut dyn FnMut(RecordBatch) -> Result<()>) -> Result<()> {
+        let _ = take;
+        Err(Error::internal(format!("`{path}` cannot be read back")))
+    }
+    /// Whether files can be gone on with.
+    fn goes_on(&self) -> bool;
     /// For `explain`.
     fn describe(&self) -> String;
 }
@@ -42,6 +56,10 @@ pub(crate) trait PieceWriter: Send {
     fn waiting_bytes(&self) -> usize;
     /// Writes what is held.
     fn flush(&mut self) -> Result<()>;
+    /// Writes what is held, all the way to the file, so that it can be gone on with behind it.
+    fn settle(&mut self) -> Result<()> {
+        Err(Error::internal("a file that cannot be gone on with was to stay open"))
+    }
     /// Writes what is held, and the end.
     fn finish(self: Box<Self>) -> Result<()>;
 }
@@ -56,6 +74,15 @@ pub(crate) struct Append {
 }
 
 impl Append {
+    pub(super) fn new(path: &str) -> Self {
+        Append { path: path.to_owned() }
+    }
+
+    /// Which file.
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
     fn open(&self) -> std::io::Result<File> {
         OpenOptions::new().append(true).open(&self.path)
     }
@@ -117,57 +144,59 @@ impl PlanNode for PieceNode {
         if self.target.beam_compat { Vec::new() } else { vec![format!("files `{}-*`", self.target.prefix)] }
     }
 
-    fn build(&self, _: &BuildCx) -> Result<Running> {
-        Ok(Running::Sink(Box::new(PiecesSink::new(self.clone()))))
+    fn state(&self) -> Option<StateShape> {
+        Some(self.target.state(&self.format.describe(), &self.windowing))
+    }
+
+    fn guarantee(&self) -> Option<Guarantee> {
+        Some(self.target.guarantee())
+    }
+
+    fn build(&self, cx: &BuildCx) -> Result<Running> {
+        let owner = Owner::of(cx, &self.target.prefix);
+        Ok(Running::Sink(Box::new(PiecesSink::new(self.clone(), owner))))
     }
 }
 
 /// A file of a window.
 struct Piece {
     temporary: String,
-    /// `None` once it has its end.
+    /// `None` if nothing was written since another process left it.
     writer: Option<Box<dyn PieceWriter>>,
-    /// Which of the window's shards its rows are; ended files take no more.
-    shard: usize,
-    /// The name it is to get, once it is known.
-    path: Option<String>,
-    /// Whether a checkpoint relies on it.
-    safe: bool,
+    /// Whether it is a spool.
+    spool: bool,
+    /// Its length when it was last made safe, if nothing was written since.
+    sealed: Option<u64>,
+    /// Its length at the last checkpoint.
+    safe: Option<u64>,
     /// The epoch of its first row.
     since: u64,
-}
-
-/// What stands in a checkpoint of one file.
-#[derive(Debug, Serialize, Deserialize)]
-struct Prepared {
-    temporary: String,
-    /// Its name, if its window is complete.
-    path: Option<String>,
-    /// Start and end of its window; `None` for the global one.
-    window: Option<(i64, i64)>,
 }
 
 /// A running writer.
 struct PiecesSink {
     node: PieceNode,
-    pieces: BTreeMap<Window, Vec<Piece>>,
+    shelf: Shelf,
+    pieces: BTreeMap<(Window, usize), Piece>,
+    /// Whether new files begin as spools.
+    spooling: bool,
     /// Rows so far, to spread them over shards.
     turn: u64,
     watermark: EventTime,
     /// The epoch that rows written now belong to.
     epoch: u64,
-    made: Vec<String>,
 }
 
 impl PiecesSink {
-    fn new(node: PieceNode) -> Self {
+    fn new(node: PieceNode, owner: Owner) -> Self {
         PiecesSink {
-            node,
             pieces: BTreeMap::new(),
+            spooling: owner.goes_on && !node.format.goes_on(),
+            shelf: Shelf::new(node.target.clone(), &node.suffix, owner),
+            node,
             turn: 0,
             watermark: EventTime::MIN,
             epoch: 1,
-            made: Vec::new(),
         }
     }
 
@@ -216,42 +245,37 @@ impl PiecesSink {
     }
 
     fn append(&mut self, window: &Window, shard: usize, rows: &RecordBatch) -> Result<()> {
-        let open = |p: &Piece| p.shard == shard && p.writer.is_some();
-        if !self.pieces.get(window).is_some_and(|all| all.iter().any(open)) {
-            self.begin(window, shard, rows.schema_ref())?;
+        let key = (window.clone(), shard);
+        if !self.pieces.contains_key(&key) {
+            self.begin(&key, rows.schema_ref(), self.spooling)?;
         }
-        let pieces = self.pieces.entry(window.clone()).or_default();
-        match pieces.iter_mut().find(|p| open(p)).and_then(|p| p.writer.as_mut()) {
+        let Some(piece) = self.pieces.get_mut(&key) else {
+            return Err(Error::internal("a file that was begun is not there"));
+        };
+        piece.sealed = None;
+        if piece.writer.is_none() {
+            piece.writer = go_on(self.node.format.as_ref(), piece, rows.schema_ref())?;
+        }
+        match &mut piece.writer {
             Some(writer) => writer.write(rows),
-            None => Err(Error::internal("a file that was begun is not there")),
+            None => Err(Error::internal("a file that cannot be gone on with has no spool")),
         }
     }
 
-    fn begin(&mut self, window: &Window, shard: usize, schema: &SchemaRef) -> Result<()> {
-        let like = format!("{}{}", self.node.target.prefix, self.window_part(window)?);
-        let temporary = temporary_name(&like);
-        create(&temporary)?;
-        let pieces = self.pieces.entry(window.clone()).or_default();
-        pieces.push(Piece {
-            temporary: temporary.clone(),
-            writer: None,
-            shard,
-            path: None,
-            safe: false,
-            since: self.epoch,
+    fn begin(&mut self, key: &(Window, usize), schema: &SchemaRef, spool: bool) -> Result<()> {
+        let (temporary, _) = self.shelf.owner.create(&self.shelf.like(&key.0)?)?;
+        let piece = Piece { temporary, writer: None, spool, sealed: None, safe: None, since: self.epoch };
+        let piece = self.pieces.entry(key.clone()).or_insert(piece);
+        piece.writer = Some(match spool {
+            true => Box::new(Spool::new(piece.temporary.clone(), schema.clone())),
+            false => self.node.format.begin(piece_file(&piece.temporary), schema)?,
         });
-        let out = BufWriter::with_capacity(APPEND_BYTES, Append { path: temporary });
-        let writer = self.node.format.begin(out, schema)?;
-        if let Some(last) = pieces.last_mut() {
-            last.writer = Some(writer);
-        }
         Ok(())
     }
 
     /// Lets the fullest writers write until not too much is held.
     fn settle(&mut self) -> Result<()> {
-        let mut writers: Vec<_> =
-            self.pieces.values_mut().flatten().filter_map(|p| p.writer.as_mut()).collect();
+        let mut writers: Vec<_> = self.pieces.values_mut().filter_map(|p| p.writer.as_mut()).collect();
         let mut waiting: usize = writers.iter().map(|w| w.waiting_bytes()).sum();
         if waiting <= WAITING_BYTES_MAX {
             return Ok(());
@@ -268,126 +292,166 @@ impl PiecesSink {
         Ok(())
     }
 
-    fn window_part(&self, window: &Window) -> Result<String> {
-        window_part(window, self.node.target.beam_compat).map_err(Error::data)
-    }
-
-    /// Ends the files of complete windows (`all`: of others too), makes them safe and gives complete ones their names.
-    fn seal(&mut self, complete: impl Fn(&Window) -> bool, all: bool) -> Result<()> {
-        let due = self.pieces.iter_mut().filter(|(w, _)| all || complete(w));
-        for piece in due.flat_map(|(_, pieces)| pieces) {
-            let Some(writer) = piece.writer.take() else { continue };
-            writer.finish()?;
-            let sync = || OpenOptions::new().append(true).open(&piece.temporary)?.sync_all();
-            sync().map_err(|e| Error::io("write", &piece.temporary, e))?;
-        }
-        let mut names = Vec::new();
-        for (window, pieces) in self.pieces.iter().filter(|(w, _)| complete(w)) {
-            let named = pieces.iter().filter(|p| p.path.is_some()).count();
-            let unnamed = pieces.iter().enumerate().filter(|(_, p)| p.path.is_none()).map(|(i, _)| i);
-            for (number, i) in (named..).zip(unnamed) {
-                names.push((window.clone(), i, self.name(window, number, pieces.len())?));
+    /// Ends these files, makes them safe and gives them their names, under which they are not shown yet.
+    fn complete(&mut self, keys: &[(Window, usize)]) -> Result<()> {
+        let names = self.shelf.names(keys)?;
+        let mut ended = Vec::new();
+        for (key, path) in keys.iter().zip(names) {
+            let Some(piece) = self.pieces.get_mut(key) else { continue };
+            if let Some(writer) = piece.writer.take() {
+                piece.sealed = None;
+                writer.finish()?;
             }
+            let open = Written::open(&piece.temporary, key, 0, 0, piece.since);
+            ended.push(if piece.spool {
+                let temporary = made_of(&self.node, &self.shelf, key, &piece.temporary)?;
+                let bytes = sync(&temporary)?;
+                let made_of = Some(piece.temporary.clone());
+                Written { temporary, bytes, path: Some(path), made_of, ..open }
+            } else {
+                Written { bytes: piece.seal()?, path: Some(path), ..open }
+            });
         }
-        for (window, i, name) in names {
-            if let Some(piece) = self.pieces.get_mut(&window).and_then(|p| p.get_mut(i)) {
-                piece.path = Some(name);
-            }
-        }
+        // Rows that come for them from now on go to new files.
+        keys.iter().for_each(|key| drop(self.pieces.remove(key)));
+        self.shelf.ready.extend(ended);
         Ok(())
     }
 
-    /// The name of a shard. In a stream, rows may come for a window whose files were committed: theirs
-    /// get the next free numbers.
-    fn name(&self, window: &Window, shard: usize, shards: usize) -> Result<String> {
-        let base = format!("{}{}", self.node.target.prefix, self.window_part(window)?);
-        let at = |i: usize| format!("{base}{}{}", shard_part(i + shard, i + shards), self.node.suffix);
-        if self.node.target.bounded {
-            return Ok(at(0));
-        }
-        let mut i = 0;
-        while std::fs::exists(at(i)).map_err(|e| Error::io("look for", &at(i), e))? {
-            i += 1;
-        }
-        Ok(at(i))
-    }
-
+    /// Makes complete files ready, and with `all` the others safe.
     fn prepare_now(&mut self, all: bool) -> Result<Bytes> {
-        let (bounded, watermark, windowing) =
-            (self.node.target.bounded, self.watermark, self.node.windowing.clone());
-        self.seal(|w| !bounded && *w != Window::Global && windowing.expiry(w) <= watermark, all)?;
-        let mut list = Vec::new();
-        for (window, pieces) in &self.pieces {
-            let window = match window {
-                Window::Global => None,
-                other => Some((other.start().0, other.end().0)),
-            };
-            list.extend(pieces.iter().filter(|p| all || p.path.is_some()).map(|p| Prepared {
-                temporary: p.temporary.clone(),
-                path: p.path.clone(),
-                window,
-            }));
+        let complete = |w: &Window| self.shelf.is_complete(w, &self.node.windowing, self.watermark, all);
+        let keys: Vec<_> = self.pieces.keys().filter(|(w, _)| complete(w)).cloned().collect();
+        self.complete(&keys)?;
+        let mut open = Vec::new();
+        for (key, piece) in self.pieces.iter_mut().filter(|_| all) {
+            if !piece.spool && !self.node.format.goes_on() {
+                piece.unwind(&self.node, &self.shelf, &key.0)?;
+            }
+            if piece.sealed.is_none()
+                && let Some(writer) = &mut piece.writer
+            {
+                writer.settle()?;
+            }
+            let bytes = piece.seal()?;
+            let file = Written::open(&piece.temporary, key, bytes, 0, piece.since);
+            open.push(Written { spool: piece.spool, ..file });
         }
-        serde_json::to_vec(&list)
-            .map(Bytes::from)
-            .map_err(|e| Error::internal(format!("the files written so far cannot be listed: {e}")))
+        if let Some(file) = open.first().or(self.shelf.ready.first()).filter(|_| all) {
+            sync_folder_of(&file.temporary)?;
+        }
+        self.spooling |= all && !self.node.format.goes_on();
+        let prepared = self.shelf.prepared(self.turn, open)?;
+        if all && self.shelf.owner.goes_on {
+            self.pieces.values_mut().for_each(|piece| piece.safe = piece.sealed);
+        }
+        Ok(prepared)
     }
 
-    fn commit_now(&mut self, prepared: &Bytes) -> Result<()> {
-        if prepared.is_empty() {
-            return Ok(());
+    fn restore_now(&mut self, epoch: u64, prepared: &[Bytes]) -> Result<()> {
+        let (open, turn) = self.shelf.restore(prepared)?;
+        for file in open {
+            cut(&file.temporary, file.bytes)?;
+            let safe = Some(file.bytes);
+            let (key, Written { temporary, spool, since, .. }) = (place(&self.pieces, &file), file);
+            let piece = Piece { temporary, writer: None, spool, sealed: safe, safe, since };
+            self.pieces.insert(key, piece);
         }
-        let list: Vec<Prepared> = serde_json::from_slice(prepared)
-            .map_err(|e| Error::internal(format!("the list of prepared files is unreadable: {e}")))?;
-        for p in list {
-            let window = p.window.map_or(Window::Global, |(start, end)| Window::interval(start, end));
-            let pieces = self.pieces.entry(window.clone()).or_default();
-            let ours = pieces.iter().position(|piece| piece.temporary == p.temporary);
-            match (p.path, ours) {
-                (Some(path), ours) => {
-                    if let Some(i) = ours {
-                        pieces.remove(i);
-                    }
-                    publish(&p.temporary, &path)?;
-                    sync_folder_of(&path)?;
-                    self.made.push(path);
-                }
-                (None, Some(i)) => {
-                    if let Some(piece) = pieces.get_mut(i) {
-                        piece.safe = true;
-                    }
-                }
-                (None, None) => pieces.push(Piece {
-                    temporary: p.temporary,
-                    writer: None,
-                    shard: 0,
-                    path: None,
-                    safe: true,
-                    since: 0,
-                }),
-            }
-            if self.pieces.get(&window).is_some_and(Vec::is_empty) {
-                self.pieces.remove(&window);
-            }
-        }
+        self.turn = turn;
+        self.epoch = epoch + 1;
         Ok(())
     }
 
     fn finish_now(&mut self) -> Result<()> {
-        if self.pieces.is_empty() && self.made.is_empty() && self.node.target.file_if_empty {
+        if self.pieces.is_empty() && self.shelf.is_empty() && self.node.target.file_if_empty {
             let schema = self.node.schema.clone();
-            self.begin(&Window::Global, 0, &schema)?;
+            self.begin(&(Window::Global, 0), &schema, false)?;
         }
-        self.seal(|_| true, true)?;
-        let mut folders = BTreeSet::new();
-        for piece in std::mem::take(&mut self.pieces).into_values().flatten() {
-            let Some(path) = piece.path else { continue };
-            publish(&piece.temporary, &path)?;
-            folders.insert(crate::shared::path::split(&path).0.to_owned());
-            self.made.push(path);
-        }
-        folders.iter().try_for_each(|f| sync_folder_of(f))
+        let keys: Vec<_> = self.pieces.keys().cloned().collect();
+        self.complete(&keys)?;
+        self.shelf.show()
     }
+}
+
+impl Piece {
+    /// Makes it survive a loss of power; returns its length.
+    fn seal(&mut self) -> Result<u64> {
+        let bytes = match self.sealed {
+            Some(bytes) => bytes,
+            None => sync(&self.temporary)?,
+        };
+        self.sealed = Some(bytes);
+        Ok(bytes)
+    }
+
+    /// Makes a spool of a file that was begun before the first checkpoint.
+    fn unwind(&mut self, node: &PieceNode, shelf: &Shelf, window: &Window) -> Result<()> {
+        let Some(writer) = self.writer.take() else { return Ok(()) };
+        writer.finish()?;
+        let (temporary, _) = shelf.owner.create(&shelf.like(window)?)?;
+        let begun = std::mem::replace(&mut self.temporary, temporary);
+        (self.spool, self.sealed) = (true, None);
+        let mut spool: Option<Spool> = None;
+        node.format.read_back(&begun, &mut |rows| {
+            let schema = node.schema.clone();
+            let spool = spool.get_or_insert_with(|| Spool::new(self.temporary.clone(), schema));
+            spool.write(&conform(&rows, &node.schema)?)
+        })?;
+        self.writer = spool.map(|spool| Box::new(spool) as Box<dyn PieceWriter>);
+        remove(&begun)
+    }
+
+    /// Takes away what no checkpoint relies on. This is called when a run failed already: a failure here leaves a hidden
+    /// file, or the end of one, and nothing worse.
+    fn abandon(self) {
+        drop(self.writer);
+        drop(self.safe.map_or_else(|| remove(&self.temporary), |bytes| cut(&self.temporary, bytes)));
+    }
+}
+
+fn piece_file(path: &str) -> PieceFile {
+    BufWriter::with_capacity(APPEND_BYTES, Append::new(path))
+}
+
+/// A writer behind what another process left.
+fn go_on(
+    format: &dyn PieceFormat,
+    piece: &Piece,
+    schema: &SchemaRef,
+) -> Result<Option<Box<dyn PieceWriter>>> {
+    if piece.spool {
+        return Ok(Some(Box::new(Spool::new(piece.temporary.clone(), schema.clone()))));
+    }
+    format.go_on(piece_file(&piece.temporary), schema)
+}
+
+/// Makes a file in its format of a spool.
+fn made_of(node: &PieceNode, shelf: &Shelf, key: &(Window, usize), spool: &str) -> Result<String> {
+    let (temporary, _) = shelf.owner.create(&shelf.like(&key.0)?)?;
+    let mut writer: Option<(Box<dyn PieceWriter>, SchemaRef)> = None;
+    spool::read(spool, &mut |rows| {
+        if writer.is_none() {
+            let schema = rows.schema();
+            writer = Some((node.format.begin(piece_file(&temporary), &schema)?, schema));
+        }
+        match &mut writer {
+            Some((writer, schema)) => writer.write(&conform(&rows, schema)?),
+            None => Ok(()),
+        }
+    })?;
+    match writer {
+        Some((writer, _)) => writer.finish()?,
+        None => node.format.begin(piece_file(&temporary), &node.schema)?.finish()?,
+    }
+    Ok(temporary)
+}
+
+/// Makes a file survive a loss of power; returns its length.
+fn sync(path: &str) -> Result<u64> {
+    let io = |e| Error::io("write", path, e);
+    let file = OpenOptions::new().append(true).open(path).map_err(io)?;
+    file.sync_all().map_err(io)?;
+    Ok(file.metadata().map_err(io)?.len())
 }
 
 impl Sink for PiecesSink {
@@ -413,11 +477,17 @@ impl Sink for PiecesSink {
     }
 
     fn waiting_since(&self) -> Option<u64> {
-        self.pieces.values().flatten().filter(|p| p.path.is_none()).map(|p| p.since).min()
+        self.pieces.values().map(|p| p.since).min()
     }
 
     fn commit(&mut self, _: u64, prepared: Bytes) -> BoxFuture<'_, Result<()>> {
-        Box::pin(std::future::ready(self.commit_now(&prepared)))
+        let prepared = Prepared::read(&prepared);
+        let done = prepared.and_then(|p| p.map_or(Ok(()), |p| self.shelf.commit(&p)));
+        Box::pin(std::future::ready(done))
+    }
+
+    fn restore(&mut self, epoch: u64, prepared: Vec<Bytes>) -> BoxFuture<'_, Result<()>> {
+        Box::pin(std::future::ready(self.restore_now(epoch, &prepared)))
     }
 
     fn finish(&mut self) -> BoxFuture<'_, Result<()>> {
@@ -425,14 +495,11 @@ impl Sink for PiecesSink {
     }
 
     fn abort(&mut self) {
-        for piece in std::mem::take(&mut self.pieces).into_values().flatten().filter(|p| !p.safe) {
-            drop(piece.writer);
-            // The run failed already: what cannot be taken away stays as a hidden file and nothing worse.
-            drop(std::fs::remove_file(&piece.temporary));
-        }
+        std::mem::take(&mut self.pieces).into_values().for_each(Piece::abandon);
+        self.shelf.abort();
     }
 
     fn made(&self) -> Vec<String> {
-        self.made.clone()
+        self.shelf.made.clone()
     }
 }

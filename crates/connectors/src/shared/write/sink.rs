@@ -1,14 +1,14 @@
 //! Rows to files, one set a window.
 
-use super::part::{Part, publish, sync_folder_of};
+use super::part::Part;
+use super::shelf::{Prepared, Shelf, Written, place};
+use super::temporary::{Owner, sync_folder_of};
 use super::{RowEncoder, WriteNode};
-use crate::shared::naming::{shard_part, window_part};
 use arrow_schema::SchemaRef;
 use bytes::Bytes;
 use purlin_api::source::BoxFuture;
-use purlin_api::{Batch, Error, EventTime, Result, Sink, Window};
-use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use purlin_api::{Batch, EventTime, Result, Sink, Window};
+use std::collections::BTreeMap;
 
 /// Most file handles held at once.
 const OPEN_FILES_MAX: usize = 64;
@@ -17,22 +17,10 @@ const FILE_BUFFER_BYTES: usize = 256 << 10;
 /// All files are written to when this many bytes wait.
 const BUFFER_BYTES_MAX: usize = 16 << 20;
 
-/// What stands in a checkpoint of one file.
-#[derive(Debug, Serialize, Deserialize)]
-struct Prepared {
-    temporary: String,
-    /// Its name, if it is complete.
-    path: Option<String>,
-    bytes: u64,
-    rows: u64,
-    /// Start and end of its window; `None` for the global one.
-    window: Option<(i64, i64)>,
-    shard: usize,
-}
-
 /// A running file writer.
 pub(crate) struct FilesSink {
     node: WriteNode,
+    shelf: Shelf,
     schema: Option<SchemaRef>,
     parts: BTreeMap<(Window, usize), Part>,
     /// Rows of each window so far, to spread them over shards.
@@ -44,15 +32,13 @@ pub(crate) struct FilesSink {
     watermark: EventTime,
     /// The epoch that rows written now belong to.
     epoch: u64,
-    /// The first epoch with rows in files that are not complete, at the last `prepare`.
-    waiting_since: Option<u64>,
-    made: Vec<String>,
 }
 
 impl FilesSink {
     /// A writer that has written nothing.
-    pub(super) fn new(node: WriteNode) -> Self {
+    pub(super) fn new(node: WriteNode, owner: Owner) -> Self {
         FilesSink {
+            shelf: Shelf::new(node.target.clone(), node.target.compression.extension(), owner),
             node,
             schema: None,
             parts: BTreeMap::new(),
@@ -62,8 +48,6 @@ impl FilesSink {
             open: 0,
             watermark: EventTime::MIN,
             epoch: 1,
-            waiting_since: None,
-            made: Vec::new(),
         }
     }
 
@@ -140,8 +124,7 @@ impl FilesSink {
         if self.parts.contains_key(key) {
             return Ok(());
         }
-        let like = format!("{}{}", self.node.target.prefix, self.window_part(&key.0)?);
-        let mut part = Part::new(&like, self.node.target.compression);
+        let mut part = Part::new(self.shelf.like(&key.0)?, self.node.target.compression);
         part.since = self.epoch;
         self.node.encoder.prologue(schema, &mut part.buffer);
         self.buffered += part.buffer.len();
@@ -156,7 +139,7 @@ impl FilesSink {
             let idle = self.parts.values_mut().filter(|p| p.is_open()).min_by_key(|p| p.used);
             if let Some(idle) = idle {
                 let waiting = idle.buffer.len();
-                idle.close()?;
+                idle.close(&self.shelf.owner)?;
                 self.open -= 1;
                 self.buffered = self.buffered.saturating_sub(waiting);
             }
@@ -165,139 +148,72 @@ impl FilesSink {
         self.open += usize::from(!part.is_open());
         self.buffered = self.buffered.saturating_sub(part.buffer.len());
         part.used = clock;
-        part.flush()
+        part.flush(&self.shelf.owner)
     }
 
-    fn window_part(&self, window: &Window) -> Result<String> {
-        window_part(window, self.node.target.beam_compat).map_err(Error::data)
-    }
-
-    /// Ends complete files and makes them safe, `all` others too; the answer tells their lengths.
-    fn seal(&mut self, complete: impl Fn(&Window) -> bool, all: bool) -> Result<Vec<Prepared>> {
-        let mut sealed = Vec::new();
-        for ((window, shard), part) in &mut self.parts {
-            if complete(window) {
-                self.node.encoder.epilogue(&mut part.buffer);
-            } else if !all {
-                continue;
-            }
-            let bytes = part.seal()?;
-            let window = match window {
-                Window::Global => None,
-                other => Some((other.start().0, other.end().0)),
-            };
-            let temporary = part.temporary.clone();
-            sealed.push(Prepared { temporary, path: None, bytes, rows: part.rows, window, shard: *shard });
+    /// Ends these files, makes them safe and gives them their names, under which they are not shown yet.
+    fn complete(&mut self, keys: &[(Window, usize)]) -> Result<()> {
+        let names = self.shelf.names(keys)?;
+        let mut ended = Vec::new();
+        for (key, path) in keys.iter().zip(names) {
+            let Some(part) = self.parts.get_mut(key) else { continue };
+            self.node.encoder.epilogue(&mut part.buffer);
+            let bytes = part.seal(&self.shelf.owner)?;
+            let open = Written::open(&part.temporary, key, bytes, part.rows, part.since);
+            ended.push(Written { path: Some(path), ..open });
         }
-        self.open = self.parts.values().filter(|p| p.is_open()).count();
-        self.buffered = self.parts.values().map(|p| p.buffer.len()).sum();
-        let names = self.names(complete)?;
-        for (prepared, path) in sealed.iter_mut().zip(names.into_iter().filter(|n| all || n.is_some())) {
-            prepared.path = path;
-        }
-        Ok(sealed)
-    }
-
-    /// The names of complete files, in the order of the parts. Shards are numbered by window.
-    fn names(&self, complete: impl Fn(&Window) -> bool) -> Result<Vec<Option<String>>> {
-        let mut shards: BTreeMap<&Window, usize> = BTreeMap::new();
-        self.parts.keys().for_each(|(w, _)| *shards.entry(w).or_default() += 1);
-        let mut names = Vec::with_capacity(self.parts.len());
-        let mut number = 0;
-        let mut last: Option<&Window> = None;
-        for (window, _) in self.parts.keys() {
-            number = if last == Some(window) { number + 1 } else { 0 };
-            last = Some(window);
-            if !complete(window) {
-                names.push(None);
-                continue;
-            }
-            let count = shards.get(window).copied().unwrap_or(1);
-            names.push(Some(self.name(window, number, count)?));
-        }
-        Ok(names)
-    }
-
-    /// The name of a shard. In a stream, rows may come for a window whose files were committed: theirs
-    /// get the next free numbers.
-    fn name(&self, window: &Window, shard: usize, shards: usize) -> Result<String> {
-        let base = format!("{}{}", self.node.target.prefix, self.window_part(window)?);
-        let extension = self.node.target.compression.extension();
-        let at = |i: usize| format!("{base}{}{extension}", shard_part(i + shard, i + shards));
-        if self.node.target.bounded {
-            return Ok(at(0));
-        }
-        let mut i = 0;
-        while std::fs::exists(at(i)).map_err(|e| Error::io("look for", &at(i), e))? {
-            i += 1;
-        }
-        Ok(at(i))
-    }
-
-    fn prepare_now(&mut self, all: bool) -> Result<Bytes> {
-        let (bounded, watermark, windowing) =
-            (self.node.target.bounded, self.watermark, self.node.windowing.clone());
-        let complete = |w: &Window| !bounded && *w != Window::Global && windowing.expiry(w) <= watermark;
-        let prepared = self.seal(complete, all)?;
-        let open = self.parts.iter().filter(|((window, _), _)| !complete(window));
-        self.waiting_since = open.map(|(_, part)| part.since).min();
-        serde_json::to_vec(&prepared)
-            .map(Bytes::from)
-            .map_err(|e| Error::internal(format!("the files written so far cannot be listed: {e}")))
-    }
-
-    fn commit_now(&mut self, prepared: &Bytes) -> Result<()> {
-        if prepared.is_empty() {
-            return Ok(());
-        }
-        let list: Vec<Prepared> = serde_json::from_slice(prepared)
-            .map_err(|e| Error::internal(format!("the list of prepared files is unreadable: {e}")))?;
-        for p in list {
-            let window = p.window.map_or(Window::Global, |(start, end)| Window::interval(start, end));
-            let key = (window, p.shard);
-            let is_ours = self.parts.get(&key).is_some_and(|part| part.temporary == p.temporary);
-            match p.path {
-                Some(path) => {
-                    self.publish(&p.temporary, path)?;
-                    if is_ours {
-                        self.parts.remove(&key);
-                    }
-                }
-                None => match self.parts.get_mut(&key) {
-                    Some(part) if is_ours => part.safe_bytes = p.bytes,
-                    Some(_) => {}
-                    None => {
-                        let compression = self.node.target.compression;
-                        let part = Part::adopt(p.temporary, compression, p.bytes, p.rows)?;
-                        self.parts.insert(key, part);
-                    }
-                },
-            }
-        }
+        // Rows that come for them from now on go to new files.
+        keys.iter().for_each(|key| drop(self.parts.remove(key)));
+        self.shelf.ready.extend(ended);
+        self.count();
         Ok(())
     }
 
-    fn publish(&mut self, temporary: &str, path: String) -> Result<()> {
-        publish(temporary, &path)?;
-        sync_folder_of(&path)?;
-        self.made.push(path);
+    fn count(&mut self) {
+        self.open = self.parts.values().filter(|p| p.is_open()).count();
+        self.buffered = self.parts.values().map(|p| p.buffer.len()).sum();
+    }
+
+    /// Makes complete files ready, and with `all` the others safe.
+    fn prepare_now(&mut self, all: bool) -> Result<Bytes> {
+        let complete = |w: &Window| self.shelf.is_complete(w, &self.node.windowing, self.watermark, all);
+        let keys: Vec<_> = self.parts.keys().filter(|(w, _)| complete(w)).cloned().collect();
+        self.complete(&keys)?;
+        let mut open = Vec::new();
+        for (key, part) in self.parts.iter_mut().filter(|_| all) {
+            let bytes = part.seal(&self.shelf.owner)?;
+            open.push(Written::open(&part.temporary, key, bytes, part.rows, part.since));
+        }
+        if let Some(file) = open.first().or(self.shelf.ready.first()).filter(|_| all) {
+            sync_folder_of(&file.temporary)?;
+        }
+        self.count();
+        let prepared = self.shelf.prepared(self.turn, open)?;
+        if all && self.shelf.owner.goes_on {
+            self.parts.values_mut().for_each(Part::keep);
+        }
+        Ok(prepared)
+    }
+
+    fn restore_now(&mut self, epoch: u64, prepared: &[Bytes]) -> Result<()> {
+        let (open, turn) = self.shelf.restore(prepared)?;
+        for file in open {
+            let key = place(&self.parts, &file);
+            self.parts.insert(key, Part::adopt(file, self.node.target.compression)?);
+        }
+        self.turn = turn;
+        self.epoch = epoch + 1;
         Ok(())
     }
 
     fn finish_now(&mut self) -> Result<()> {
-        if self.parts.is_empty() && self.made.is_empty() && self.node.target.file_if_empty {
-            let part = Part::new(&self.node.target.prefix, self.node.target.compression);
+        if self.parts.is_empty() && self.shelf.is_empty() && self.node.target.file_if_empty {
+            let part = Part::new(self.shelf.like(&Window::Global)?, self.node.target.compression);
             self.parts.insert((Window::Global, 0), part);
         }
-        let mut folders = BTreeSet::new();
-        for prepared in self.seal(|_| true, true)? {
-            let Some(path) = prepared.path else { continue };
-            publish(&prepared.temporary, &path)?;
-            folders.insert(crate::shared::path::split(&path).0.to_owned());
-            self.made.push(path);
-        }
-        self.parts.clear();
-        folders.iter().try_for_each(|f| sync_folder_of(f))
+        let keys: Vec<_> = self.parts.keys().cloned().collect();
+        self.complete(&keys)?;
+        self.shelf.show()
     }
 }
 
@@ -324,11 +240,17 @@ impl Sink for FilesSink {
     }
 
     fn waiting_since(&self) -> Option<u64> {
-        self.waiting_since
+        self.parts.values().map(|part| part.since).min()
     }
 
     fn commit(&mut self, _: u64, prepared: Bytes) -> BoxFuture<'_, Result<()>> {
-        Box::pin(std::future::ready(self.commit_now(&prepared)))
+        let prepared = Prepared::read(&prepared);
+        let done = prepared.and_then(|p| p.map_or(Ok(()), |p| self.shelf.commit(&p)));
+        Box::pin(std::future::ready(done))
+    }
+
+    fn restore(&mut self, epoch: u64, prepared: Vec<Bytes>) -> BoxFuture<'_, Result<()>> {
+        Box::pin(std::future::ready(self.restore_now(epoch, &prepared)))
     }
 
     fn finish(&mut self) -> BoxFuture<'_, Result<()>> {
@@ -338,9 +260,10 @@ impl Sink for FilesSink {
     fn abort(&mut self) {
         self.parts.values_mut().for_each(Part::abandon);
         self.parts.clear();
+        self.shelf.abort();
     }
 
     fn made(&self) -> Vec<String> {
-        self.made.clone()
+        self.shelf.made.clone()
     }
 }
