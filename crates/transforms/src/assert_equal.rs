@@ -2,9 +2,10 @@
 
 use crate::common::only_input;
 use crate::create::literals;
+use purlin_api::state::{Entries, KeySlots, LaneCell};
 use purlin_api::{
     Batch, BindCx, BuildCx, Distribution, Entry, Error, InputShape, More, OpCx, Operator, Output, PlanNode,
-    Port, Result, Running, Transform, json,
+    Port, Result, Running, StateShape, StateTable, Transform, json, key,
 };
 use purlin_spec::vocabulary::{Inputs, TransformDef};
 use purlin_spec::{Config, FromNode, Node};
@@ -108,13 +109,20 @@ impl PlanNode for AssertNode {
         Distribution::Single
     }
 
+    fn state(&self) -> Option<StateShape> {
+        let expected: String = self.expected.iter().map(|(row, n)| format!("{n} {row}\n")).collect();
+        let hash = key::hash(expected.as_bytes());
+        Some(StateShape::new(format!("rows seen of those expected ({} rows, {hash:016x})", self.rows)))
+    }
+
     fn build(&self, cx: &BuildCx) -> Result<Running> {
         // Rows are only compared where they meet: other lanes get none.
-        let missing = if cx.lane == 0 { self.expected.as_ref().clone() } else { BTreeMap::new() };
+        let expected = if cx.lane == 0 { Arc::clone(&self.expected) } else { Arc::default() };
         Ok(Running::Operator(Box::new(Compare {
-            missing,
-            unexpected: Vec::new(),
-            unexpected_rows: 0,
+            expected,
+            seen: Entries::new("seen", KeySlots::own(cx)),
+            unexpected: Entries::new("unexpected", KeySlots::own(cx)),
+            unexpected_rows: LaneCell::new("unexpected rows", cx, |a, b| a + b),
             label: cx.label.clone(),
         })))
     }
@@ -123,40 +131,71 @@ impl PlanNode for AssertNode {
 /// Memory is bounded by what is expected: of other rows it keeps a few examples and the count.
 #[derive(Debug)]
 struct Compare {
-    missing: BTreeMap<String, u64>,
-    unexpected: Vec<String>,
-    unexpected_rows: u64,
+    expected: Arc<BTreeMap<String, u64>>,
+    /// How many came of each row that is expected.
+    seen: Entries<u64>,
+    /// How many came of some rows that are not.
+    unexpected: Entries<u64>,
+    unexpected_rows: LaneCell<u64>,
     label: String,
+}
+
+impl Compare {
+    fn saw(&mut self, text: String) {
+        let seen = self.seen.get(text.as_bytes()).copied().unwrap_or(0);
+        if self.expected.get(&text).is_some_and(|wanted| seen < *wanted) {
+            self.seen.put(Arc::from(text.into_bytes()), seen + 1);
+            return;
+        }
+        self.unexpected_rows.set(*self.unexpected_rows + 1);
+        let shown: Arc<[u8]> = Arc::from(json::shortened(text, ROW_CHARS_MAX).into_bytes());
+        if self.unexpected.len() < SHOWN_MAX || self.unexpected.get(&shown).is_some() {
+            *self.unexpected.entry(shown, || 0) += 1;
+        }
+    }
+
+    /// The rows that did not come, and how many of each.
+    fn missing(&self) -> impl Iterator<Item = (&String, u64)> {
+        let seen = |row: &String| self.seen.get(row.as_bytes()).copied().unwrap_or(0);
+        self.expected.iter().map(move |(row, wanted)| (row, wanted.saturating_sub(seen(row))))
+    }
+
+    /// Examples of rows that nobody expected.
+    fn examples(&self) -> Vec<String> {
+        let text = |(row, n): (&Arc<[u8]>, &u64)| (String::from_utf8_lossy(row).into_owned(), *n);
+        let mut rows: Vec<(String, u64)> = self.unexpected.iter().map(text).collect();
+        rows.sort_unstable();
+        rows.into_iter().flat_map(|(row, n)| (0..n).map(move |_| row.clone())).take(SHOWN_MAX).collect()
+    }
 }
 
 impl Operator for Compare {
     fn on_batch(&mut self, _: Port, batch: Batch, cx: &mut OpCx) -> Result<More> {
         for row in 0..batch.len() {
-            let text = canonical(json::row_to_json(&batch.rows, row));
-            match self.missing.get_mut(&text) {
-                Some(left) if *left > 0 => *left -= 1,
-                _ => {
-                    self.unexpected_rows += 1;
-                    if self.unexpected.len() < SHOWN_MAX {
-                        self.unexpected.push(json::shortened(text, ROW_CHARS_MAX));
-                    }
-                }
-            }
+            self.saw(canonical(json::row_to_json(&batch.rows, row)));
         }
         cx.fates.in_state += batch.len() as u64;
         Ok(More::No)
     }
 
+    fn tables(&mut self) -> Vec<&mut dyn StateTable> {
+        vec![&mut self.seen, &mut self.unexpected, &mut self.unexpected_rows]
+    }
+
+    fn restored(&mut self, cx: &mut OpCx) -> Result<()> {
+        cx.fates.in_state = self.seen.iter().map(|(_, n)| n).sum::<u64>() + *self.unexpected_rows;
+        Ok(())
+    }
+
     fn on_end(&mut self, cx: &mut OpCx) -> Result<More> {
         cx.fates.passed += std::mem::take(&mut cx.fates.in_state);
-        let missing: u64 = self.missing.values().sum();
-        if missing == 0 && self.unexpected_rows == 0 {
+        let missing: u64 = self.missing().map(|(_, n)| n).sum();
+        if missing == 0 && *self.unexpected_rows == 0 {
             return Ok(More::No);
         }
         let shown: Vec<String> = self
-            .missing
-            .iter()
-            .flat_map(|(row, left)| (0..*left).map(move |_| json::shortened(row.clone(), ROW_CHARS_MAX)))
+            .missing()
+            .flat_map(|(row, left)| (0..left).map(move |_| json::shortened(row.clone(), ROW_CHARS_MAX)))
             .take(SHOWN_MAX)
             .collect();
         let list = |rows: &[String], all: u64| match all - rows.len() as u64 {
@@ -167,10 +206,10 @@ impl Operator for Compare {
         if missing > 0 {
             text.push_str(&format!("; missing elements: {}", list(&shown, missing)));
         }
-        if self.unexpected_rows > 0 {
+        if *self.unexpected_rows > 0 {
             text.push_str(&format!(
                 "; unexpected elements: {}",
-                list(&self.unexpected, self.unexpected_rows)
+                list(&self.examples(), *self.unexpected_rows)
             ));
         }
         Err(Error::data(text).in_place(&self.label))

@@ -11,7 +11,7 @@ use crate::worker::{behind, visible};
 use purlin_api::shape::type_name;
 use purlin_api::{
     Batch, BindCx, BuildCx, Distribution, Entry, InputShape, More, OpCx, Operator, Output, PlanNode, Port,
-    Result, Running, Shape, Times, Transform, WindowFn,
+    Result, Running, Shape, StateShape, StateTable, Times, Transform, WindowFn,
 };
 use purlin_spec::config::Spanned;
 use purlin_spec::types::{ErrorHandling, Expression};
@@ -117,6 +117,10 @@ impl PlanNode for AssignNode {
         vec![columns]
     }
 
+    fn state(&self) -> Option<StateShape> {
+        self.policy.state()
+    }
+
     fn build(&self, cx: &BuildCx) -> Result<Running> {
         Ok(Running::Operator(Box::new(AssignOperator {
             timestamp: self.timestamp.clone(),
@@ -164,6 +168,10 @@ impl Operator for AssignOperator {
     fn on_end(&mut self, _: &mut OpCx) -> Result<More> {
         self.errors.on_end()?;
         Ok(More::No)
+    }
+
+    fn tables(&mut self) -> Vec<&mut dyn StateTable> {
+        self.errors.tables()
     }
 }
 

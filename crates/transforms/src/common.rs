@@ -1,9 +1,11 @@
 //! What the binding of most transforms needs.
 
-use arrow_schema::Schema;
+use arrow_schema::{Field, Schema};
+use purlin_api::shape::type_name;
 use purlin_api::{BindCx, InputShape, Shape};
 use purlin_spec::config::Spanned;
 use purlin_spec::{Diagnostic, suggest};
+use std::sync::Arc;
 
 /// The only input; a diagnostic if there is none, or more than one.
 pub(crate) fn only_input<'a>(inputs: &'a [InputShape], cx: &mut BindCx<'_>) -> Option<&'a InputShape> {
@@ -47,6 +49,12 @@ pub(crate) fn known_field(name: &Spanned<String>, schema: &Schema, cx: &mut Bind
         );
     }
     found
+}
+
+/// Fields with their types, as far as values of them are stored the same: `id int, tags list<str>`.
+pub(crate) fn described<'a>(fields: impl IntoIterator<Item = &'a Arc<Field>>) -> String {
+    let one = |f: &Arc<Field>| format!("{} {}", f.name(), type_name(f));
+    fields.into_iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 /// All columns of an input.

@@ -1,10 +1,13 @@
 //! `Create`: rows written in the pipeline file.
 
+use crate::common::described;
+use bytes::Bytes;
 use purlin_api::literal::{Literal, build_rows, infer_rows};
 use purlin_api::source::BoxFuture;
 use purlin_api::{
-    Batch, BindCx, Budget, BuildCx, Entry, EventTime, Guarantee, InputShape, Output, OutputRole, PlanNode,
-    Promise, Pull, Result, Resume, Running, Shape, Source, SourceStatus, Transform, Windowing,
+    Batch, BindCx, Budget, BuildCx, Entry, Error, ErrorKind, EventTime, Guarantee, InputShape, Output,
+    OutputRole, PlanNode, Promise, Pull, Result, Resume, Running, Shape, Source, SourceStatus, StateShape,
+    Transform, Windowing, json, key,
 };
 use purlin_spec::vocabulary::{Inputs, TransformDef};
 use purlin_spec::{Config, Diagnostic, Diagnostics, FromNode, Node, Value};
@@ -146,6 +149,15 @@ impl PlanNode for CreateNode {
         Some(Guarantee { promise: Promise::ExactlyOnce, because })
     }
 
+    fn state(&self) -> Option<StateShape> {
+        let rows: String = (0..self.rows.len())
+            .map(|row| format!("{}\n", json::row_to_json(&self.rows.rows, row)))
+            .collect();
+        let hash = key::hash(rows.as_bytes());
+        let fields = described(self.rows.rows.schema_ref().fields());
+        Some(StateShape::new(format!("a place in {} rows ({hash:016x}): {fields}", self.rows.len())))
+    }
+
     fn build(&self, cx: &BuildCx) -> Result<Running> {
         // The first lane has them all: they were typed by hand, so there are few.
         let rows = if cx.lane == 0 { self.rows.clone() } else { self.rows.slice(0, 0) };
@@ -176,12 +188,33 @@ impl Source for Elements {
         };
         Box::pin(async move { Ok(pull) })
     }
+
+    fn restore(&mut self, positions: &[Bytes]) -> Result<()> {
+        // Instances without rows stand at 0.
+        let at = positions.iter().map(place).collect::<Result<Vec<_>>>()?.into_iter().max().unwrap_or(0);
+        if self.rows.is_empty() {
+            return Ok(());
+        }
+        if at > self.rows.len() {
+            let text = format!("{at} rows of this Create were read, and it has {}", self.rows.len());
+            return Err(Error::new(ErrorKind::Config, text));
+        }
+        self.at = at;
+        Ok(())
+    }
+}
+
+/// How many rows a position is behind.
+fn place(position: &Bytes) -> Result<usize> {
+    let bytes = <[u8; 8]>::try_from(position.as_ref()).ok();
+    let at = bytes.and_then(|b| usize::try_from(u64::from_le_bytes(b)).ok());
+    at.ok_or_else(|| Error::internal("a position of a Create is not a number"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use purlin_api::{json, testing};
+    use purlin_api::testing;
     use purlin_spec::Span;
     use std::task::{Context, Poll, Waker};
 
@@ -220,6 +253,34 @@ mod tests {
         let other = BuildCx { lane: 1, lanes: 2, ..cx };
         let Running::Source(mut source) = plan.build(&other).unwrap() else { panic!("not a source") };
         assert_eq!(pull(source.as_mut(), 2).read, 0);
+    }
+
+    #[test]
+    fn it_goes_on_from_its_position() {
+        let plan = testing::bind(&create((0..5).map(Value::Int).collect()), &[], false).unwrap();
+        let start = |lane| {
+            let cx = BuildCx { lane, lanes: 2, ..BuildCx::one_lane("T", 10) };
+            let Running::Source(source) = plan.build(&cx).unwrap() else { panic!("not a source") };
+            source
+        };
+        let position = |pull: &Pull| match &pull.resume {
+            Resume::Replay(position) => position.clone(),
+            other => panic!("{other:?}"),
+        };
+        let first = position(&pull(start(0).as_mut(), 3));
+        let second = position(&pull(start(1).as_mut(), 3));
+        let mut again = start(0);
+        again.restore(&[first.clone(), second.clone()]).unwrap();
+        let rest = pull(again.as_mut(), 10);
+        assert_eq!((rest.read, rest.status), (2, SourceStatus::Done));
+        assert_eq!(json::row_to_json(&rest.batches[0].1.rows, 0).to_string(), r#"{"element":3}"#);
+        let mut other = start(1);
+        other.restore(&[first, second]).unwrap();
+        assert_eq!(pull(other.as_mut(), 10).read, 0);
+        assert!(start(0).restore(&[Bytes::from_static(b"x")]).is_err());
+        let e = start(0).restore(&[9_u64.to_le_bytes().to_vec().into()]).unwrap_err();
+        assert_eq!(e.message(), "9 rows of this Create were read, and it has 5");
+        assert_ne!(plan.state(), testing::bind(&create(vec![Value::Int(0)]), &[], false).unwrap().state());
     }
 
     #[test]

@@ -1,20 +1,23 @@
 //! `Deduplicate`: the first row of each key within a horizon of event time.
 
-use crate::common::{all_columns, known_field, need, only_input, read_columns};
+use crate::common::{all_columns, described, known_field, need, only_input, read_columns};
 use arrow_array::{Array, ArrayRef, BooleanArray};
+use arrow_schema::{DataType, Field};
 use purlin_api::key::{KeyCodec, encodes};
 use purlin_api::operator::LogLevel;
 use purlin_api::shape::{nullable_type, type_name};
+use purlin_api::state::{Columns, Entries, KeySlots, int_lists, read_int_lists};
 use purlin_api::window::describe_micros;
 use purlin_api::{
     Batch, BindCx, BuildCx, Distribution, Entry, Error, ErrorKind, EventTime, InputShape, Micros, More, OpCx,
-    Operator, Output, OutputRole, PlanNode, Port, Result, Running, Shape, Transform, Window, WindowFn,
+    Operator, Output, OutputRole, PlanNode, Port, Result, Running, Shape, StateShape, StateTable, Transform,
+    Window, WindowFn,
 };
 use purlin_spec::config::{OneOrMany, Spanned};
 use purlin_spec::types::Duration;
 use purlin_spec::vocabulary::{Inputs, TransformDef};
 use purlin_spec::{Config, Diagnostic, FromNode};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Beam's default for its transform of this name.
@@ -33,8 +36,7 @@ purlin_spec::config! {
     /// is not recognised, so the horizon should be longer than duplicates are late. A row that is behind the
     /// watermark is remembered for one horizon from then on. Windows play no part: put it before `WindowInto` or
     /// behind it. (The copies of a row in sliding windows are rows of their own.) Rows with null in all their `keys`
-    /// are nobody's duplicates. What is remembered is lost when the process ends: rows that were read but not
-    /// acknowledged come again then, and pass once more.
+    /// are nobody's duplicates. What is remembered is part of a checkpoint.
     ///
     /// ```yaml
     /// - type: Deduplicate
@@ -189,23 +191,73 @@ impl PlanNode for DeduplicateNode {
         vec![columns]
     }
 
+    fn state(&self) -> Option<StateShape> {
+        let shape = &self.outputs.first()?.shape;
+        let keys = described(self.keys.iter().filter_map(|k| shape.schema.fields().get(*k)));
+        let windows = if by_window(shape) { "; in each window" } else { "" };
+        let nulls = if self.given { "" } else { ", null or not" };
+        Some(StateShape::new(format!("keys seen: {keys}{nulls}{windows}")))
+    }
+
     fn build(&self, cx: &BuildCx) -> Result<Running> {
         let shape = self.shape()?;
         let types = self.keys.iter().filter_map(|k| shape.schema.fields().get(*k));
         let types: Vec<_> = types.map(|f| nullable_type(f.data_type())).collect();
+        let slots = match self.distribution(0) {
+            Distribution::Keyed(_) if by_window(shape) => KeySlots::OfKey { behind: WINDOW_BYTES },
+            Distribution::Keyed(_) => KeySlots::OfKey { behind: 0 },
+            _ => KeySlots::own(cx),
+        };
         Ok(Running::Operator(Box::new(DeduplicateOperator {
             codec: KeyCodec::new(&types)?,
             keys: self.keys.clone(),
             null_is_none: self.given,
-            by_window: matches!(shape.windowing.window_fn, WindowFn::Sliding { .. }),
+            by_window: by_window(shape),
             bounded: shape.bounded,
             horizon: self.horizon,
             keys_max: self.keys_max,
             label: cx.label.clone(),
-            seen: HashMap::new(),
+            seen: Entries::new("seen", slots),
             until: BTreeSet::new(),
             told_full: false,
         })))
+    }
+}
+
+/// The copies of a row in several windows are no duplicates.
+fn by_window(shape: &Shape) -> bool {
+    matches!(shape.windowing.window_fn, WindowFn::Sliding { .. })
+}
+
+/// A row that stayed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stayed {
+    /// Its time.
+    time: EventTime,
+    /// The watermark at which it is forgotten.
+    until: EventTime,
+}
+
+/// The rows of a key that stayed.
+#[derive(Debug, Default)]
+struct Stays(Vec<Stayed>);
+
+impl Columns for Stays {
+    fn fields() -> Vec<Field> {
+        let list = DataType::List(Arc::new(Field::new_list_field(DataType::Int64, true)));
+        vec![Field::new("times", list.clone(), true), Field::new("until", list, true)]
+    }
+
+    fn write(values: &[Option<&Self>]) -> Result<Vec<ArrayRef>> {
+        let times = values.iter().map(|v| v.map(|v| v.0.iter().map(|s| s.time.0)));
+        let until = values.iter().map(|v| v.map(|v| v.0.iter().map(|s| s.until.0)));
+        Ok(vec![int_lists(times), int_lists(until)])
+    }
+
+    fn read(columns: &[ArrayRef]) -> Result<Vec<Self>> {
+        let both = read_int_lists(columns, 0)?.into_iter().zip(read_int_lists(columns, 1)?);
+        let stayed = |(time, until)| Stayed { time: EventTime(time), until: EventTime(until) };
+        Ok(both.map(|(times, until)| Stays(times.into_iter().zip(until).map(stayed).collect())).collect())
     }
 }
 
@@ -220,9 +272,9 @@ struct DeduplicateOperator {
     horizon: Micros,
     keys_max: usize,
     label: String,
-    /// By key: the times of the rows that stayed, more than a horizon apart.
-    seen: HashMap<Arc<[u8]>, Vec<EventTime>>,
-    /// When each of them is forgotten: the watermark then, the key, the time.
+    /// By key: the rows that stayed, more than a horizon apart.
+    seen: Entries<Stays>,
+    /// When each of them is forgotten: the watermark then, the key, the time. Follows from `seen`.
     until: BTreeSet<(EventTime, Arc<[u8]>, EventTime)>,
     told_full: bool,
 }
@@ -231,19 +283,17 @@ impl DeduplicateOperator {
     /// True if the row is the first of its key.
     fn is_first(&mut self, key: &[u8], t: EventTime, cx: &mut OpCx) -> Result<bool> {
         let near =
-            |s: &EventTime| i128::from(t.0).abs_diff(i128::from(s.0)) < self.horizon.unsigned_abs().into();
-        if self.seen.get(key).is_some_and(|times| times.iter().any(near)) {
+            |s: &Stayed| i128::from(t.0).abs_diff(i128::from(s.time.0)) < self.horizon.unsigned_abs().into();
+        if self.seen.get(key).is_some_and(|stays| stays.0.iter().any(near)) {
             return Ok(false);
         }
         if self.until.len() >= self.keys_max {
             self.make_room(cx)?;
         }
-        let key: Arc<[u8]> = match self.seen.get_key_value(key) {
-            Some((key, _)) => key.clone(),
-            None => Arc::from(key),
-        };
-        self.until.insert((t.max(cx.watermark).plus(self.horizon), key.clone(), t));
-        self.seen.entry(key).or_default().push(t);
+        let key: Arc<[u8]> = self.seen.shared_key(key).unwrap_or_else(|| Arc::from(key));
+        let until = t.max(cx.watermark).plus(self.horizon);
+        self.until.insert((until, key.clone(), t));
+        self.seen.entry(key, Stays::default).0.push(Stayed { time: t, until });
         Ok(true)
     }
 
@@ -266,24 +316,23 @@ impl DeduplicateOperator {
             );
             cx.log.push((LogLevel::Error, text));
         }
-        if let Some((_, key, t)) = self.until.pop_first() {
-            self.forget(&key, t);
+        if let Some((_, key, t)) = self.until.pop_first()
+            && let Some(Stays(stays)) = self.seen.change(&key)
+        {
+            stays.retain(|s| s.time != t);
+            if stays.is_empty() {
+                self.seen.remove(&key);
+            }
         }
         Ok(())
     }
-
-    fn forget(&mut self, key: &Arc<[u8]>, t: EventTime) {
-        if let Some(times) = self.seen.get_mut(key) {
-            times.retain(|s| *s != t);
-            if times.is_empty() {
-                self.seen.remove(key);
-            }
-        }
-    }
 }
 
+/// How many bytes stand for a window.
+const WINDOW_BYTES: usize = 8;
+
 /// The start of a window, or what stands for it.
-fn window_bytes(window: &Window) -> [u8; 8] {
+fn window_bytes(window: &Window) -> [u8; WINDOW_BYTES] {
     window.start().0.to_be_bytes()
 }
 
@@ -318,10 +367,27 @@ impl Operator for DeduplicateOperator {
     fn on_watermark(&mut self, cx: &mut OpCx) -> Result<More> {
         while self.until.first().is_some_and(|(until, ..)| *until <= cx.watermark) {
             if let Some((_, key, t)) = self.until.pop_first() {
-                self.forget(&key, t);
+                self.seen.expire(&key, |Stays(stays)| {
+                    stays.retain(|s| s.time != t);
+                    !stays.is_empty()
+                });
             }
         }
         Ok(More::No)
+    }
+
+    fn tables(&mut self) -> Vec<&mut dyn StateTable> {
+        vec![&mut self.seen]
+    }
+
+    fn restored(&mut self, cx: &mut OpCx) -> Result<()> {
+        self.seen.retain(|_, Stays(stays)| {
+            stays.retain(|s| s.until > cx.watermark);
+            !stays.is_empty()
+        });
+        let all = self.seen.iter().flat_map(|(key, stays)| stays.0.iter().map(move |s| (key, s)));
+        self.until = all.map(|(key, s)| (s.until, Arc::clone(key), s.time)).collect();
+        Ok(())
     }
 }
 

@@ -6,13 +6,15 @@
 use arrow_array::{ArrayRef, BooleanArray, RecordBatch, StringArray, StructArray, UInt32Array};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use purlin_api::shape::physical;
+use purlin_api::state::{
+    Columns, Entries, KeySlots, ints, read_ints, read_windows, window_columns, window_fields, window_key,
+};
 use purlin_api::{
-    Batch, BindCx, Distribution, Error, EventTime, OpCx, OutPort, Output, OutputRole, Result, Shape, Window,
-    json,
+    Batch, BindCx, Distribution, Error, EventTime, OpCx, OutPort, Output, OutputRole, Result, Shape,
+    StateShape, StateTable, Window, json,
 };
 use purlin_spec::Diagnostic;
 use purlin_spec::types::ErrorHandling;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Longest print of a row in a message, in characters.
@@ -114,8 +116,16 @@ impl Policy {
             route: self.output.as_ref().map(|(_, shape)| (port, physical(&shape.schema))),
             threshold: self.threshold,
             label: label.to_owned(),
-            seen: BTreeMap::new(),
+            // A threshold gathers all rows in the first lane, which owns the first slot.
+            seen: Entries::new("threshold", KeySlots::One(0)),
         }
+    }
+
+    /// What the counts for a threshold mean, if there is one.
+    pub(crate) fn state(&self) -> Option<StateShape> {
+        let (_, shape) = self.output.as_ref().filter(|_| self.threshold.is_some())?;
+        let windows = shape.windowing.window_fn.describe();
+        Some(StateShape::new(format!("rows and failed rows by window; windows {windows}")))
     }
 }
 
@@ -129,14 +139,45 @@ pub(crate) fn error_shape(input: &Shape) -> Shape {
     input.with_schema(Arc::new(schema))
 }
 
+/// How many rows of a window there were, and how many of them failed.
+#[derive(Clone, Debug)]
+struct Counts {
+    window: Window,
+    rows: u64,
+    failed: u64,
+}
+
+impl Columns for Counts {
+    fn fields() -> Vec<Field> {
+        let mut fields = window_fields();
+        fields.extend(["rows", "failed"].map(|name| Field::new(name, DataType::Int64, true)));
+        fields
+    }
+
+    fn write(values: &[Option<&Self>]) -> Result<Vec<ArrayRef>> {
+        let mut columns = window_columns(values.iter().map(|v| v.map(|c| &c.window)));
+        columns.push(ints(values.iter().map(|v| v.map(|c| c.rows.cast_signed()))));
+        columns.push(ints(values.iter().map(|v| v.map(|c| c.failed.cast_signed()))));
+        Ok(columns)
+    }
+
+    fn read(columns: &[ArrayRef]) -> Result<Vec<Self>> {
+        let windows = read_windows(columns, 0)?;
+        let counts = read_ints(columns, 3)?.zip(read_ints(columns, 4)?);
+        let count = |n: Option<i64>| n.unwrap_or(0).cast_unsigned();
+        let all = windows.into_iter().zip(counts);
+        Ok(all.map(|(window, (r, f))| Counts { window, rows: count(r), failed: count(f) }).collect())
+    }
+}
+
 /// Sends failed rows where they belong, and counts them against the threshold.
 #[derive(Debug)]
 pub(crate) struct Errors {
     route: Option<(OutPort, SchemaRef)>,
     threshold: Option<f64>,
     label: String,
-    /// Rows seen and rows failed by window, kept only if there is a threshold.
-    seen: BTreeMap<Window, (u64, u64)>,
+    /// By window, kept only if there is a threshold.
+    seen: Entries<Counts>,
 }
 
 impl Errors {
@@ -188,16 +229,32 @@ impl Errors {
         if self.threshold.is_none() {
             return;
         }
-        match batch.windows.single() {
-            Some(window) => self.seen.entry(window.clone()).or_default().0 += batch.len() as u64,
-            None => {
-                for row in 0..batch.len() {
-                    self.seen.entry(batch.windows.get(row).clone()).or_default().0 += 1;
-                }
+        let mut counts = vec![(0, 0); batch.windows.values().len()];
+        for row in 0..batch.len() {
+            if let Some((rows, _)) = counts.get_mut(batch.windows.key(row)) {
+                *rows += 1;
             }
         }
         for f in failures {
-            self.seen.entry(batch.windows.get(f.row).clone()).or_default().1 += 1;
+            if let Some((_, failed)) = counts.get_mut(batch.windows.key(f.row)) {
+                *failed += 1;
+            }
+        }
+        for (window, (rows, failed)) in
+            batch.windows.values().iter().zip(counts).filter(|(_, (rows, _))| *rows > 0)
+        {
+            let new = || Counts { window: window.clone(), rows: 0, failed: 0 };
+            let counts = self.seen.entry(Arc::from(window_key(window)), new);
+            counts.rows += rows;
+            counts.failed += failed;
+        }
+    }
+
+    /// The tables that hold its counts.
+    pub(crate) fn tables(&mut self) -> Vec<&mut dyn StateTable> {
+        match self.threshold {
+            Some(_) => vec![&mut self.seen],
+            None => Vec::new(),
         }
     }
 
@@ -224,17 +281,12 @@ impl Errors {
 
     fn check(&mut self, watermark: EventTime) -> Result<()> {
         let Some(threshold) = self.threshold else { return Ok(()) };
-        let mut over = None;
-        self.seen.retain(|window, (rows, failed)| {
-            if window.end() > watermark {
-                return true;
-            }
-            if *failed as f64 > threshold * *rows as f64 && over.is_none() {
-                over = Some((window.clone(), *rows, *failed));
-            }
-            false
-        });
-        let Some((window, rows, failed)) = over else { return Ok(()) };
+        let over = self.seen.iter().filter(|(_, c)| c.window.end() <= watermark);
+        let mut over: Vec<(Arc<[u8]>, Counts)> = over.map(|(k, c)| (Arc::clone(k), c.clone())).collect();
+        over.iter().for_each(|(key, _)| drop(self.seen.remove(key)));
+        over.retain(|(_, c)| c.failed as f64 > threshold * c.rows as f64);
+        let first = over.into_iter().map(|(_, c)| c).min_by(|a, b| a.window.cmp(&b.window));
+        let Some(Counts { window, rows, failed }) = first else { return Ok(()) };
         let place = match window {
             Window::Global => String::new(),
             w => format!(" of window {}", crate::python::window_text(&w)),

@@ -10,7 +10,7 @@ use lists::Lists;
 use purlin_api::shape::{physical, type_name};
 use purlin_api::{
     Batch, BindCx, BuildCx, Distribution, Entry, Error, InputShape, More, OpCx, Operator, Output, PlanNode,
-    Port, Result, Running, Shape, Transform,
+    Port, Result, Running, Shape, StateShape, StateTable, Transform,
 };
 use purlin_spec::config::{OneOrMany, Spanned};
 use purlin_spec::types::ErrorHandling;
@@ -167,6 +167,10 @@ impl PlanNode for ExplodeNode {
         vec![columns]
     }
 
+    fn state(&self) -> Option<StateShape> {
+        self.policy.state()
+    }
+
     fn build(&self, cx: &BuildCx) -> Result<Running> {
         let output = self.outputs.first().ok_or_else(|| Error::internal("no output"))?;
         Ok(Running::Operator(Box::new(ExplodeOperator {
@@ -303,6 +307,10 @@ impl Operator for ExplodeOperator {
     fn on_end(&mut self, _: &mut OpCx) -> Result<More> {
         self.errors.on_end()?;
         Ok(More::No)
+    }
+
+    fn tables(&mut self) -> Vec<&mut dyn StateTable> {
+        self.errors.tables()
     }
 }
 

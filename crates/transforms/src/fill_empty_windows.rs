@@ -1,25 +1,26 @@
 //! `FillEmptyWindows`: a row for windows in which nothing came.
 
-use crate::common::{find, known_field, names, need, only_input, read_columns};
+use crate::common::{described, find, known_field, names, need, only_input, read_columns};
 use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array};
-use arrow_schema::{Field, Schema, SchemaRef};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use arrow_select::take::take;
 use purlin_api::key::{KeyCodec, encodes};
 use purlin_api::literal::{Literal, build};
 use purlin_api::operator::LogLevel;
 use purlin_api::shape::{nullable_type, physical, type_name};
+use purlin_api::state::{Columns, Entries, KeySlots, LaneCell, int_lists, ints, read_int_lists, read_ints};
 use purlin_api::time::{parse_date, parse_rfc3339};
 use purlin_api::window::{aligned, describe_micros};
 use purlin_api::{
     Batch, BindCx, BuildCx, Dict, Distribution, Entry, Error, EventTime, InputShape, Micros, More, OpCx,
-    Operator, Output, OutputRole, Pane, PlanNode, Port, Result, Running, Shape, Times, Transform, Window,
-    WindowFn,
+    Operator, Output, OutputRole, Pane, PlanNode, Port, Result, Running, Shape, StateShape, StateTable,
+    Times, Transform, Window, WindowFn,
 };
 use purlin_spec::config::{Named, OneOrMany, Spanned};
 use purlin_spec::node::Value;
 use purlin_spec::vocabulary::{Inputs, TransformDef};
 use purlin_spec::{Config, Diagnostic, FromNode, Node, suggest};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Windows of a row that may be filled at once.
@@ -280,7 +281,14 @@ impl PlanNode for FillNode {
         vec![columns]
     }
 
-    fn build(&self, _: &BuildCx) -> Result<Running> {
+    fn state(&self) -> Option<StateShape> {
+        let shape = &self.outputs.first()?.shape;
+        let keys = described(self.keys.iter().filter_map(|k| shape.schema.fields().get(*k)));
+        let windows = shape.windowing.window_fn.describe();
+        Some(StateShape::new(format!("windows with rows by ({keys}); windows {windows}")))
+    }
+
+    fn build(&self, cx: &BuildCx) -> Result<Running> {
         let schema = self.outputs.first().map(|o| physical(&o.shape.schema));
         let schema = schema.ok_or_else(|| Error::internal("no output"))?;
         let types = self.keys.iter().filter_map(|k| schema.fields().get(*k)).map(|f| f.data_type().clone());
@@ -290,21 +298,58 @@ impl PlanNode for FillNode {
             plan: self.plan.clone(),
             row: self.row.clone(),
             schema,
-            groups: BTreeMap::new(),
+            groups: Entries::new("groups", KeySlots::own(cx)),
             next: BTreeSet::new(),
             settled: EventTime::MIN,
-            last: None,
+            last: LaneCell::new("last", cx, |a, b| Last(a.0.max(b.0))),
         })))
     }
 }
 
 /// A group that is filled.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Group {
     /// The start of the first window that is not settled.
     next: i64,
     /// The starts of windows from there on that have rows.
     has: BTreeSet<i64>,
+}
+
+impl Columns for Group {
+    fn fields() -> Vec<Field> {
+        let list = DataType::List(Arc::new(Field::new_list_field(DataType::Int64, true)));
+        vec![Field::new("next", DataType::Int64, true), Field::new("has", list, true)]
+    }
+
+    fn write(values: &[Option<&Self>]) -> Result<Vec<ArrayRef>> {
+        let next = ints(values.iter().map(|v| v.map(|g| g.next)));
+        Ok(vec![next, int_lists(values.iter().map(|v| v.map(|g| g.has.iter().copied())))])
+    }
+
+    fn read(columns: &[ArrayRef]) -> Result<Vec<Self>> {
+        let both = read_ints(columns, 0)?.zip(read_int_lists(columns, 1)?);
+        Ok(both
+            .map(|(next, has)| Group { next: next.unwrap_or(0), has: has.into_iter().collect() })
+            .collect())
+    }
+}
+
+/// The end of the last window that is known of: by a row, or because the watermark was in it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Last(Option<i64>);
+
+impl Columns for Last {
+    fn fields() -> Vec<Field> {
+        vec![Field::new("end", DataType::Int64, true)]
+    }
+
+    fn write(values: &[Option<&Self>]) -> Result<Vec<ArrayRef>> {
+        Ok(vec![ints(values.iter().map(|v| v.and_then(|l| l.0)))])
+    }
+
+    fn read(columns: &[ArrayRef]) -> Result<Vec<Self>> {
+        Ok(read_ints(columns, 0)?.map(Last).collect())
+    }
 }
 
 struct FillOperator {
@@ -313,41 +358,47 @@ struct FillOperator {
     plan: Plan,
     row: Vec<ArrayRef>,
     schema: SchemaRef,
-    groups: BTreeMap<Arc<[u8]>, Group>,
-    /// The groups by their next window.
+    groups: Entries<Group>,
+    /// The groups by their next window. Follows from `groups`.
     next: BTreeSet<(i64, Arc<[u8]>)>,
-    /// Windows that end up to here are settled.
+    /// Windows that end up to here are settled. Follows from the watermark.
     settled: EventTime,
-    /// The end of the last window that is known of: by a row, or because the watermark was in it.
-    last: Option<i64>,
+    last: LaneCell<Last>,
 }
 
 impl FillOperator {
-    /// Makes a group begin at a window, or earlier than it would have, if that window is not settled.
-    fn begin(&mut self, key: &[u8], start: i64) -> Option<&mut Group> {
+    /// Makes a group begin at a window, or earlier than it would have, if that window is not settled. Answers its
+    /// first window that is not settled.
+    fn begin(&mut self, key: &[u8], start: i64) -> Option<i64> {
         let is_open = start.saturating_add(self.plan.size) > self.settled.0;
-        if !self.groups.contains_key(key) {
+        let Some((first, key)) = self.groups.get(key).map(|g| g.next).zip(self.groups.shared_key(key)) else {
             let key: Arc<[u8]> = Arc::from(key);
             let from = self.plan.from.map_or(start, |f| self.plan.start(f));
             self.next.insert((from, key.clone()));
-            self.groups.insert(key, Group { next: from, has: BTreeSet::new() });
-        } else if let Some((key, first)) = self.groups.get_key_value(key).map(|(k, g)| (k.clone(), g.next))
-            && is_open
-            && start < first
-            && self.plan.from.is_none()
-        {
-            self.next.remove(&(first, key.clone()));
-            self.next.insert((start, key.clone()));
-            self.groups.get_mut(&key)?.next = start;
+            self.groups.put(key, Group { next: from, has: BTreeSet::new() });
+            return Some(from);
+        };
+        if !is_open || start >= first || self.plan.from.is_some() {
+            return Some(first);
         }
-        self.groups.get_mut(key)
+        self.next.remove(&(first, key.clone()));
+        self.next.insert((start, key.clone()));
+        self.groups.change(&key)?.next = start;
+        Some(start)
+    }
+
+    /// Notes that a window is known of.
+    fn knows(&mut self, end: i64) {
+        if self.last.0.is_none_or(|last| last < end) {
+            self.last.set(Last(Some(end)));
+        }
     }
 
     /// Up to where windows are to be settled now.
     fn limit(&self, watermark: EventTime) -> i64 {
         match (watermark, self.plan.until) {
             (EventTime::MAX, Some(until)) => self.plan.start(until),
-            (EventTime::MAX, None) => self.last.unwrap_or(i64::MIN),
+            (EventTime::MAX, None) => self.last.0.unwrap_or(i64::MIN),
             (t, Some(until)) => t.0.min(self.plan.start(until)),
             (t, None) => t.0,
         }
@@ -366,7 +417,7 @@ impl FillOperator {
                 more = More::Yes;
                 break;
             }
-            let Some(group) = self.groups.get_mut(&key) else { break };
+            let Some(group) = self.groups.change(&key) else { break };
             self.next.pop_first();
             let mut next = start.saturating_add(size);
             if !group.has.remove(&start) {
@@ -429,9 +480,11 @@ impl Operator for FillOperator {
         let keys = self.codec.encode(&columns, batch.len())?;
         for (row, key) in keys.iter().enumerate() {
             let start = batch.windows.get(row).start().0;
-            self.last = self.last.max(Some(start.saturating_add(self.plan.size)));
-            if let Some(group) = self.begin(key, start)
-                && start >= group.next
+            self.knows(start.saturating_add(self.plan.size));
+            let next = self.begin(key, start);
+            let is_new = |g: &Group| Some(start) >= next && !g.has.contains(&start);
+            if self.groups.get(key).is_some_and(is_new)
+                && let Some(group) = self.groups.change(key)
             {
                 group.has.insert(start);
             }
@@ -455,14 +508,23 @@ impl Operator for FillOperator {
             self.begin(&[], start);
         }
         if knows_time && !self.plan.bounded {
-            let passed = self.plan.start(t);
-            self.last = self.last.max(Some(passed));
+            self.knows(self.plan.start(t));
         }
         self.advance(cx)
     }
 
     fn resume(&mut self, cx: &mut OpCx) -> Result<More> {
         self.advance(cx)
+    }
+
+    fn tables(&mut self) -> Vec<&mut dyn StateTable> {
+        vec![&mut self.groups, &mut self.last]
+    }
+
+    fn restored(&mut self, cx: &mut OpCx) -> Result<()> {
+        self.next = self.groups.iter().map(|(key, g)| (g.next, Arc::clone(key))).collect();
+        self.settled = EventTime(self.limit(cx.watermark));
+        Ok(())
     }
 }
 

@@ -8,7 +8,7 @@ use arrow_array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, cast:
 use arrow_schema::SchemaRef;
 use purlin_api::{
     Batch, BindCx, BuildCx, Distribution, Entry, InputShape, More, OpCx, Operator, Output, PlanNode, Port,
-    Result, Running, Shape, Transform,
+    Result, Running, Shape, StateShape, StateTable, Transform,
 };
 use purlin_spec::config::Spanned;
 use purlin_spec::types::{ErrorHandling, Expression};
@@ -110,6 +110,10 @@ impl PlanNode for FilterNode {
             .then(|| Arc::new(FilterNode { read: needed.to_vec(), ..self.clone() }) as Arc<dyn PlanNode>)
     }
 
+    fn state(&self) -> Option<StateShape> {
+        self.policy.state()
+    }
+
     fn build(&self, cx: &BuildCx) -> Result<Running> {
         let errors = self.policy.start(1, &cx.label);
         let read = self.read.iter().enumerate().filter(|(_, read)| **read).map(|(i, _)| i).collect();
@@ -184,6 +188,10 @@ impl Operator for FilterOperator {
     fn on_end(&mut self, _: &mut OpCx) -> Result<More> {
         self.errors.on_end()?;
         Ok(More::No)
+    }
+
+    fn tables(&mut self) -> Vec<&mut dyn StateTable> {
+        self.errors.tables()
     }
 }
 

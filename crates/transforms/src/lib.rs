@@ -29,6 +29,8 @@ mod partition;
 mod py_transform;
 mod python;
 mod reshuffle;
+#[cfg(test)]
+mod restart;
 mod sql;
 mod strip_error_metadata;
 #[cfg(test)]

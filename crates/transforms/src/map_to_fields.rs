@@ -9,7 +9,7 @@ use arrow_schema::{Schema, SchemaRef};
 use purlin_api::shape::physical;
 use purlin_api::{
     Batch, BindCx, BuildCx, Distribution, Entry, Error, InputShape, More, OpCx, Operator, Output, PlanNode,
-    Port, Result, Running, Shape, Transform,
+    Port, Result, Running, Shape, StateShape, StateTable, Transform,
 };
 use purlin_spec::config::{Named, OneOrMany, Spanned};
 use purlin_spec::types::{ErrorHandling, Expression};
@@ -177,6 +177,10 @@ impl PlanNode for MapNode {
         vec![columns]
     }
 
+    fn state(&self) -> Option<StateShape> {
+        self.policy.state()
+    }
+
     fn build(&self, cx: &BuildCx) -> Result<Running> {
         let output = self.outputs.first().ok_or_else(|| Error::internal("no output"))?;
         Ok(Running::Operator(Box::new(MapOperator {
@@ -221,6 +225,10 @@ impl Operator for MapOperator {
     fn on_end(&mut self, _: &mut OpCx) -> Result<More> {
         self.errors.on_end()?;
         Ok(More::No)
+    }
+
+    fn tables(&mut self) -> Vec<&mut dyn StateTable> {
+        self.errors.tables()
     }
 }
 

@@ -10,7 +10,7 @@ use arrow_schema::{DataType, SchemaRef};
 use purlin_api::shape::type_name;
 use purlin_api::{
     Batch, BindCx, BuildCx, Distribution, Entry, InputShape, More, OpCx, Operator, OutPort, Output,
-    OutputRole, PlanNode, Port, Result, Running, Shape, Transform,
+    OutputRole, PlanNode, Port, Result, Running, Shape, StateShape, StateTable, Transform,
 };
 use purlin_spec::config::Spanned;
 use purlin_spec::types::{Code, ErrorHandling, Expression};
@@ -204,6 +204,10 @@ impl PlanNode for PartitionNode {
         vec![columns]
     }
 
+    fn state(&self) -> Option<StateShape> {
+        self.policy.state()
+    }
+
     fn build(&self, cx: &BuildCx) -> Result<Running> {
         let errors = self.policy.start(self.route.names.len(), &cx.label);
         Ok(Running::Operator(Box::new(PartitionOperator { route: self.route.clone(), errors })))
@@ -273,6 +277,10 @@ impl Operator for PartitionOperator {
     fn on_end(&mut self, _: &mut OpCx) -> Result<More> {
         self.errors.on_end()?;
         Ok(More::No)
+    }
+
+    fn tables(&mut self) -> Vec<&mut dyn StateTable> {
+        self.errors.tables()
     }
 }
 

@@ -8,7 +8,7 @@ use arrow_schema::DataType;
 use jsonschema::Validator;
 use purlin_api::{
     Batch, BindCx, BuildCx, Distribution, Entry, InputShape, More, OpCx, Operator, Output, PlanNode, Port,
-    Result, Running, Shape, Transform, json,
+    Result, Running, Shape, StateShape, StateTable, Transform, json,
 };
 use purlin_spec::types::ErrorHandling;
 use purlin_spec::vocabulary::{Inputs, TransformDef};
@@ -159,6 +159,10 @@ impl PlanNode for GuardNode {
         vec![all_columns(inputs.first())]
     }
 
+    fn state(&self) -> Option<StateShape> {
+        self.policy.state()
+    }
+
     fn build(&self, cx: &BuildCx) -> Result<Running> {
         let errors = self.policy.start(1, &cx.label);
         Ok(Running::Operator(Box::new(Guard { validator: self.validator.clone(), errors })))
@@ -232,6 +236,10 @@ impl Operator for Guard {
     fn on_end(&mut self, _: &mut OpCx) -> Result<More> {
         self.errors.on_end()?;
         Ok(More::No)
+    }
+
+    fn tables(&mut self) -> Vec<&mut dyn StateTable> {
+        self.errors.tables()
     }
 }
 

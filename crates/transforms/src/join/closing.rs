@@ -8,7 +8,7 @@ use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use arrow_select::concat::concat_batches;
 use purlin_api::key::KeyCodec;
-use purlin_api::{Batch, Dict, EventTime, OpCx, Pane, Port, Result, Times, Window};
+use purlin_api::{Batch, Dict, EventTime, OpCx, Pane, Result, Times, Window};
 
 /// Some rows being joined.
 #[derive(Debug)]
@@ -39,8 +39,8 @@ pub(super) enum Then {
     Stay {
         expiry: EventTime,
         window: Window,
-        /// Set if only some late rows of one input were joined: the input, and how many rows it had before.
-        late: Option<(Port, usize)>,
+        /// By input: how many of the window's rows stand before the first that is joined here.
+        from: Vec<usize>,
     },
 }
 

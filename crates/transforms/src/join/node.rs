@@ -4,10 +4,13 @@ use super::fields::OutColumn;
 use super::operator::{JoinOperator, Layout, SideLayout};
 use super::plan::{Joined, Keep, On, Place, Step};
 use super::sessions::SessionLayout;
-use crate::common::{need, read_columns};
+use crate::common::{described, need, read_columns};
 use purlin_api::key::KeyCodec;
 use purlin_api::shape::physical;
-use purlin_api::{BuildCx, Distribution, Error, InputShape, Output, PlanNode, Result, Running, Shape};
+use purlin_api::state::RowSlots;
+use purlin_api::{
+    BuildCx, Distribution, Error, InputShape, Output, PlanNode, Result, Running, Shape, StateShape,
+};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -40,6 +43,12 @@ impl JoinNode {
         self.inputs.get(input).map_or("", |i| i.tag.as_str())
     }
 
+    fn conditions(&self, step: &Step) -> String {
+        let right = |column| Place { input: step.input, column };
+        let one = |o: &On| format!("{} = {}", self.name(o.left), self.name(right(o.right_column)));
+        step.on.iter().map(one).collect::<Vec<_>>().join(" and ")
+    }
+
     /// The columns of an input that the steps compare.
     fn compared(&self, input: usize) -> BTreeSet<usize> {
         let mut columns = BTreeSet::new();
@@ -52,16 +61,27 @@ impl JoinNode {
         columns
     }
 
-    /// The same join over the columns that are kept in memory: those compared or given.
-    fn layout(&self) -> Result<Layout> {
+    /// The columns of an input that are kept in memory, rising: those compared or given.
+    fn kept(&self, input: usize) -> Vec<usize> {
+        let mut columns = self.compared(input);
+        columns.extend(self.columns.iter().filter(|c| c.input == input).map(|c| c.column));
+        columns.into_iter().collect()
+    }
+
+    /// How the rows of an input are spread, by the places of its columns as they are kept.
+    fn spread(&self, input: usize, kept: &[usize]) -> Result<Distribution> {
+        let Distribution::Keyed(columns) = self.distribution(input) else { return Ok(Distribution::Single) };
+        let places = columns.iter().map(|c| kept.binary_search(c).ok());
+        let places: Option<Vec<usize>> = places.collect();
+        places
+            .map(Distribution::Keyed)
+            .ok_or_else(|| Error::internal("a join is spread by a column it does not keep"))
+    }
+
+    /// The same join over the columns that are kept in memory.
+    fn layout(&self, cx: &BuildCx) -> Result<Layout> {
         let missing = || Error::internal("a join of columns that do not exist");
-        let kept: Vec<Vec<usize>> = (0..self.inputs.len())
-            .map(|input| {
-                let mut columns = self.compared(input);
-                columns.extend(self.columns.iter().filter(|c| c.input == input).map(|c| c.column));
-                columns.into_iter().collect()
-            })
-            .collect();
+        let kept: Vec<Vec<usize>> = (0..self.inputs.len()).map(|input| self.kept(input)).collect();
         let at = |place: Place| -> Result<Place> {
             let column = kept.get(place.input).and_then(|k| k.binary_search(&place.column).ok());
             Ok(Place { column: column.ok_or_else(missing)?, ..place })
@@ -78,9 +98,10 @@ impl JoinNode {
         }
         let columns = self.columns.iter().map(|c| at(Place { input: c.input, column: c.column }));
         let columns = columns.collect::<Result<_>>()?;
-        let sides = self.inputs.iter().zip(&kept).map(|(input, kept)| {
-            let whole = physical(&input.shape.schema);
-            Ok(SideLayout { schema: Arc::new(whole.project(kept)?), kept: kept.clone() })
+        let sides = self.inputs.iter().zip(&kept).enumerate().map(|(at, (input, kept))| {
+            let schema = Arc::new(physical(&input.shape.schema).project(kept)?);
+            let slots = RowSlots::new(&self.spread(at, kept)?, &schema, cx)?;
+            Ok(SideLayout { schema, kept: kept.clone(), slots })
         });
         let sides: Vec<SideLayout> = sides.collect::<Result<_>>()?;
         let output = self.outputs.first().ok_or_else(missing)?;
@@ -127,20 +148,8 @@ impl PlanNode for JoinNode {
     fn explain(&self) -> String {
         let mut text = self.tag(self.joined.first).to_owned();
         for step in &self.joined.steps {
-            let on: Vec<String> = step
-                .on
-                .iter()
-                .map(|o| {
-                    let right = Place { input: step.input, column: o.right_column };
-                    format!("{} = {}", self.name(o.left), self.name(right))
-                })
-                .collect();
-            text.push_str(&format!(
-                " {} join {} on {}",
-                word(step.keep),
-                self.tag(step.input),
-                on.join(" and ")
-            ));
+            let (word, tag) = (word(step.keep), self.tag(step.input));
+            text.push_str(&format!(" {word} join {tag} on {}", self.conditions(step)));
         }
         text
     }
@@ -161,7 +170,19 @@ impl PlanNode for JoinNode {
         inputs.iter().enumerate().map(of).collect()
     }
 
-    fn build(&self, _: &BuildCx) -> Result<Running> {
-        Ok(Running::Operator(Box::new(JoinOperator::new(self.layout()?))))
+    fn state(&self) -> Option<StateShape> {
+        let windows = self.inputs.first()?.shape.windowing.window_fn.describe();
+        let side = |(at, input): (usize, &InputShape)| {
+            let fields = input.shape.schema.fields();
+            let kept = described(self.kept(at).iter().filter_map(|c| fields.get(*c)));
+            format!("{} ({kept})", input.tag)
+        };
+        let sides: Vec<String> = self.inputs.iter().enumerate().map(side).collect();
+        let on = self.joined.steps.iter().map(|step| self.conditions(step)).collect::<Vec<_>>().join(" and ");
+        Some(StateShape::new(format!("rows of {} that wait; on {on}; windows {windows}", sides.join(", "))))
+    }
+
+    fn build(&self, cx: &BuildCx) -> Result<Running> {
+        Ok(Running::Operator(Box::new(JoinOperator::new(self.layout(cx)?))))
     }
 }

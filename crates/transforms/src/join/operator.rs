@@ -7,9 +7,9 @@ use super::sessions::{SessionLayout, Sessions};
 use super::windows::Windows;
 use arrow_array::{ArrayRef, RecordBatch, UInt32Array};
 use arrow_schema::SchemaRef;
-use arrow_select::take::take_record_batch;
 use purlin_api::key::KeyCodec;
-use purlin_api::{Batch, Error, More, OpCx, Operator, Port, Result, Windowing};
+use purlin_api::state::RowSlots;
+use purlin_api::{Batch, Error, More, OpCx, Operator, Port, Result, StateTable, Windowing, take_rows};
 use std::sync::Arc;
 
 /// What is kept of an input.
@@ -19,6 +19,8 @@ pub(super) struct SideLayout {
     pub(super) kept: Vec<usize>,
     /// Their schema.
     pub(super) schema: SchemaRef,
+    /// The key slots of its rows.
+    pub(super) slots: RowSlots,
 }
 
 /// A join whose columns are numbered as they are kept.
@@ -49,8 +51,8 @@ pub(super) struct JoinOperator {
 
 impl JoinOperator {
     pub(super) fn new(layout: Layout) -> Self {
-        let sessions = Sessions::new(layout.sides.len());
-        JoinOperator { layout, windows: Windows::default(), sessions, closing: None }
+        let (windows, sessions) = (Windows::new(&layout.sides), Sessions::new(&layout.sides));
+        JoinOperator { layout, windows, sessions, closing: None }
     }
 
     /// Joins what the watermark has passed, and gives at most about `cx.rows_max` rows of it.
@@ -83,7 +85,7 @@ impl JoinOperator {
         let Some(mut closing) = self.closing.take() else { return };
         match std::mem::replace(&mut closing.then, Then::Settle) {
             Then::Settle => Closing::settle(&closing.used, cx),
-            Then::Stay { expiry, window, late } => self.windows.stay(&closing, expiry, window, late),
+            Then::Stay { expiry, window, from } => self.windows.stay(&closing, expiry, window, &from),
         }
     }
 }
@@ -138,7 +140,7 @@ impl Operator for JoinOperator {
         }
         for (window, list) in batch.windows.values().iter().zip(by_window) {
             if !list.is_empty() {
-                let part = take_record_batch(&rows, &UInt32Array::from(list))?;
+                let part = take_rows(&rows, &UInt32Array::from(list))?;
                 self.windows.keep(&self.layout, port, window, part, cx)?;
             }
         }
@@ -152,5 +154,19 @@ impl Operator for JoinOperator {
 
     fn resume(&mut self, cx: &mut OpCx) -> Result<More> {
         self.advance(cx)
+    }
+
+    fn tables(&mut self) -> Vec<&mut dyn StateTable> {
+        match &self.layout.sessions {
+            Some(_) => self.sessions.tables(),
+            None => self.windows.tables(),
+        }
+    }
+
+    fn restored(&mut self, cx: &mut OpCx) -> Result<()> {
+        match &self.layout.sessions {
+            Some(sessions) => self.sessions.restored(sessions, cx),
+            None => self.windows.restored(&self.layout, cx),
+        }
     }
 }

@@ -5,15 +5,15 @@
 //! many at a time: the number of its session, in a column of its own, then stands for the key of a row.
 
 use super::closing::{Closing, RowWindows, Then};
-use super::operator::{Layout, no_port};
-use super::plan::{On, Place, Step};
+use super::operator::{Layout, SideLayout, no_port};
+use super::plan::{self, On, Step};
 use super::side::{Keys, Side};
+use super::windows::stores;
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, UInt32Array};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
-use arrow_select::interleave::interleave_record_batch;
-use arrow_select::take::take_record_batch;
 use purlin_api::key::KeyCodec;
-use purlin_api::{Batch, Error, EventTime, Kept, OpCx, Pane, Port, Result, Window};
+use purlin_api::state::{InWindow, KeptRows, Place};
+use purlin_api::{Batch, Error, EventTime, Kept, OpCx, Pane, Port, Result, StateTable, Window, take_rows};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -49,7 +49,7 @@ impl SessionLayout {
         let last = |input: usize| kept.get(input).map_or(0, |s| s.fields().len());
         let steps = steps.iter().map(|(step, _)| {
             let on = step.on.iter().map(|on| On {
-                left: Place { input: on.left.input, column: last(on.left.input) },
+                left: plan::Place { input: on.left.input, column: last(on.left.input) },
                 right_column: last(step.input),
                 key: DataType::Int64,
                 cast: false,
@@ -67,8 +67,16 @@ impl SessionLayout {
     }
 }
 
-/// Where a row is: batch and row.
-type At = (usize, usize);
+impl SessionLayout {
+    /// The keys of rows of an input.
+    fn keys(&self, port: Port, rows: &RecordBatch) -> Result<Keys> {
+        let columns = self.keys.get(port).ok_or_else(|| no_port(port))?;
+        let columns: Option<Vec<ArrayRef>> =
+            columns.iter().map(|c| rows.columns().get(*c).cloned()).collect();
+        let columns = columns.ok_or_else(|| Error::internal("a join on a missing column"))?;
+        Keys::new(&self.codec, &columns, rows.num_rows())
+    }
+}
 
 /// A session that is not over.
 #[derive(Debug)]
@@ -78,22 +86,15 @@ struct Session {
     start: EventTime,
     end: EventTime,
     /// By input.
-    rows: Vec<Vec<At>>,
+    rows: Vec<Vec<Place>>,
     /// The epoch of its first row.
     since: u64,
 }
 
-/// The batches of an input that have rows in sessions.
-#[derive(Debug, Default)]
-struct Store {
-    batches: Vec<RecordBatch>,
-    rows: usize,
-    gone: usize,
-}
-
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Sessions {
-    stores: Vec<Store>,
+    /// By input.
+    stores: Vec<KeptRows>,
     /// By number, which rises with their age.
     sessions: BTreeMap<u64, Session>,
     next: u64,
@@ -106,11 +107,20 @@ pub(super) struct Sessions {
 }
 
 impl Sessions {
-    pub(super) fn new(inputs: usize) -> Self {
+    pub(super) fn new(sides: &[SideLayout]) -> Self {
         Sessions {
-            stores: std::iter::repeat_with(Store::default).take(inputs).collect(),
-            ..Sessions::default()
+            stores: stores("sessions", sides),
+            sessions: BTreeMap::new(),
+            next: 0,
+            by_key: HashMap::new(),
+            by_end: BTreeSet::new(),
+            kept: Kept::default(),
+            since: None,
         }
+    }
+
+    pub(super) fn tables(&mut self) -> Vec<&mut dyn StateTable> {
+        self.stores.iter_mut().map(|table| table as &mut dyn StateTable).collect()
     }
 
     /// Takes the rows of a batch, of which `rows` are the columns that are kept. A row is late when the window that
@@ -139,33 +149,57 @@ impl Sessions {
             .collect();
         let rows = match kept.len() == rows.num_rows() {
             true => rows,
-            false => take_record_batch(&rows, &UInt32Array::from(kept))?,
+            false => take_rows(&rows, &UInt32Array::from(kept))?,
         };
-        let columns = layout.keys.get(port).ok_or_else(|| no_port(port))?;
-        let columns: Option<Vec<ArrayRef>> =
-            columns.iter().map(|c| rows.columns().get(*c).cloned()).collect();
-        let columns = columns.ok_or_else(|| Error::internal("a join on a missing column"))?;
-        let keys = Keys::new(&layout.codec, &columns, rows.num_rows())?;
+        let keys = layout.keys(port, &rows)?;
         let store = self.stores.get_mut(port).ok_or_else(|| no_port(port))?;
-        let number = store.batches.len();
-        store.rows += rows.num_rows();
-        store.batches.push(rows);
-        for (row, (start, end)) in spans.into_iter().enumerate() {
-            self.place(port, (number, row), keys.get(row), start, end, cx);
+        let part = store.add(rows, InWindow::Each(spans.clone()));
+        for (row, span) in spans.into_iter().enumerate() {
+            self.place(port, (part, row), keys.get(row), span, (cx.epoch, cx.watermark));
         }
         self.tell_kept(cx);
         Ok(())
     }
 
-    /// Puts a row into the session that it falls into, makes or merges sessions.
-    fn place(&mut self, port: Port, at: At, key: Option<&[u8]>, start: EventTime, end: EventTime, cx: &OpCx) {
+    /// Makes the sessions again of the rows that were restored.
+    pub(super) fn restored(&mut self, layout: &SessionLayout, cx: &mut OpCx) -> Result<()> {
+        for port in 0..self.stores.len() {
+            let store = self.stores.get_mut(port).ok_or_else(|| no_port(port))?;
+            store.restored()?;
+            cx.fates.in_state += store.len() as u64;
+            let mut all = Vec::new();
+            for (part, rows, windows) in store.parts() {
+                let spans = (0..rows.num_rows()).map(|row| windows.get(row));
+                let spans: Vec<_> = spans.map(|w| (w.start(), w.end())).collect();
+                all.push((part, layout.keys(port, rows)?, spans));
+            }
+            for (part, keys, spans) in all {
+                for (row, span) in spans.into_iter().enumerate() {
+                    // No session of these rows is over, though the watermark may have passed a row's own end.
+                    self.place(port, (part, row), keys.get(row), span, (cx.epoch, EventTime::MIN));
+                }
+            }
+        }
+        self.tell_kept(cx);
+        Ok(())
+    }
+
+    /// Puts a row into the session that it falls into, makes or merges sessions that the watermark has not passed.
+    fn place(
+        &mut self,
+        port: Port,
+        at: Place,
+        key: Option<&[u8]>,
+        (start, end): (EventTime, EventTime),
+        (epoch, watermark): (u64, EventTime),
+    ) {
         let rows = vec![Vec::new(); self.stores.len()];
-        let mut session = Session { key: None, start, end, rows, since: cx.epoch };
+        let mut session = Session { key: None, start, end, rows, since: epoch };
         if let Some(rows) = session.rows.get_mut(port) {
             rows.push(at);
         }
         if let Some(key) = key {
-            let met = self.overlapping(key, start, end, cx.watermark);
+            let met = self.overlapping(key, start, end, watermark);
             for number in met {
                 if let Some(other) = self.remove(number) {
                     session.absorb(other);
@@ -266,7 +300,7 @@ impl Sessions {
     fn take(
         &mut self,
         input: usize,
-        places: &[At],
+        places: &[Place],
         numbers: &[u32],
         schema: &SchemaRef,
     ) -> Result<Vec<RecordBatch>> {
@@ -274,10 +308,9 @@ impl Sessions {
         if places.is_empty() {
             return Ok(Vec::new());
         }
-        let batches: Vec<&RecordBatch> = store.batches.iter().collect();
-        let mut columns = interleave_record_batch(&batches, places)?.columns().to_vec();
+        let mut columns = store.pick(places)?.columns().to_vec();
         columns.push(Arc::new(Int64Array::from_iter_values(numbers.iter().map(|n| i64::from(*n)))));
-        store.gone += places.len();
+        store.remove(places)?;
         Ok(vec![RecordBatch::try_new(Arc::clone(schema), columns)?])
     }
 
@@ -285,16 +318,12 @@ impl Sessions {
     fn tidy(&mut self) -> Result<()> {
         for input in 0..self.stores.len() {
             let Some(store) = self.stores.get_mut(input) else { continue };
-            let waiting = store.rows - store.gone;
-            if waiting == 0 {
-                *store = Store::default();
-            } else if store.gone > GONE_ROWS_MAX.max(waiting) {
-                let all = self.sessions.values_mut().filter_map(|s| s.rows.get_mut(input)).flatten();
-                let places: Vec<At> =
-                    all.enumerate().map(|(row, at)| std::mem::replace(at, (0, row))).collect();
-                let batches: Vec<&RecordBatch> = store.batches.iter().collect();
-                let batch = interleave_record_batch(&batches, &places)?;
-                *store = Store { rows: batch.num_rows(), gone: 0, batches: vec![batch] };
+            if store.held() - store.len() > GONE_ROWS_MAX.max(store.len()) {
+                let mut all: Vec<&mut Place> =
+                    self.sessions.values_mut().filter_map(|s| s.rows.get_mut(input)).flatten().collect();
+                let places: Vec<Place> = all.iter().map(|at| **at).collect();
+                let now = store.compact(&places)?;
+                all.iter_mut().zip(now).for_each(|(at, now)| **at = now);
             }
         }
         Ok(())

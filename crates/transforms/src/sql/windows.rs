@@ -1,14 +1,15 @@
 //! Queries that need whole windows: rows wait for the end of their window, then the query runs over all of them.
 
+use crate::common::described;
 use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array, new_null_array};
-use arrow_schema::{DataType, SchemaRef};
+use arrow_schema::{DataType, Schema, SchemaRef};
 use arrow_select::interleave::interleave;
-use arrow_select::take::take_record_batch;
 use purlin_api::key::{KeyCodec, encodes};
 use purlin_api::shape::physical;
+use purlin_api::state::{InWindow, KeptRows, PartId, RowSlots, numbered};
 use purlin_api::{
     Batch, BuildCx, Dict, Distribution, Error, EventTime, InputShape, More, OpCx, Operator, Output, Pane,
-    PlanNode, Port, Result, Running, Shape, Times, Window,
+    PlanNode, Port, Result, Running, Shape, StateShape, StateTable, Times, Window, take_rows,
 };
 use purlin_sql::Query;
 use std::collections::{BTreeMap, VecDeque};
@@ -30,8 +31,11 @@ pub(super) struct WindowsNode {
 struct Side {
     /// All its columns.
     schema: SchemaRef,
-    /// Those that the query reads, rising; none if it does not read the input at all.
+    /// Those that the query reads or rows are spread by, rising; none if the query does not read the input at all.
     kept: Option<Vec<usize>>,
+    /// The schema of these.
+    stored: SchemaRef,
+    tag: String,
 }
 
 impl WindowsNode {
@@ -41,12 +45,19 @@ impl WindowsNode {
         query: Query,
         distribution: Distribution,
     ) -> Self {
+        let keys = match &distribution {
+            Distribution::Keyed(keys) => keys.as_slice(),
+            _ => &[],
+        };
         let sides = inputs.iter().enumerate().map(|(i, input)| {
             let schema = physical(&input.shape.schema);
             let width = schema.fields().len();
-            let kept =
-                query.reads(i).map(|reads| (0..width).filter(|c| reads.get(*c) == Some(&true)).collect());
-            Side { schema, kept }
+            let is_kept = |c: &usize, reads: &[bool]| reads.get(*c) == Some(&true) || keys.contains(c);
+            let kept: Option<Vec<usize>> =
+                query.reads(i).map(|reads| (0..width).filter(|c| is_kept(c, reads)).collect());
+            let fields = kept.iter().flatten().filter_map(|c| schema.fields().get(*c).cloned());
+            let stored = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+            Side { schema, kept, stored, tag: input.tag.clone() }
         });
         WindowsNode { outputs: vec![output], sides: sides.collect(), query: Arc::new(query), distribution }
     }
@@ -80,13 +91,39 @@ impl PlanNode for WindowsNode {
         needed
     }
 
+    fn state(&self) -> Option<StateShape> {
+        let side = |s: &Side| format!("{} ({})", s.tag, described(s.stored.fields()));
+        let sides = self.sides.iter().map(side).collect::<Vec<_>>().join(", ");
+        let windows = self.outputs.first()?.shape.windowing.window_fn.describe();
+        let spread = match &self.distribution {
+            Distribution::Keyed(columns) => format!(" by columns {columns:?}"),
+            _ => String::new(),
+        };
+        let query = self.query.text();
+        Some(StateShape::new(format!("rows of {sides} that wait{spread}; windows {windows}; query {query}")))
+    }
+
     fn build(&self, cx: &BuildCx) -> Result<Running> {
+        let stores = self.sides.iter().enumerate().map(|(input, side)| {
+            let place = |c: &usize| side.kept.as_ref().and_then(|kept| kept.binary_search(c).ok());
+            let spread = match (&self.distribution, &side.kept) {
+                (Distribution::Keyed(keys), Some(_)) => {
+                    let places: Option<Vec<usize>> = keys.iter().map(place).collect();
+                    Distribution::Keyed(places.ok_or_else(|| Error::internal("a key is not kept"))?)
+                }
+                _ => Distribution::Single,
+            };
+            let slots = RowSlots::new(&spread, &side.stored, cx)?;
+            Ok(KeptRows::new(numbered("waiting", input), side.stored.clone(), slots))
+        });
+        let stores = stores.collect::<Result<_>>()?;
         let schema = self.outputs.first().map(|o| physical(&o.shape.schema));
         Ok(Running::Operator(Box::new(WindowsOperator {
             sides: self.sides.clone(),
             query: self.query.clone(),
             schema: schema.ok_or_else(|| Error::internal("a query without an output"))?,
             label: cx.label.clone(),
+            stores,
             open: BTreeMap::new(),
             ready: VecDeque::new(),
         })))
@@ -96,7 +133,7 @@ impl PlanNode for WindowsNode {
 /// The rows of a window that is not over, by input.
 #[derive(Debug)]
 struct Waiting {
-    parts: Vec<Vec<RecordBatch>>,
+    parts: Vec<Vec<PartId>>,
     rows: u64,
     /// The epoch of the first row.
     since: u64,
@@ -108,9 +145,11 @@ struct WindowsOperator {
     query: Arc<Query>,
     schema: SchemaRef,
     label: String,
+    /// By input: the rows that wait.
+    stores: Vec<KeptRows>,
     /// By end, so that windows are found in the order of time.
     open: BTreeMap<(EventTime, Window), Waiting>,
-    /// Results that are not given yet.
+    /// Results that are not given yet: none between two calls.
     ready: VecDeque<(Window, RecordBatch)>,
 }
 
@@ -122,14 +161,22 @@ impl WindowsOperator {
             cx.fates.late += count;
             return Ok(());
         }
+        let store = self.stores.get_mut(port).ok_or_else(|| no_port(port))?;
+        let id = store.add(rows, InWindow::One(window.clone()));
+        self.open(port, window, id, cx)
+    }
+
+    /// Puts rows that wait into their window.
+    fn open(&mut self, port: Port, window: &Window, id: PartId, cx: &mut OpCx) -> Result<()> {
         let inputs = self.sides.len();
+        let rows = self.stores.get(port).ok_or_else(|| no_port(port))?.rows(id)?.num_rows() as u64;
         let waiting = self.open.entry((window.end(), window.clone())).or_insert_with(|| {
             cx.kept.add(cx.epoch);
             Waiting { parts: vec![Vec::new(); inputs], rows: 0, since: cx.epoch }
         });
-        waiting.parts.get_mut(port).ok_or_else(|| no_port(port))?.push(rows);
-        waiting.rows += count;
-        cx.fates.in_state += count;
+        waiting.parts.get_mut(port).ok_or_else(|| no_port(port))?.push(id);
+        waiting.rows += rows;
+        cx.fates.in_state += rows;
         Ok(())
     }
 
@@ -159,8 +206,10 @@ impl WindowsOperator {
 
     /// Runs the query over a window that is over.
     fn close(&mut self, window: Window, waiting: Waiting, cx: &mut OpCx) -> Result<()> {
-        let tables = self.sides.iter().zip(waiting.parts).map(|(side, parts)| side.table(parts));
-        let tables: Vec<Vec<RecordBatch>> = tables.collect::<Result<_>>()?;
+        let mut tables: Vec<Vec<RecordBatch>> = Vec::with_capacity(self.sides.len());
+        for ((side, store), parts) in self.sides.iter().zip(&mut self.stores).zip(&waiting.parts) {
+            tables.push(side.table(parts.iter().map(|id| store.take(*id)).collect::<Result<_>>()?)?);
+        }
         let now = (cx.now > EventTime::MIN).then_some(cx.now.0);
         let results = self.query.run(&tables, now).map_err(|why| self.failed(&window, &why))?;
         cx.kept.change(Some(waiting.since), None);
@@ -259,7 +308,7 @@ impl Operator for WindowsOperator {
         }
         for (window, list) in batch.windows.values().iter().zip(by_window) {
             if !list.is_empty() {
-                let part = take_record_batch(&rows, &UInt32Array::from(list))?;
+                let part = take_rows(&rows, &UInt32Array::from(list))?;
                 self.keep(port, window, part, cx)?;
             }
         }
@@ -272,5 +321,19 @@ impl Operator for WindowsOperator {
 
     fn resume(&mut self, cx: &mut OpCx) -> Result<More> {
         self.advance(cx)
+    }
+
+    fn tables(&mut self) -> Vec<&mut dyn StateTable> {
+        self.stores.iter_mut().map(|table| table as &mut dyn StateTable).collect()
+    }
+
+    fn restored(&mut self, cx: &mut OpCx) -> Result<()> {
+        for port in 0..self.stores.len() {
+            let store = self.stores.get_mut(port).ok_or_else(|| no_port(port))?;
+            for (window, id) in store.restored_by_window()? {
+                self.open(port, &window, id, cx)?;
+            }
+        }
+        Ok(())
     }
 }
