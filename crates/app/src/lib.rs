@@ -5,6 +5,7 @@
 
 pub mod cli;
 pub mod generate;
+pub mod http;
 pub mod live;
 pub mod loader;
 pub mod pipeline;
@@ -12,6 +13,7 @@ pub mod probe;
 pub mod report;
 pub mod run;
 pub mod testing;
+pub mod up;
 
 use purlin_api::Catalog;
 

@@ -1,6 +1,7 @@
 //! Runs a plan on this machine.
 
 use crate::report::Summary;
+use purlin_api::Environment;
 use purlin_engine::channel::Bounds;
 use purlin_engine::clock::SystemClock;
 use purlin_engine::job::LogSink;
@@ -24,6 +25,8 @@ pub struct RunOptions {
     pub log: LogSink,
     /// For pipelines that do not end by themselves.
     pub live: Live,
+    /// What connectors know of the pipeline and its surroundings.
+    pub environment: Environment,
 }
 
 /// Builds a job from a plan.
@@ -38,7 +41,7 @@ pub fn job(plan: &Plan, options: &RunOptions) -> purlin_api::Result<Job> {
             log: options.log.clone(),
             stall_after: Duration::from_secs(5),
             live: options.live.clone(),
-            environment: Arc::default(),
+            environment: Arc::new(options.environment.clone()),
         },
     )
 }

@@ -44,6 +44,25 @@ Examples:
   purlin run live.yaml --until-idle 5s    a stream, until nothing comes for 5 s; windows are closed then
 Other `--name=value` options become pipeline options, as in Beam.")]
     Run(RunArgs),
+    /// Run a project: a broker and pipelines in one process, until it is stopped.
+    #[command(after_help = "\
+Examples:
+  purlin up                       what `purlin.yaml` in this folder names
+  purlin up pipelines/purchases/pipeline.yaml
+  purlin up --log-format json
+Ctrl-C or SIGTERM stops it in order, a second one at once. `purlin status` says how it stands.")]
+    Up(UpArgs),
+    /// Say how the pipelines of a running `purlin up` stand.
+    #[command(after_help = "Example:\n  purlin status --json\nExit code 1 if some pipeline is not well.")]
+    Status(StatusArgs),
+    /// Make the topics and subscriptions that pipelines need.
+    #[command(after_help = "\
+Examples:
+  purlin apply                    for what `purlin.yaml` in this folder names
+  purlin apply pipeline.yaml --dry-run
+  purlin apply pipeline.yaml --yes --host localhost:8085
+What is needed stands in pipelines under `x-purlin: resources:`; topics that are written to are made, too.")]
+    Apply(ApplyArgs),
     /// Say what a running pipeline waits for: who holds its watermark, since when, and by which rule.
     #[command(after_help = "\
 Examples:
@@ -219,6 +238,60 @@ impl LiveArgs {
         ];
         flags.into_iter().filter(|(_, given)| *given).map(|(flag, _)| flag).collect()
     }
+}
+
+/// `purlin up`.
+#[derive(Args, Debug)]
+pub struct UpArgs {
+    /// A project file, or pipeline files (default: `purlin.yaml` in this folder).
+    #[arg(value_name = "FILE")]
+    pub files: Vec<String>,
+    /// The data folder (default: as the project says, else `.purlin`).
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Where the broker listens; port 0 takes any that is free (default: as the project says, else 127.0.0.1:8085).
+    #[arg(long, value_name = "ADDRESS")]
+    pub broker: Option<std::net::SocketAddr>,
+    /// Where HTTP is served; port 0 takes any that is free (default: as the project says, else 127.0.0.1:8090).
+    #[arg(long, value_name = "ADDRESS")]
+    pub http: Option<std::net::SocketAddr>,
+    /// Make no topics and subscriptions.
+    #[arg(long = "no-apply")]
+    pub no_apply: bool,
+    /// How log lines look.
+    #[arg(long = "log-format", value_enum, default_value_t)]
+    pub log_format: crate::up::log::Format,
+    /// How pipelines are loaded. Variables win over those of the project.
+    #[command(flatten)]
+    pub load: LoadArgs,
+}
+
+/// `purlin status`.
+#[derive(Args, Debug)]
+pub struct StatusArgs {
+    /// The data folder of the `purlin up` that is asked.
+    #[arg(long, value_name = "DIR", default_value = crate::up::project::DATA)]
+    pub data: PathBuf,
+}
+
+/// `purlin apply`.
+#[derive(Args, Debug)]
+pub struct ApplyArgs {
+    /// A project file, or pipeline files (default: `purlin.yaml` in this folder).
+    #[arg(value_name = "FILE")]
+    pub files: Vec<String>,
+    /// Do it without asking.
+    #[arg(long, short)]
+    pub yes: bool,
+    /// Only say what would be done.
+    #[arg(long = "dry-run", conflicts_with = "yes")]
+    pub dry_run: bool,
+    /// Where the service is.
+    #[command(flatten)]
+    pub service: ServiceArgs,
+    /// How pipelines are loaded. Variables win over those of the project.
+    #[command(flatten)]
+    pub load: LoadArgs,
 }
 
 /// `purlin why`.

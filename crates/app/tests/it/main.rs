@@ -5,6 +5,8 @@
 mod bad_input;
 mod broker_kill;
 mod command_line;
+#[cfg(feature = "pubsub")]
+mod conforms;
 mod lanes;
 mod live;
 mod pipes;
@@ -20,3 +22,5 @@ mod scratch;
 mod sql;
 mod stream_equals_batch;
 mod timed;
+#[cfg(feature = "pubsub")]
+mod up;

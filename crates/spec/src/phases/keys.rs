@@ -4,7 +4,7 @@
 pub(crate) const FILE: &[&str] = &["pipeline", "providers", "options", "tests", "x-purlin"];
 
 /// Keys of `x-purlin`.
-pub(crate) const X_PURLIN: &[&str] = &["tests"];
+pub(crate) const X_PURLIN: &[&str] = &["tests", "resources"];
 
 /// Keys of `pipeline`.
 pub(crate) const PIPELINE: &[&str] =

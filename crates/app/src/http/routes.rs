@@ -1,0 +1,143 @@
+//! What is answered where.
+
+use super::problem::Problem;
+use super::{metrics, openapi, views};
+use crate::up::Up;
+use crate::up::pipe::{Figures, Look, Pipe, State as PipeState};
+use axum::Router;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// What can be asked of one pipeline, below `/api/v1/pipelines/{name}`.
+#[derive(Clone, Copy, Debug)]
+enum View {
+    Graph,
+    Transforms,
+    Ledger,
+    Why,
+    Checkpoints,
+    DeadLetters,
+    Late,
+}
+
+const VIEWS: [(&str, View); 7] = [
+    ("graph", View::Graph),
+    ("transforms", View::Transforms),
+    ("ledger", View::Ledger),
+    ("why", View::Why),
+    ("checkpoints", View::Checkpoints),
+    ("deadletters", View::DeadLetters),
+    ("late", View::Late),
+];
+
+const HEALTH: &str = "/healthz";
+const READY: &str = "/readyz";
+const METRICS: &str = "/metrics";
+const OPENAPI: &str = "/openapi.json";
+const PIPELINES: &str = "/api/v1/pipelines";
+const PIPELINE: &str = "/api/v1/pipelines/{name}";
+
+/// Every path that is answered.
+pub fn paths() -> Vec<String> {
+    let fixed = [HEALTH, READY, METRICS, OPENAPI, PIPELINES, PIPELINE];
+    let views = VIEWS.iter().map(|(name, _)| format!("{PIPELINE}/{name}"));
+    fixed.iter().map(|p| (*p).to_owned()).chain(views).collect()
+}
+
+pub(super) fn router(up: Arc<Up>) -> Router {
+    let mut router = Router::new()
+        .route(HEALTH, get(|| async { answer(&json!({"status": "ok"})) }))
+        .route(READY, get(ready))
+        .route(METRICS, get(figures))
+        .route(OPENAPI, get(|| async { ([(header::CONTENT_TYPE, "application/json")], openapi::DOCUMENT) }))
+        .route(PIPELINES, get(pipelines))
+        .route(PIPELINE, get(pipeline));
+    for (name, view) in VIEWS {
+        let path = format!("{PIPELINE}/{name}");
+        router = router.route(&path, get(move |up, name| look(up, name, view)));
+    }
+    router.fallback(not_found).method_not_allowed_fallback(not_allowed).with_state(up)
+}
+
+fn answer(value: &Value) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], value.to_string()).into_response()
+}
+
+async fn not_found(uri: Uri) -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, format!("nothing is at {}; {OPENAPI} says what is where", uri.path()))
+}
+
+async fn not_allowed() -> Problem {
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "only GET: nothing can be changed here")
+}
+
+/// Ready once every pipeline runs or has run. The broker listens before anything is answered here.
+async fn ready(State(up): State<Arc<Up>>) -> Response {
+    let waits = |p: &Arc<Pipe>| {
+        let state: PipeState = p.look().state;
+        (!state.is_ready()).then(|| json!({"pipeline": p.name, "state": state.name()}))
+    };
+    let waiting: Vec<Value> = up.pipes().iter().filter_map(waits).collect();
+    let status = if waiting.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, answer(&json!({"ready": waiting.is_empty(), "waiting_for": waiting}))).into_response()
+}
+
+async fn figures(State(up): State<Arc<Up>>) -> Response {
+    match metrics::text(&up) {
+        Ok(text) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
+        Err(e) => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, format!("cannot write figures: {e}"))
+            .into_response(),
+    }
+}
+
+async fn pipelines(State(up): State<Arc<Up>>) -> Response {
+    let list: Vec<Value> = up.pipes().iter().map(|p| views::pipeline(p)).collect();
+    answer(&json!({"name": up.name, "started": up.started.to_rfc3339(), "pid": std::process::id(),
+                   "broker": up.broker.map(|b| b.to_string()), "pipelines": list}))
+}
+
+type Name = Result<Path<String>, PathRejection>;
+
+fn find(up: &Up, name: Name) -> Result<Arc<Pipe>, Problem> {
+    let Path(name) = name.map_err(|e| Problem::new(StatusCode::BAD_REQUEST, e.body_text()))?;
+    up.pipe(&name).ok_or_else(|| {
+        let known: Vec<String> = up.pipes().iter().map(|p| p.name.clone()).collect();
+        Problem::new(
+            StatusCode::NOT_FOUND,
+            format!("there is no pipeline `{name}`; there are: {}", known.join(", ")),
+        )
+    })
+}
+
+async fn pipeline(State(up): State<Arc<Up>>, name: Name) -> Result<Response, Problem> {
+    Ok(answer(&views::pipeline(find(&up, name)?.as_ref())))
+}
+
+async fn look(State(up): State<Arc<Up>>, name: Name, view: View) -> Result<Response, Problem> {
+    let pipe = find(&up, name)?;
+    let look: Look = pipe.look();
+    let never = || {
+        let detail = format!("the pipeline `{}` has not run yet: it is {}", pipe.name, look.state.name());
+        Problem::new(StatusCode::CONFLICT, detail)
+    };
+    let figures: &Figures = look.figures.as_ref().ok_or_else(never)?;
+    let ends = || {
+        let detail =
+            format!("the pipeline `{}` ends by itself: only what is unbounded is asked this", pipe.name);
+        Problem::new(StatusCode::CONFLICT, detail)
+    };
+    Ok(answer(&match view {
+        View::Graph => views::graph(figures),
+        View::Transforms => views::transforms(&look, figures),
+        View::Ledger => views::ledger(figures),
+        View::Late => views::late(figures),
+        View::DeadLetters => views::dead_letters(figures),
+        View::Why => views::why(&pipe, figures).await.ok_or_else(ends)?,
+        View::Checkpoints => views::epochs(&pipe, figures).await.ok_or_else(ends)?,
+    }))
+}
