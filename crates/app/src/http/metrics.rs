@@ -35,6 +35,7 @@ struct Families {
     watermark: Seconds,
     lag: Seconds,
     pipeline_lag: Seconds,
+    backlog: Gauges,
 }
 
 fn small(n: u64) -> i64 {
@@ -70,11 +71,19 @@ impl Families {
             "How far the earliest watermark at the ends of the pipeline is behind the clock",
             self.pipeline_lag.clone(),
         );
+        r.register(
+            "subscription_backlog_messages",
+            "Messages of a subscription of this process's broker that are not acknowledged",
+            self.backlog.clone(),
+        );
         r
     }
 
     fn fill(&self, up: &Up, now: EventTime) {
         let lag = |t: EventTime| now.0.saturating_sub(t.0).max(0) as f64 / 1e6;
+        for (name, waiting) in up.backlogs() {
+            self.backlog.get_or_create(&vec![("subscription", name)]).set(small(waiting));
+        }
         for pipe in up.pipes() {
             let look = pipe.look();
             let of_pipe: Labels = vec![("pipeline", pipe.name.clone())];

@@ -97,8 +97,12 @@ async fn figures(State(up): State<Arc<Up>>) -> Response {
 
 async fn pipelines(State(up): State<Arc<Up>>) -> Response {
     let list: Vec<Value> = up.pipes().iter().map(|p| views::pipeline(p)).collect();
-    answer(&json!({"name": up.name, "started": up.started.to_rfc3339(), "pid": std::process::id(),
-                   "broker": up.broker.map(|b| b.to_string()), "pipelines": list}))
+    let waiting = |(name, waiting): (String, u64)| json!({"name": name, "waiting": waiting});
+    let subscriptions: Vec<Value> = up.backlogs().into_iter().map(waiting).collect();
+    answer(
+        &json!({"subscriptions": subscriptions, "name": up.name, "started": up.started.to_rfc3339(), "pid": std::process::id(),
+                   "broker": up.broker.map(|b| b.to_string()), "pipelines": list}),
+    )
 }
 
 type Name = Result<Path<String>, PathRejection>;

@@ -104,11 +104,6 @@ impl Plan {
         Ok(Plan { steps: topics.into_values().chain(subscriptions.into_values()).collect() })
     }
 
-    /// True if the service is as it should be.
-    pub fn is_done(&self) -> bool {
-        self.steps.iter().all(|s| s.action == Action::Keep)
-    }
-
     /// True if something would be made or changed.
     pub fn has_work(&self) -> bool {
         self.steps.iter().any(|s| s.call.is_some())

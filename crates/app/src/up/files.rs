@@ -23,6 +23,16 @@ impl Files {
         Files { seen: paths.into_iter().map(|p| (p.clone(), look(&p))).collect() }
     }
 
+    /// Watches these instead; what was watched before keeps its last look.
+    pub(crate) fn follow(&mut self, paths: impl IntoIterator<Item = PathBuf>) {
+        let mut before = std::mem::take(&mut self.seen);
+        let keep = |p: PathBuf| {
+            let seen = before.remove(&p).unwrap_or_else(|| look(&p));
+            (p, seen)
+        };
+        self.seen = paths.into_iter().map(keep).collect();
+    }
+
     /// True if one has other contents than at the last call.
     pub(crate) fn changed(&mut self) -> bool {
         let mut changed = false;

@@ -162,7 +162,7 @@ struct Run {
     thread: JoinHandle<()>,
     halted: bool,
     /// For `purlin why`.
-    _door: Option<Door>,
+    door: Option<Door>,
 }
 
 struct Keeper {
@@ -326,7 +326,8 @@ impl Keeper {
     fn prepare(&mut self, text: Option<String>) -> Result<Prepared, String> {
         let file = self.entry.file.clone();
         let options = self.shared.pipeline_options(&self.entry);
-        self.files = Files::watch([PathBuf::from(&file)]);
+        // Before the text is read: what changes while it is planned is seen the next time.
+        self.files.follow([PathBuf::from(&file)]);
         let text = text.map_or_else(|| pipeline::read(&file), Ok).map_err(|e| e.to_string())?;
         let planned = catch_unwind(AssertUnwindSafe(|| {
             let mut p = Pipeline::from_text(&file, &text, &options);
@@ -335,7 +336,7 @@ impl Keeper {
         }));
         let (p, plan) = planned.map_err(|e| format!("planning it broke down: {}", said(&*e)))?;
         let included = (0..).map_while(|i| p.sources.get(i)).map(|f| PathBuf::from(&f.name));
-        self.files = Files::watch(included.chain([PathBuf::from(&file)]));
+        self.files.follow(included.chain([PathBuf::from(&file)]));
         let said = p.diagnostics.render(&p.sources);
         let (Some(plan), Some(spec)) = (plan, &p.spec) else { return Err(said) };
         if !said.is_empty() {
@@ -384,7 +385,7 @@ impl Keeper {
         let figures = Figures { plan: plan.clone(), stats: job.stats(), watcher: watcher.clone() };
         let stop = job.stop_handle();
         let door = watcher.and_then(|w| {
-            let door = Door::open(&self.shared.data.join("run"), &self.entry.file, &plan, w);
+            let door = Door::open(&self.shared.data.join("run"), &self.entry.name, &plan, w);
             door.inspect_err(|e| tracing::warn!(pipeline = self.entry.name, "{e}")).ok()
         });
         let (name, to_keeper) = (self.entry.name.clone(), self.to_self.clone());
@@ -396,15 +397,16 @@ impl Keeper {
             let _told = to_keeper.send(Message::Ended(Box::new(ended)));
         })
         .map_err(|e| Error::new(purlin_api::ErrorKind::Exhausted, format!("cannot start a thread: {e}")))?;
-        self.run = Some(Run { stop, began: now, thread, halted: false, _door: door });
+        self.run = Some(Run { stop, began: now, thread, halted: false, door });
         Ok(())
     }
 
     fn ended(&mut self, end: Result<Summary, String>) {
         let now = SystemClock.now();
-        let Some(run) = self.run.take() else { return };
-        let began = run.began;
-        if run.thread.join().is_err() {
+        let Some(Run { began, thread, door, .. }) = self.run.take() else { return };
+        // Before the next one opens at the same place.
+        drop(door);
+        if thread.join().is_err() {
             tracing::error!(pipeline = self.entry.name, "the thread of its job broke down");
         }
         self.pipe.sample(now);

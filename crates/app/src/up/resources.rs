@@ -219,3 +219,32 @@ impl Needs {
         self.topics.is_empty() && self.subscriptions.is_empty() && self.read.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use purlin_spec::FieldDef;
+
+    /// What editors are told is what is read.
+    #[test]
+    fn the_json_schema_has_the_same_keys() {
+        let schema = purlin_spec::schema::schema(&crate::catalog().vocabulary());
+        let resources = &schema["properties"]["x-purlin"]["properties"]["resources"]["properties"];
+        let keys = |v: &serde_json::Value| -> Vec<String> {
+            v.as_object().map(|o| o.keys().cloned().collect()).unwrap_or_default()
+        };
+        let names =
+            |fields: Vec<FieldDef>| -> Vec<String> { fields.iter().map(|f| f.name.to_owned()).collect() };
+        let sorted = |mut v: Vec<String>| {
+            v.sort();
+            v
+        };
+        for (described, read) in [
+            (resources, Resources::fields()),
+            (&resources["topics"]["items"]["anyOf"][1]["properties"], TopicSettings::fields()),
+            (&resources["subscriptions"]["items"]["properties"], Subscription::fields()),
+        ] {
+            assert_eq!(sorted(keys(described)), sorted(names(read)));
+        }
+    }
+}

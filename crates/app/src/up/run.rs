@@ -4,12 +4,12 @@ use super::files::Files;
 use super::keeper::{self, Kept, Shared};
 use super::lock::Lock;
 use super::pipe::Pipe;
-use super::project::{Project, Pubsub};
+use super::project::{Entry, Project, Pubsub};
 use super::record::Record;
 use super::resources::Needs;
 use crate::pipeline::{Pipeline, PipelineOptions};
 use purlin_api::{Error, ErrorKind, EventTime, Result};
-use purlin_broker::{Broker, Options};
+use purlin_broker::{Backlogs, Broker, Options};
 use purlin_engine::clock::{Clock, SystemClock};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -33,9 +33,15 @@ pub struct Up {
     /// When it started, in processing time.
     pub started: EventTime,
     pipes: RwLock<Vec<Arc<Pipe>>>,
+    backlogs: Option<Backlogs>,
 }
 
 impl Up {
+    /// How many messages wait in each subscription of the broker of this process; empty without one.
+    pub fn backlogs(&self) -> Vec<(String, u64)> {
+        self.backlogs.as_ref().map(Backlogs::read).unwrap_or_default()
+    }
+
     /// All pipelines, in the order of the project file.
     pub fn pipes(&self) -> Vec<Arc<Pipe>> {
         self.pipes.read().unwrap_or_else(PoisonError::into_inner).clone()
@@ -81,6 +87,7 @@ pub fn up(project: &Project, load: PipelineOptions, announce: impl FnOnce(&Recor
         data: project.data.clone(),
         started: SystemClock.now(),
         pipes: RwLock::default(),
+        backlogs: broker.as_ref().map(Broker::backlogs),
     });
     let server = crate::http::Server::start(project.http.address, up.clone())?;
     let record = Record {
@@ -92,7 +99,7 @@ pub fn up(project: &Project, load: PipelineOptions, announce: impl FnOnce(&Recor
     let _recorded = record.write(&project.data)?;
     apply_all(project, &shared);
     let mut fleet = Fleet { kept: Vec::new(), shared, up: up.clone() };
-    fleet.hold(project);
+    fleet.hold(&project.pipelines);
     announce(&record);
     follow(project, &mut fleet, &stopped);
     fleet.stop();
@@ -142,34 +149,42 @@ fn apply_all(project: &Project, shared: &Shared) {
 /// Follows the project file until a signal comes.
 fn follow(project: &Project, fleet: &mut Fleet, stopped: &Receiver<()>) {
     let mut files = Files::watch(project.file.iter().map(PathBuf::from));
-    let mut now = project.clone();
+    // It may have changed since it was read, so that it is read again at first.
+    let (mut is_new, mut last) = (true, None);
     loop {
+        if let Some(file) = project.file.as_ref().filter(|_| files.changed() || is_new)
+            && let Some(new) = read_again(file)
+        {
+            fleet.hold(&new.pipelines);
+            let rest = Project { pipelines: Vec::new(), ..new };
+            if last.as_ref().is_some_and(|l| *l != rest) {
+                tracing::warn!(
+                    "{file}: only changes of `pipelines` are followed; start again for the others"
+                );
+            }
+            last = Some(rest);
+        }
+        is_new = false;
         match stopped.recv_timeout(LOOK_EVERY) {
             Err(RecvTimeoutError::Timeout) => {}
             Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
         }
-        let Some(file) = now.file.clone().filter(|_| files.changed()) else { continue };
-        match Project::read(&file) {
-            Err(e) => tracing::error!("{e}; what runs goes on"),
-            Ok(read) => match read.project {
-                None => {
-                    let said = read.diagnostics.render(&read.sources);
-                    tracing::error!("{file} is refused, what runs goes on:\n{said}");
-                }
-                Some(new) => {
-                    let same = Project { pipelines: now.pipelines.clone(), ..new.clone() };
-                    // What was given on the command line stays.
-                    let fixed =
-                        Project { data: now.data.clone(), broker: now.broker, http: now.http, ..same };
-                    if fixed != now {
-                        tracing::warn!(
-                            "{file}: only changes of `pipelines` are followed; restart for the others"
-                        );
-                    }
-                    now.pipelines = new.pipelines;
-                    fleet.hold(&now);
-                }
-            },
+    }
+}
+
+/// The project file as it is now; if it is refused, that is said, and what runs goes on.
+fn read_again(file: &str) -> Option<Project> {
+    match Project::read(file) {
+        Err(e) => {
+            tracing::error!("{e}; what runs goes on");
+            None
+        }
+        Ok(read) => {
+            if read.project.is_none() {
+                let said = read.diagnostics.render(&read.sources);
+                tracing::error!("{file} is refused, what runs goes on:\n{said}");
+            }
+            read.project
         }
     }
 }
@@ -183,13 +198,13 @@ struct Fleet {
 
 impl Fleet {
     /// Stops what the project does not name any more, and starts what it names anew.
-    fn hold(&mut self, project: &Project) {
+    fn hold(&mut self, entries: &[Entry]) {
         let (stay, go): (Vec<Kept>, Vec<Kept>) =
-            self.kept.drain(..).partition(|k| project.pipelines.contains(&k.entry));
+            self.kept.drain(..).partition(|k| entries.contains(&k.entry));
         go.iter().for_each(Kept::stop);
         go.into_iter().for_each(Kept::join);
         let mut stay: Vec<Option<Kept>> = stay.into_iter().map(Some).collect();
-        for entry in &project.pipelines {
+        for entry in entries {
             let old = stay.iter_mut().find(|k| k.as_ref().is_some_and(|k| k.entry == *entry));
             match old.and_then(Option::take) {
                 Some(kept) => self.kept.push(kept),

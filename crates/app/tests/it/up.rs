@@ -235,6 +235,7 @@ fn purchases_are_summed_and_follow_their_file() {
         "purlin_pipeline_up{pipeline=\"purchases\"} 1",
         "purlin_pipeline_read_rows_total{pipeline=\"purchases\"} 3",
         "fate=\"passed\"",
+        "purlin_subscription_backlog_messages{subscription=\"projects/local/subscriptions/purchases-totals\"}",
         "# EOF",
     ] {
         assert!(metrics.contains(line), "{line}: {metrics}");
