@@ -10,6 +10,7 @@ mod routes;
 mod views;
 
 use crate::up::Up;
+use crate::up::project::Listen;
 use purlin_api::{Error, ErrorKind, Result};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -38,7 +39,8 @@ impl Server {
     ///
     /// # Errors
     /// If the address cannot be listened on.
-    pub fn start(address: SocketAddr, up: Arc<Up>) -> Result<Self> {
+    pub fn start(listen: Listen, up: Arc<Up>) -> Result<Self> {
+        let address = listen.address;
         let cannot = |e: std::io::Error| {
             let why = if e.kind() == std::io::ErrorKind::AddrInUse {
                 "something listens there already; use another with `http: {listen: …}` or --http".to_owned()
@@ -56,10 +58,11 @@ impl Server {
         let listener = runtime.block_on(TcpListener::bind(address)).map_err(cannot)?;
         let address = listener.local_addr().map_err(cannot)?;
         let (stop, mut stopping) = watch::channel(false);
-        let serve = axum::serve(listener, routes::router(up)).with_graceful_shutdown(async move {
-            // Also if nobody can say it any more.
-            let _told = stopping.wait_for(|s| *s).await;
-        });
+        let serve =
+            axum::serve(listener, routes::router(up, listen.open)).with_graceful_shutdown(async move {
+                // Also if nobody can say it any more.
+                let _told = stopping.wait_for(|s| *s).await;
+            });
         runtime.spawn(async move {
             if let Err(e) = serve.await {
                 tracing::error!("the HTTP server ended: {e}");

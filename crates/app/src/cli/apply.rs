@@ -6,7 +6,7 @@ use super::output::Output;
 use super::pubsub::ours;
 use crate::pipeline::Pipeline;
 use crate::up::apply::Plan;
-use crate::up::project::{Entry, Project, Pubsub};
+use crate::up::project::{Entry, Project, Pubsub, emulator};
 use crate::up::record::Record;
 use crate::up::resources::Needs;
 use purlin_api::{ErrorKind, Result};
@@ -61,12 +61,13 @@ fn variables(entry: &Entry, given: &Map<String, serde_json::Value>) -> Map<Strin
 /// Where the project's Pub/Sub is: of one that runs, its broker.
 fn host(project: &Project, args: &ApplyArgs) -> Option<String> {
     let running = || Record::read(&project.data).ok().and_then(|r| r.broker).map(|b| b.to_string());
-    let set = || std::env::var("PUBSUB_EMULATOR_HOST").is_ok_and(|h| !h.trim().is_empty());
     match &project.pubsub {
         _ if args.service.host.is_some() => args.service.host.clone(),
         Pubsub::At(at) => Some(at.clone()),
         // Without one running, it may be a broker that was started alone.
-        Pubsub::Embedded if !set() => running().or_else(|| project.broker.map(|b| b.address.to_string())),
+        Pubsub::Embedded if emulator().is_none() => {
+            running().or_else(|| project.broker.map(|b| b.address.to_string()))
+        }
         Pubsub::Embedded => running(),
         Pubsub::Variable | Pubsub::Google => None,
     }

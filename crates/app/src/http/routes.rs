@@ -6,8 +6,9 @@ use crate::up::Up;
 use crate::up::pipe::{Figures, Look, Pipe, State as PipeState};
 use axum::Router;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Request, State};
 use axum::http::{StatusCode, Uri, header};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde_json::{Value, json};
@@ -49,7 +50,8 @@ pub fn paths() -> Vec<String> {
     fixed.iter().map(|p| (*p).to_owned()).chain(views).collect()
 }
 
-pub(super) fn router(up: Arc<Up>) -> Router {
+/// `open`: whether it may be asked under names that we do not know.
+pub(super) fn router(up: Arc<Up>, open: bool) -> Router {
     let mut router = Router::new()
         .route(HEALTH, get(|| async { answer(&json!({"status": "ok"})) }))
         .route(READY, get(ready))
@@ -61,7 +63,33 @@ pub(super) fn router(up: Arc<Up>) -> Router {
         let path = format!("{PIPELINE}/{name}");
         router = router.route(&path, get(move |up, name| look(up, name, view)));
     }
-    router.fallback(not_found).method_not_allowed_fallback(not_allowed).with_state(up)
+    let router = router.fallback(not_found).method_not_allowed_fallback(not_allowed).with_state(up);
+    if open { router } else { router.layer(middleware::from_fn(known_host)) }
+}
+
+/// A page in a browser must not read this under a name of its own that it lets lead here.
+async fn known_host(request: Request, next: Next) -> Response {
+    let host = request.headers().get(header::HOST).map(|h| h.to_str().unwrap_or("?").to_owned());
+    match host.filter(|h| !is_known(h)) {
+        None => next.run(request).await,
+        Some(host) => Problem::new(
+            StatusCode::MISDIRECTED_REQUEST,
+            format!(
+                "`{host}` is not asked here; use localhost or the address, or say `allow_anyone: true` in the project file"
+            ),
+        )
+        .into_response(),
+    }
+}
+
+/// True for `localhost` and addresses, with or without a port.
+fn is_known(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.parse::<u16>().is_ok() && !name.ends_with(':') => name,
+        _ => host,
+    };
+    let address = name.trim_start_matches('[').trim_end_matches(']');
+    name.eq_ignore_ascii_case("localhost") || address.parse::<std::net::IpAddr>().is_ok()
 }
 
 fn answer(value: &Value) -> Response {
@@ -144,4 +172,19 @@ async fn look(State(up): State<Arc<Up>>, name: Name, view: View) -> Result<Respo
         View::Why => views::why(&pipe, figures).await.ok_or_else(ends)?,
         View::Checkpoints => views::epochs(&pipe, figures).await.ok_or_else(ends)?,
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_known;
+
+    #[test]
+    fn names_of_this_machine_are_known() {
+        for host in ["localhost", "LOCALHOST:8090", "127.0.0.1:8090", "[::1]:8090", "::1", "10.0.0.7"] {
+            assert!(is_known(host), "{host}");
+        }
+        for host in ["evil.example:8090", "", "localhost.evil.example", "127.0.0.1.evil.example:80", "?"] {
+            assert!(!is_known(host), "{host}");
+        }
+    }
 }

@@ -12,7 +12,7 @@ use crate::live::door::Door;
 use crate::pipeline::{self, Pipeline, PipelineOptions};
 use crate::report::Summary;
 use crate::run::{self, RunOptions};
-use purlin_api::{Delivery, Environment, Error, EventTime};
+use purlin_api::{Environment, Error, EventTime};
 use purlin_engine::clock::{Clock, SystemClock};
 use purlin_engine::{Ending, Live, Stop};
 use purlin_plan::Plan;
@@ -76,11 +76,10 @@ impl Shared {
             live: Live::default(),
             environment: Environment {
                 pipeline: entry.name.clone(),
-                lineage: String::new(),
                 pubsub: self.address.clone(),
                 project: self.project.clone(),
-                delivery: Delivery::default(),
                 data: Some(self.data.clone()),
+                ..Environment::default()
             },
         }
     }
@@ -106,9 +105,8 @@ impl Shared {
 
     /// Why a pipeline that uses Pub/Sub cannot run here.
     fn no_pubsub(&self, needs: &Needs) -> Option<String> {
-        let nowhere = self.pubsub == Pubsub::Variable
-            && std::env::var("PUBSUB_EMULATOR_HOST").is_ok_and(|h| !h.trim().is_empty());
-        (self.pubsub == Pubsub::Variable && !nowhere && !needs.is_empty()).then(|| {
+        let nowhere = self.pubsub == Pubsub::Variable && super::project::emulator().is_none();
+        (nowhere && !needs.is_empty()).then(|| {
             "it uses Pub/Sub, and there is none in this environment: the project says `broker: false`, and \
              PUBSUB_EMULATOR_HOST is not set; take the broker, set the variable, or write `environment: gcp`"
                 .to_owned()

@@ -131,9 +131,14 @@ impl Project {
         })
     }
 
-    /// True if topics and subscriptions may be made without asking: they are nobody else's.
+    /// True if topics and subscriptions may be made without asking: the service is on this machine.
     pub fn is_local(&self) -> bool {
-        self.pubsub == Pubsub::Embedded
+        let here = |at: &str| purlin_pubsub::Address::resolve(Some(at), None).is_ok_and(|a| a.is_loopback());
+        match &self.pubsub {
+            Pubsub::Embedded => true,
+            Pubsub::At(at) => here(at),
+            Pubsub::Variable | Pubsub::Google => emulator().is_some_and(|at| here(&at)),
+        }
     }
 
     /// Reads a project file.
@@ -153,6 +158,11 @@ impl Project {
         d.sort();
         Read { project, sources, diagnostics: d }
     }
+}
+
+/// What `PUBSUB_EMULATOR_HOST` says, if it says something.
+pub(crate) fn emulator() -> Option<String> {
+    std::env::var("PUBSUB_EMULATOR_HOST").ok().filter(|h| !h.trim().is_empty())
 }
 
 /// True if a file is a project, not a pipeline: by its name, else by what stands in it.
@@ -411,13 +421,14 @@ mod tests {
         let p = project("pipelines: []\nenvironment: {pubsub: \"localhost:1\", project: shop}");
         assert_eq!(
             (p.pubsub.clone(), p.broker, p.is_local()),
-            (Pubsub::At("localhost:1".to_owned()), None, false)
+            (Pubsub::At("localhost:1".to_owned()), None, true)
         );
         assert_eq!(p.project.as_deref(), Some("shop"));
         let p = project("pipelines: []\nenvironment: {project: shop}\nbroker: {listen: localhost:0}");
         assert!(p.is_local() && p.broker.is_some_and(|l| l.address.port() == 0));
         let p = project("pipelines: []\nbroker: false");
-        assert_eq!((p.is_local(), p.broker), (false, None));
+        assert_eq!((p.pubsub, p.broker), (Pubsub::Variable, None));
+        assert!(!project("pipelines: []\nenvironment: {pubsub: \"https://broker.example\"}").is_local());
     }
 
     #[test]

@@ -89,7 +89,7 @@ pub fn up(project: &Project, load: PipelineOptions, announce: impl FnOnce(&Recor
         pipes: RwLock::default(),
         backlogs: broker.as_ref().map(Broker::backlogs),
     });
-    let server = crate::http::Server::start(project.http.address, up.clone())?;
+    let server = crate::http::Server::start(project.http, up.clone())?;
     let record = Record {
         pid: std::process::id(),
         name: project.name.clone(),

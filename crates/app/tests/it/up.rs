@@ -54,7 +54,7 @@ fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 
 fn get(address: &str, path: &str) -> (u16, String, String) {
     let mut stream = TcpStream::connect(address).expect("a connection");
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: x\r\n\r\n").expect("a request");
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").expect("a request");
     let mut text = String::new();
     stream.read_to_string(&mut text).expect("an answer");
     let (head, body) = text.split_once("\r\n\r\n").expect("a head");
@@ -359,7 +359,46 @@ fn the_project_file_is_followed() {
     s.write("purlin.yaml", "pipelines: [b.yaml, a.yaml]\npipelnes: 1\n");
     until("a refusal", || up.said.lock().unwrap().contains("did you mean `pipelines`?").then_some(()));
     assert_eq!(names(&up), ["b"]);
+
+    // What an included file says is followed, too.
+    let text = BOUNDED.replace("out/rows", "out/{{ name }}");
+    s.write("names.yaml", "# nothing\n").write("c.yaml", format!("{{% include 'names.yaml' %}}\n{text}"));
+    s.write("purlin.yaml", "pipelines: [b.yaml, {file: c.yaml, variables: {name: d}}]\n");
+    until("c", || (names(&up) == ["b", "c"]).then_some(()));
+    let first = up.until_state("c", "finished");
+    assert_eq!(s.lines("out/d").len(), 2);
+    s.write("names.yaml", "# something else\n");
+    until("c once more", || (up.pipeline("c")["since"] != first["since"]).then_some(()));
+    nonsense(&up);
+
+    // A kill leaves a record behind, and the folder free.
+    drop(up);
+    let status = s.purlin(&["status"]);
+    assert!(status.code == 1 && status.err.contains("may have been killed"), "{status:?}");
+    let up = Up::start(&s, free_port(), &[]);
+    up.until_state("b", "finished");
     assert_eq!(up.end().0, 0);
+}
+
+/// Nobody who writes nonsense is heard, and nothing breaks.
+fn nonsense(up: &Up) {
+    let long = format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(100_000));
+    for (request, status) in [
+        ("\u{0}\u{1}\u{2}\r\n\r\n", "400"),
+        (long.as_str(), "4"),
+        ("POST /healthz HTTP/1.0\r\nHost: localhost\r\n\r\n", "405"),
+        ("GET /healthz HTTP/1.0\r\nHost: evil.example\r\n\r\n", "421"),
+        ("GET /api/v1/pipelines/%00%2e%2e/graph HTTP/1.0\r\n\r\n", "404"),
+    ] {
+        let mut stream = TcpStream::connect(&up.http).expect("a connection");
+        // It may hang up before it has heard all.
+        let _heard = stream.write_all(request.as_bytes());
+        let mut text = String::new();
+        let _hung_up = stream.read_to_string(&mut text);
+        let got = text.split(' ').nth(1).unwrap_or(status);
+        assert!(got.starts_with(status), "{request:.40}: {text}");
+    }
+    assert_eq!(get(&up.http, "/healthz").0, 200);
 }
 
 #[test]
