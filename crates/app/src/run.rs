@@ -25,7 +25,7 @@ pub struct RunOptions {
     pub log: LogSink,
     /// For pipelines that do not end by themselves.
     pub live: Live,
-    /// What connectors know of the pipeline and its surroundings.
+    /// What connectors know of the job.
     pub environment: Environment,
 }
 

@@ -46,7 +46,8 @@ pub(crate) fn up(args: &UpArgs, out: &mut Output) -> Exit {
         out.note(&format!("warning: {e}\n"));
     }
     match crate::up::up(&project, load, |record| announce(record, &project, out)) {
-        Ok(()) => Exit::Success,
+        Ok(true) => Exit::Success,
+        Ok(false) => Exit::Failed,
         Err(e) => {
             out.error(&e);
             Exit::Refused

@@ -58,11 +58,12 @@ impl Up {
     }
 }
 
-/// Runs a project until a signal comes. `announce` is told the addresses once all of it is started.
+/// Runs a project until a signal comes. `announce` is told the addresses once all of it is started. True if it stopped
+/// in order, false if a second signal made it stop at once.
 ///
 /// # Errors
 /// If the data folder, an address or the broker's data cannot be used. Pipelines that fail are no such reason.
-pub fn up(project: &Project, load: PipelineOptions, announce: impl FnOnce(&Record)) -> Result<()> {
+pub fn up(project: &Project, load: PipelineOptions, announce: impl FnOnce(&Record)) -> Result<bool> {
     let _lock = Lock::take(&project.data)?;
     let signals = Arc::new(AtomicUsize::new(0));
     let stopped = listen_for_signals(signals.clone())?;
@@ -102,12 +103,13 @@ pub fn up(project: &Project, load: PipelineOptions, announce: impl FnOnce(&Recor
     fleet.hold(&project.pipelines);
     announce(&record);
     follow(project, &mut fleet, &stopped);
+    let shared = fleet.shared.clone();
     fleet.stop();
     server.stop();
     if let Some(broker) = broker {
         broker.stop();
     }
-    Ok(())
+    Ok(shared.signals.load(Ordering::SeqCst) <= 1)
 }
 
 /// The first signal stops in order, the second at once, the third does not wait for anything.

@@ -6,6 +6,7 @@ use purlin::live::why::Why;
 use purlin::pipeline::{Pipeline, PipelineOptions};
 use purlin::report::Summary;
 use purlin::run::{self, RunOptions};
+use purlin_api::Environment;
 use purlin_api::source::BoxFuture;
 use purlin_api::{
     Batch, Budget, BuildCx, EventTime, Output, PlanNode, Pull, Result, Resume, Running, Source, SourceStatus,
@@ -249,7 +250,7 @@ fn feed(windowing: &str, name: &'static str) -> Fed {
             lines.lock().expect("a lock").push((SystemClock.now(), text.to_owned()));
         }),
         live,
-        environment: purlin_api::Environment::default(),
+        environment: Environment::default(),
     };
     let job = run::job(&plan, &options).expect("a job");
     let stop = job.stop_handle();
