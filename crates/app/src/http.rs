@@ -18,6 +18,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 pub use routes::paths;
 
@@ -32,6 +33,7 @@ pub struct Server {
     address: SocketAddr,
     runtime: Runtime,
     stop: watch::Sender<bool>,
+    serving: JoinHandle<()>,
 }
 
 impl Server {
@@ -63,12 +65,12 @@ impl Server {
                 // Also if nobody can say it any more.
                 let _told = stopping.wait_for(|s| *s).await;
             });
-        runtime.spawn(async move {
+        let serving = runtime.spawn(async move {
             if let Err(e) = serve.await {
                 tracing::error!("the HTTP server ended: {e}");
             }
         });
-        Ok(Server { address, runtime, stop })
+        Ok(Server { address, runtime, stop, serving })
     }
 
     /// Where it listens.
@@ -79,6 +81,9 @@ impl Server {
     /// Stops it.
     pub fn stop(self) {
         self.stop.send_replace(true);
-        self.runtime.shutdown_timeout(LAST_ANSWERS);
+        // Who takes longer to listen is cut off.
+        let _answered =
+            self.runtime.block_on(async { tokio::time::timeout(LAST_ANSWERS, self.serving).await });
+        self.runtime.shutdown_background();
     }
 }

@@ -111,8 +111,9 @@ async fn ready(State(up): State<Arc<Up>>) -> Response {
         (!state.is_ready()).then(|| json!({"pipeline": p.name, "state": state.name()}))
     };
     let waiting: Vec<Value> = up.pipes().iter().filter_map(waits).collect();
-    let status = if waiting.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, answer(&json!({"ready": waiting.is_empty(), "waiting_for": waiting}))).into_response()
+    let ready = up.has_begun() && waiting.is_empty();
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, answer(&json!({"ready": ready, "waiting_for": waiting}))).into_response()
 }
 
 async fn figures(State(up): State<Arc<Up>>) -> Response {

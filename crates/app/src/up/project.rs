@@ -455,6 +455,19 @@ mod tests {
         assert!(Project::from_text("p.yaml", "").project.is_none());
     }
 
+    proptest::proptest! {
+        /// Whatever stands there is read or refused with a reason.
+        #[test]
+        fn anything_is_read_or_refused(
+            lines in proptest::collection::vec(
+                ("(name|data|environment|broker|http|pipelines|apply|x)", "[a-z:{}\\[\\]0-9., \\-\"]{0,24}"), 0..6),
+        ) {
+            let text: String = lines.iter().map(|(k, v)| format!("{k}: {v}\n")).collect();
+            let read = Project::from_text("purlin.yaml", &text);
+            proptest::prop_assert!(read.project.is_some() != read.diagnostics.has_errors(), "{}", text);
+        }
+    }
+
     #[test]
     fn files_of_one_name_are_refused() {
         assert!(Project::of_files(&["a/x.yaml".to_owned(), "b/x.yaml".to_owned()]).is_err());

@@ -13,7 +13,7 @@ use purlin_broker::{Backlogs, Broker, Options};
 use purlin_engine::clock::{Clock, SystemClock};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -34,6 +34,8 @@ pub struct Up {
     pub started: EventTime,
     pipes: RwLock<Vec<Arc<Pipe>>>,
     backlogs: Option<Backlogs>,
+    /// True once the pipelines are known.
+    has_begun: AtomicBool,
 }
 
 impl Up {
@@ -45,6 +47,11 @@ impl Up {
     /// All pipelines, in the order of the project file.
     pub fn pipes(&self) -> Vec<Arc<Pipe>> {
         self.pipes.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// True once all pipelines are known; before, there is only the broker.
+    pub fn has_begun(&self) -> bool {
+        self.has_begun.load(Ordering::SeqCst)
     }
 
     /// The pipeline of this name.
@@ -89,6 +96,7 @@ pub fn up(project: &Project, load: PipelineOptions, announce: impl FnOnce(&Recor
         started: SystemClock.now(),
         pipes: RwLock::default(),
         backlogs: broker.as_ref().map(Broker::backlogs),
+        has_begun: AtomicBool::new(false),
     });
     let server = crate::http::Server::start(project.http, up.clone())?;
     let record = Record {
@@ -101,8 +109,10 @@ pub fn up(project: &Project, load: PipelineOptions, announce: impl FnOnce(&Recor
     apply_all(project, &shared);
     let mut fleet = Fleet { kept: Vec::new(), shared, up: up.clone() };
     fleet.hold(&project.pipelines);
+    up.has_begun.store(true, Ordering::SeqCst);
     announce(&record);
     follow(project, &mut fleet, &stopped);
+    tracing::info!("stopping");
     let shared = fleet.shared.clone();
     fleet.stop();
     server.stop();

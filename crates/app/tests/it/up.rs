@@ -70,6 +70,7 @@ impl Up {
         let mut process = Command::new(env!("CARGO_BIN_EXE_purlin"))
             .args(["up", "--json", "--http", "127.0.0.1:0", "--broker", &broker])
             .args(args)
+            // Connectors look here until they follow the environment of their job.
             .env("PUBSUB_EMULATOR_HOST", &broker)
             .env_remove("GOOGLE_CLOUD_PROJECT")
             .current_dir(s.path())
@@ -272,6 +273,28 @@ fn purchases_are_summed_and_follow_their_file() {
     assert_eq!(code, 0, "{said}");
     assert!(!s.path().join(".purlin/run/up.json").exists());
     assert_eq!(s.purlin(&["status"]).code, 1);
+}
+
+#[test]
+fn a_kill_in_a_window_loses_nothing() {
+    let s = Scratch::new();
+    s.write("purchases.yaml", purchases());
+    s.write("purlin.yaml", "pipelines: [purchases.yaml]\n");
+    let port = free_port();
+    let up = Up::start(&s, port, &[]);
+    up.until_state("purchases", "running");
+    up.subscribe("check", "totals");
+    up.publish("purchases", vec![purchase("CO1", 5160, 1), purchase("CO1", 6461, 29)]);
+    until("both in a window", || (up.pipeline("purchases")["in_state"] == 2).then_some(()));
+    // SIGKILL.
+    drop(up);
+    let up = Up::start(&s, port, &[]);
+    up.until_state("purchases", "running");
+    until("both again", || (up.pipeline("purchases")["in_state"] == 2).then_some(()));
+    up.publish("purchases", vec![purchase("CO2", 100, 60)]);
+    let line = up.until_message("check", |t| t.contains("CO1"));
+    assert_eq!(line, "CO1:, $116.21, Window: 2024-09-18 07:27:30 - 2024-09-18 07:28:00");
+    assert_eq!(up.end().0, 0);
 }
 
 const READER: &str = "
