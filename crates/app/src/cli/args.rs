@@ -1,5 +1,9 @@
 //! What can be written on the command line.
 
+mod up;
+
+pub use up::{ApplyArgs, StatusArgs, UpArgs};
+
 use super::pubsub::args::{PublishArgs, PullArgs, ServiceArgs, SubscribeArgs, SubscriptionsArgs, TopicsArgs};
 use crate::generate::Rate;
 use crate::pipeline::PipelineOptions;
@@ -238,60 +242,6 @@ impl LiveArgs {
         ];
         flags.into_iter().filter(|(_, given)| *given).map(|(flag, _)| flag).collect()
     }
-}
-
-/// `purlin up`.
-#[derive(Args, Debug)]
-pub struct UpArgs {
-    /// A project file, or pipeline files (default: `purlin.yaml` in this folder).
-    #[arg(value_name = "FILE")]
-    pub files: Vec<String>,
-    /// The data folder (default: as the project says, else `.purlin`).
-    #[arg(long, value_name = "DIR")]
-    pub data: Option<PathBuf>,
-    /// Where the broker listens; port 0 takes any that is free (default: as the project says, else 127.0.0.1:8085).
-    #[arg(long, value_name = "ADDRESS")]
-    pub broker: Option<std::net::SocketAddr>,
-    /// Where HTTP is served; port 0 takes any that is free (default: as the project says, else 127.0.0.1:8090).
-    #[arg(long, value_name = "ADDRESS")]
-    pub http: Option<std::net::SocketAddr>,
-    /// Make no topics and subscriptions.
-    #[arg(long = "no-apply")]
-    pub no_apply: bool,
-    /// How log lines look.
-    #[arg(long = "log-format", value_enum, default_value_t)]
-    pub log_format: crate::up::log::Format,
-    /// How pipelines are loaded. Variables win over those of the project.
-    #[command(flatten)]
-    pub load: LoadArgs,
-}
-
-/// `purlin status`.
-#[derive(Args, Debug)]
-pub struct StatusArgs {
-    /// The data folder of the `purlin up` that is asked.
-    #[arg(long, value_name = "DIR", default_value = crate::up::project::DATA)]
-    pub data: PathBuf,
-}
-
-/// `purlin apply`.
-#[derive(Args, Debug)]
-pub struct ApplyArgs {
-    /// A project file, or pipeline files (default: `purlin.yaml` in this folder).
-    #[arg(value_name = "FILE")]
-    pub files: Vec<String>,
-    /// Do it without asking.
-    #[arg(long, short)]
-    pub yes: bool,
-    /// Only say what would be done.
-    #[arg(long = "dry-run", conflicts_with = "yes")]
-    pub dry_run: bool,
-    /// Where the service is.
-    #[command(flatten)]
-    pub service: ServiceArgs,
-    /// How pipelines are loaded. Variables win over those of the project.
-    #[command(flatten)]
-    pub load: LoadArgs,
 }
 
 /// `purlin why`.

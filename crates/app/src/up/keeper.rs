@@ -30,6 +30,8 @@ use std::time::Duration;
 const LOOK_EVERY: i64 = 1_000_000;
 /// How often a file that is refused is tried again though it did not change: what it reads may have come.
 const TRY_REFUSED_EVERY: i64 = 30_000_000;
+/// How long a pipeline may take to stop before it is said that it does, in microseconds.
+const STOP_PATIENCE: i64 = 60_000_000;
 /// How long a keeper waits for messages at most.
 const WAIT_MAX: Duration = Duration::from_millis(250);
 /// How many messages to a keeper may wait.
@@ -159,8 +161,18 @@ struct Run {
     began: EventTime,
     thread: JoinHandle<()>,
     halted: bool,
+    /// When it is said (again) that it does not stop; set once it is told to.
+    overdue_at: Option<EventTime>,
     /// For `purlin why`.
     door: Option<Door>,
+}
+
+impl Run {
+    /// Asks it to come to an end in order.
+    fn end(&mut self, now: EventTime) {
+        self.overdue_at.get_or_insert(now.plus(STOP_PATIENCE));
+        self.stop.stop();
+    }
 }
 
 struct Keeper {
@@ -249,6 +261,7 @@ impl Keeper {
         if now >= self.look_at {
             self.look_at = now.plus(LOOK_EVERY);
             self.pipe.sample(now);
+            self.say_if_overdue(now);
             if !self.stopping && self.files.changed() {
                 self.follow();
             }
@@ -263,14 +276,27 @@ impl Keeper {
         self.stopping = true;
         self.next = None;
         let now = SystemClock.now();
-        match &self.run {
+        match &mut self.run {
             Some(run) => {
                 self.pipe.enter(State::Stopping, now);
-                run.stop.stop();
+                run.end(now);
             }
             None if self.pipe.look().state == State::Finished => {}
             None => self.pipe.enter(State::Stopped, now),
         }
+    }
+
+    fn say_if_overdue(&mut self, now: EventTime) {
+        let Some(run) = self.run.as_mut().filter(|r| r.overdue_at.is_some_and(|at| now >= at)) else {
+            return;
+        };
+        run.overdue_at = Some(now.plus(STOP_PATIENCE));
+        tracing::warn!(
+            pipeline = self.entry.name,
+            "was told to stop and still works off what it has read; `purlin why {}` says what it waits for, a second \
+             signal stops everything at once",
+            self.entry.name
+        );
     }
 
     /// The second signal stops at once.
@@ -289,15 +315,16 @@ impl Keeper {
                 self.pipe.change(|l| l.refused = None);
                 self.backoff = Backoff::new();
                 self.start_at = None;
-                match &self.run {
+                let now = SystemClock.now();
+                match &mut self.run {
                     Some(run) => {
                         tracing::info!(
                             pipeline = self.entry.name,
                             "its file changed: stopping the old version"
                         );
                         self.next = Some(prepared);
-                        self.pipe.enter(State::Switching, SystemClock.now());
-                        run.stop.stop();
+                        self.pipe.enter(State::Switching, now);
+                        run.end(now);
                     }
                     None => self.launch(prepared),
                 }
@@ -395,7 +422,7 @@ impl Keeper {
             let _told = to_keeper.send(Message::Ended(Box::new(ended)));
         })
         .map_err(|e| Error::new(purlin_api::ErrorKind::Exhausted, format!("cannot start a thread: {e}")))?;
-        self.run = Some(Run { stop, began: now, thread, halted: false, door });
+        self.run = Some(Run { stop, began: now, thread, halted: false, overdue_at: None, door });
         Ok(())
     }
 
