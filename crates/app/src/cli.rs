@@ -1,5 +1,6 @@
 //! The command line: one file a command.
 
+mod apply;
 pub mod args;
 mod broker;
 mod check;
@@ -12,7 +13,9 @@ mod plan;
 pub mod pubsub;
 mod run;
 mod schema;
+mod status;
 mod test;
+mod up;
 mod why;
 
 use args::{Cli, Command};
@@ -55,6 +58,9 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
     let mut out = Output::new(cli.json);
     let exit = match cli.command {
         Command::Run(a) => run::run(a, options, &mut out),
+        Command::Up(a) => up::up(&a, &mut out),
+        Command::Status(a) => status::status(&a, &mut out),
+        Command::Apply(a) => apply::apply(&a, &mut out),
         Command::Why(a) => why::why(&a, &mut out),
         Command::Plan(a) => plan::plan(&a, &options, &mut out),
         Command::Check(a) => check::check(a, options, &mut out),

@@ -6,6 +6,7 @@
 pub mod checkpoints;
 pub mod cli;
 pub mod generate;
+pub mod http;
 pub mod live;
 pub mod loader;
 pub mod pipeline;
@@ -14,6 +15,7 @@ pub mod rehearse;
 pub mod report;
 pub mod run;
 pub mod testing;
+pub mod up;
 
 use purlin_api::Catalog;
 

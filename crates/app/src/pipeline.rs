@@ -71,6 +71,9 @@ impl Pipeline {
                 let _for_its_problems = (entry.decode)(&leaf.config, &mut diagnostics);
             }
         }
+        if let Some(spec) = &spec {
+            let _for_its_problems = crate::up::resources::declared(spec, &mut diagnostics);
+        }
         diagnostics.sort();
         Pipeline { name: file.to_owned(), sources, diagnostics, spec, catalog }
     }

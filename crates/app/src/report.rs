@@ -31,6 +31,26 @@ pub struct TransformSummary {
     pub implicit: bool,
 }
 
+/// What each transform of a plan has done so far.
+pub fn transforms(plan: &Plan, stats: &[Arc<NodeStats>]) -> Vec<TransformSummary> {
+    plan.graph.nodes.iter().zip(stats).map(|(n, s)| summarise(plan, n, s)).collect()
+}
+
+/// The ledger of a whole pipeline: what became of rows anywhere; `passed` are those that came to an end of it.
+pub fn ledger(transforms: &[TransformSummary]) -> Fates {
+    let mut all = Fates::default();
+    for t in transforms {
+        all.filtered += t.fates.filtered;
+        all.late += t.fates.late;
+        all.dead += t.fates.dead;
+        all.in_state += t.fates.in_state;
+        if t.is_end {
+            all.passed += t.rows_in;
+        }
+    }
+    all
+}
+
 /// How a run ended.
 #[derive(Debug)]
 pub struct Summary {
@@ -51,8 +71,7 @@ pub struct Summary {
 impl Summary {
     /// From a job's outcome.
     pub fn new(name: &str, plan: &Plan, outcome: Outcome, micros: i64) -> Self {
-        let transforms =
-            plan.graph.nodes.iter().zip(&outcome.stats).map(|(n, s)| summarise(plan, n, s)).collect();
+        let transforms = transforms(plan, &outcome.stats);
         Summary {
             name: name.to_owned(),
             error: outcome.result.err(),
@@ -81,17 +100,7 @@ impl Summary {
 
     /// The ledger of the whole pipeline: units read by its sources, and what became of rows anywhere.
     pub fn ledger(&self) -> Fates {
-        let mut all = Fates::default();
-        for t in &self.transforms {
-            all.filtered += t.fates.filtered;
-            all.late += t.fates.late;
-            all.dead += t.fates.dead;
-            all.in_state += t.fates.in_state;
-            if t.is_end {
-                all.passed += t.rows_in;
-            }
-        }
-        all
+        ledger(&self.transforms)
     }
 
     /// As `purlin run` prints it.
@@ -151,6 +160,23 @@ impl Summary {
             }
         }
         out
+    }
+
+    /// How it ended and the ledger, in a line for logs.
+    pub fn to_line(&self) -> String {
+        let read: u64 = self.transforms.iter().filter(|t| t.is_source).map(|t| t.rows_in).sum();
+        let all = self.ledger();
+        format!(
+            "{} after {:.2} s: read {}, written {}, filtered {}, late {}, dead letters {}, in state {}",
+            self.how(),
+            self.micros as f64 / 1e6,
+            count(read),
+            count(all.passed),
+            count(all.filtered),
+            count(all.late),
+            count(all.dead),
+            count(all.in_state)
+        )
     }
 
     /// The rows a transform was given, before a partial step of its own (which is not shown) thinned them.

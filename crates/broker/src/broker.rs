@@ -49,6 +49,19 @@ pub struct Broker {
     stop: watch::Sender<bool>,
     server: tokio::task::JoinHandle<()>,
     store: Store,
+    hub: Arc<Hub>,
+}
+
+/// Looks at how many messages wait in a broker.
+#[derive(Clone, Debug)]
+pub struct Backlogs(Arc<Hub>);
+
+impl Backlogs {
+    /// By full name of each subscription: messages that are not acknowledged, whether they were delivered or not.
+    pub fn read(&self) -> Vec<(String, u64)> {
+        let all = self.0.catalog.subscriptions();
+        all.iter().map(|s| (s.name().to_owned(), s.waiting())).collect()
+    }
 }
 
 impl Broker {
@@ -99,13 +112,18 @@ impl Broker {
             spawn(housekeeping::run(hub.clone()));
             spawn(push::supervise(hub.clone()));
         });
-        let server = runtime.spawn(server::serve(hub, listener, tls));
-        Ok(Broker { runtime, address, stop, server, store })
+        let server = runtime.spawn(server::serve(hub.clone(), listener, tls));
+        Ok(Broker { runtime, address, stop, server, store, hub })
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// For those who want to see how many messages wait.
+    pub fn backlogs(&self) -> Backlogs {
+        Backlogs(self.hub.clone())
     }
 
     /// Stops: streams end with `UNAVAILABLE`, calls in flight are answered, what waits is written.

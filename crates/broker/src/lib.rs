@@ -34,7 +34,7 @@ mod tls;
 mod topic;
 mod wire;
 
-pub use broker::{Broker, Options};
+pub use broker::{Backlogs, Broker, Options};
 pub use error::Error;
 pub use hub::Report;
 pub use tls::TlsFiles;

@@ -7,7 +7,7 @@ mod supervise;
 mod task;
 
 use crate::channel::{Bounds, Inbox};
-use crate::checkpoint::{Checkpoints, Loaded};
+use crate::checkpoint::{Checkpoints, Loaded, Status};
 use crate::clock::Clock;
 use crate::commit::Role;
 use crate::stats::NodeStats;
@@ -126,6 +126,11 @@ impl Job {
     /// Looks at it while it runs, if it does not end by itself.
     pub fn watcher(&self) -> Option<Watcher> {
         self.is_live().then(|| self.watcher.clone())
+    }
+
+    /// How its checkpoints stand, if it has some.
+    pub fn checkpoints(&self) -> Option<Arc<Status>> {
+        self.checkpoints.as_ref().map(|c| c.status.clone())
     }
 
     /// True if it does not end by itself: some source of it is unbounded.

@@ -39,12 +39,42 @@ pub fn schema(vocabulary: &Vocabulary) -> Value {
                 "type": "object",
                 "properties": {
                     "delivery": {"enum": keys::DELIVERIES},
+                    "resources": resources(),
                     "tests": {"type": "array", "items": {"$ref": "#/$defs/timed-test"}},
                 },
                 "additionalProperties": false,
             },
         },
         "$defs": defs,
+    })
+}
+
+/// What a pipeline needs of Pub/Sub; the app reads it, and a test there compares the keys.
+fn resources() -> Value {
+    let (text, flag, span) =
+        (json!({"type": "string"}), json!({"type": "boolean"}), json!({"type": ["number", "string"]}));
+    json!({
+        "type": "object",
+        "properties": {
+            "topics": {"type": "array", "items": {"anyOf": [
+                text,
+                {"type": "object", "required": ["name"], "additionalProperties": false,
+                 "properties": {"name": text, "message_retention_duration": span}},
+            ]}},
+            "subscriptions": {"type": "array", "items": {
+                "type": "object",
+                "required": ["name", "topic"],
+                "additionalProperties": false,
+                "properties": {
+                    "name": text, "topic": text, "ack_deadline": span, "filter": text,
+                    "dead_letter_topic": text,
+                    "max_delivery_attempts": {"type": "integer", "minimum": 5, "maximum": 100},
+                    "enable_message_ordering": flag, "enable_exactly_once_delivery": flag,
+                    "message_retention_duration": span, "retain_acked_messages": flag, "push_endpoint": text,
+                },
+            }},
+        },
+        "additionalProperties": false,
     })
 }
 

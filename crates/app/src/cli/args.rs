@@ -1,8 +1,10 @@
 //! What can be written on the command line.
 
 mod checkpoints;
+mod up;
 
 pub use checkpoints::{Begin, CheckpointArgs, PlanArgs};
+pub use up::{ApplyArgs, StatusArgs, UpArgs};
 
 use super::pubsub::args::{PublishArgs, PullArgs, ServiceArgs, SubscribeArgs, SubscriptionsArgs, TopicsArgs};
 use crate::generate::Rate;
@@ -48,6 +50,25 @@ Examples:
   purlin run live.yaml --until-idle 5s    a stream, until nothing comes for 5 s; windows are closed then
 Other `--name=value` options become pipeline options, as in Beam.")]
     Run(RunArgs),
+    /// Run a project: a broker and pipelines in one process, until it is stopped.
+    #[command(after_help = "\
+Examples:
+  purlin up                       what `purlin.yaml` in this folder names
+  purlin up pipelines/purchases/pipeline.yaml
+  purlin up --log-format json
+Ctrl-C or SIGTERM stops it in order, a second one at once. `purlin status` says how it stands.")]
+    Up(UpArgs),
+    /// Say how the pipelines of a running `purlin up` stand.
+    #[command(after_help = "Example:\n  purlin status --json\nExit code 1 if some pipeline is not well.")]
+    Status(StatusArgs),
+    /// Make the topics and subscriptions that pipelines need.
+    #[command(after_help = "\
+Examples:
+  purlin apply                    for what `purlin.yaml` in this folder names
+  purlin apply pipeline.yaml --dry-run
+  purlin apply pipeline.yaml --yes --host localhost:8085
+What is needed stands in pipelines under `x-purlin: resources:`; topics that are written to are made, too.")]
+    Apply(ApplyArgs),
     /// Say what a running pipeline waits for: who holds its watermark, since when, and by which rule.
     #[command(after_help = "\
 Examples:
@@ -241,6 +262,9 @@ pub struct WhyArgs {
     /// The pipeline's file, or its name without folder and ending; all that run here, if it is left out.
     #[arg(value_name = "PIPELINE")]
     pub pipeline: Option<String>,
+    /// The data folder of the `purlin up` that runs it.
+    #[arg(long, value_name = "DIR", default_value = crate::up::project::DATA)]
+    pub data: PathBuf,
 }
 
 /// `purlin check`.

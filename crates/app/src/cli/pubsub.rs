@@ -87,7 +87,7 @@ fn finish(result: Result<()>, out: &mut Output) -> Exit {
 }
 
 /// Microseconds as the API's duration.
-fn duration(micros: i64) -> Duration {
+pub(crate) fn duration(micros: i64) -> Duration {
     Duration {
         seconds: micros.div_euclid(1_000_000),
         nanos: i32::try_from(micros.rem_euclid(1_000_000)).unwrap_or(0) * 1000,

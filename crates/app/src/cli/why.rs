@@ -6,10 +6,9 @@ use super::output::Output;
 use crate::live::door;
 use purlin_api::{Error, ErrorKind};
 use serde_json::Value;
-use std::path::Path;
 
 pub(crate) fn why(args: &WhyArgs, out: &mut Output) -> Exit {
-    let answers = door::ask(Path::new(door::FOLDER), args.pipeline.as_deref());
+    let answers = door::ask(&args.data.join("run"), args.pipeline.as_deref());
     if answers.is_empty() {
         let text = match &args.pipeline {
             Some(p) => format!(

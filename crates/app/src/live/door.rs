@@ -4,8 +4,8 @@
 //! whose process is gone is taken away by who finds it.
 
 use super::why::Why;
-use purlin_engine::Watcher;
 use purlin_engine::clock::{Clock, SystemClock};
+use purlin_engine::{JobView, Watcher};
 use purlin_plan::Plan;
 use serde_json::{Value, json};
 use std::io::{Read, Write};
@@ -79,15 +79,24 @@ impl Drop for Door {
 
 fn answer(mut stream: UnixStream, file: &str, plan: &Plan, watcher: &Watcher) -> std::io::Result<()> {
     stream.set_write_timeout(Some(TALK_MAX))?;
-    let look = watcher.ask();
-    let deadline = SystemClock.now().plus(ANSWER_MAX.as_micros() as i64);
-    while !watcher.is_answered(&look) && SystemClock.now() < deadline {
-        std::thread::park_timeout(Duration::from_millis(2));
-    }
-    let view = watcher.view(&look, SystemClock.now());
+    let wait = |d| {
+        std::thread::park_timeout(d);
+        std::future::ready(())
+    };
+    let view = futures::executor::block_on(view(watcher, wait));
     let why = Why::new(file, plan, &view);
     let document = json!({"text": why.to_text(), "state": why.to_json(), "pid": std::process::id()});
     stream.write_all(document.to_string().as_bytes())
+}
+
+/// How a running job stands: of lanes that do not answer soon, what is known of them. `wait` passes some time.
+pub async fn view<F: Future<Output = ()>>(watcher: &Watcher, wait: impl Fn(Duration) -> F) -> JobView {
+    let look = watcher.ask();
+    let deadline = SystemClock.now().plus(ANSWER_MAX.as_micros() as i64);
+    while !watcher.is_answered(&look) && SystemClock.now() < deadline {
+        wait(Duration::from_millis(2)).await;
+    }
+    watcher.view(&look, SystemClock.now())
 }
 
 /// What a running pipeline answered.

@@ -5,6 +5,8 @@
 mod bad_input;
 mod broker_kill;
 mod command_line;
+#[cfg(feature = "pubsub")]
+mod conforms;
 mod lanes;
 mod live;
 mod pipes;
@@ -23,3 +25,5 @@ mod simulator;
 mod sql;
 mod stream_equals_batch;
 mod timed;
+#[cfg(feature = "pubsub")]
+mod up;

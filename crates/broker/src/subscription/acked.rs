@@ -43,6 +43,13 @@ impl AckSet {
         }
     }
 
+    /// How many offsets of `from..to` are not acknowledged.
+    pub(crate) fn missing(&self, from: u64, to: u64) -> u64 {
+        let from = from.max(self.floor);
+        let inside = |(start, end): (u64, u64)| end.min(to).saturating_sub(start.max(from));
+        to.saturating_sub(from).saturating_sub(self.ranges().map(inside).sum())
+    }
+
     /// Acknowledges one offset.
     pub(crate) fn insert(&mut self, offset: u64) {
         if offset == self.floor && self.ranges.is_empty() {
@@ -139,6 +146,14 @@ mod tests {
         set.insert_range(10, 12);
         assert_eq!((set.floor(), set.ranges().count()), (15, 0));
         assert_eq!(set.next_gap(3), 15);
+    }
+
+    #[test]
+    fn what_is_missing_is_counted() {
+        let mut set = AckSet::below(10);
+        set.insert_range(12, 15);
+        assert_eq!((set.missing(0, 20), set.missing(13, 20), set.missing(0, 14)), (7, 5, 2));
+        assert_eq!((set.missing(0, 10), set.missing(0, 5), set.missing(30, 20)), (0, 0, 0));
     }
 
     proptest! {

@@ -110,6 +110,12 @@ impl Subscription {
         })
     }
 
+    /// How many messages are not acknowledged. Those that the filter leaves out count until they are looked at.
+    pub(crate) fn waiting(&self) -> u64 {
+        let bounds = self.feed.log().bounds();
+        lock(&self.state).core.acked().missing(bounds.first, bounds.next)
+    }
+
     /// Its name.
     pub(crate) fn name(&self) -> &str {
         &self.name

@@ -4,7 +4,7 @@
 pub(crate) const FILE: &[&str] = &["pipeline", "providers", "options", "tests", "x-purlin"];
 
 /// Keys of `x-purlin`.
-pub(crate) const X_PURLIN: &[&str] = &["delivery", "tests"];
+pub(crate) const X_PURLIN: &[&str] = &["delivery", "tests", "resources"];
 
 /// What `delivery` under `x-purlin` may be.
 pub(crate) const DELIVERIES: &[&str] = &["exactly_once", "at_least_once"];
