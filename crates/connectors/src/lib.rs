@@ -5,7 +5,8 @@
 //!
 //! **Invariants.** Formats of lines know nothing of where bytes come from; formats of columns (Parquet, Avro)
 //! open local files, as they seek in them. Memory is bounded by the longest record
-//! allowed and the budget of a pull. A record that cannot be read is never dropped without being counted.
+//! allowed and the budget of a pull. A record that cannot be read is never dropped without being counted. What a checkpoint
+//! relies on (positions, hidden files) is synced before it is told, and outlives a failed run.
 
 #[cfg(feature = "avro")]
 pub mod avro;

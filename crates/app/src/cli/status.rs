@@ -3,6 +3,7 @@
 use super::Exit;
 use super::args::StatusArgs;
 use super::output::Output;
+use crate::live::why::short;
 use crate::report::count;
 use crate::up::record::Record;
 use purlin_api::{Error, ErrorKind, Result};
@@ -82,7 +83,7 @@ fn table(answer: &Value, record: &Record) -> String {
             text(p, "name"),
             text(p, "state"),
             if rate < 10.0 { format!("{rate:.1}") } else { count(rate.round() as u64) },
-            lag.map_or("-".to_owned(), |l| format!("{l:.1} s")),
+            lag.map_or("-".to_owned(), |l| short((l * 1e6) as i64)),
             number(p, "in_state"),
             number(p, "late"),
             number(p, "dead_letters"),

@@ -339,7 +339,7 @@ fn time(t: EventTime) -> Value {
 }
 
 /// A span of time for people: two digits are enough.
-fn short(micros: i64) -> String {
+pub(crate) fn short(micros: i64) -> String {
     match micros {
         m if m < 1_000_000 => format!("{} ms", m / 1000),
         m if m < 120_000_000 => format!("{}.{} s", m / 1_000_000, m % 1_000_000 / 100_000),

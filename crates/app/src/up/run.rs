@@ -7,6 +7,7 @@ use super::pipe::Pipe;
 use super::project::{Entry, Project, Pubsub};
 use super::record::Record;
 use super::resources::Needs;
+use super::threads;
 use crate::pipeline::{Pipeline, PipelineOptions};
 use purlin_api::{Error, ErrorKind, EventTime, Result};
 use purlin_broker::{Backlogs, Broker, Options};
@@ -122,12 +123,26 @@ pub fn up(project: &Project, load: PipelineOptions, announce: impl FnOnce(&Recor
     Ok(shared.signals.load(Ordering::SeqCst) <= 1)
 }
 
-/// The first signal stops in order, the second at once, the third does not wait for anything.
+/// How long the second signal lets jobs clear up after themselves.
+const HALT_MAX: Duration = Duration::from_secs(3);
+
+/// The first signal stops in order, the second at once, as far as something outside lets it, the third does not wait.
 fn listen_for_signals(signals: Arc<AtomicUsize>) -> Result<Receiver<()>> {
     let (tell, told) = sync_channel(1);
     let heard = move || {
-        if signals.fetch_add(1, Ordering::SeqCst) >= 2 {
-            std::process::exit(1);
+        match signals.fetch_add(1, Ordering::SeqCst) {
+            0 => {}
+            // A writer may be stuck where nothing reaches it, such as in a pipe that nobody reads.
+            1 => {
+                let exit = threads::start("purlin-halt", || {
+                    std::thread::park_timeout(HALT_MAX);
+                    std::process::exit(1)
+                });
+                if exit.is_err() {
+                    std::process::exit(1);
+                }
+            }
+            _ => std::process::exit(1),
         }
         // Full: it has been told.
         let _told = tell.try_send(());

@@ -6,7 +6,8 @@ use purlin::pipeline::{Pipeline, PipelineOptions};
 use purlin_api::state::Extent;
 use purlin_api::testing::TableLogs;
 use purlin_api::{
-    Budget, BuildCx, Delivery, Environment, EventTime, PlanNode, Running, Sink, Source, SourceStatus, testing,
+    Budget, BuildCx, Delivery, Environment, EventTime, LaneShared, PlanNode, Running, Sink, Source,
+    SourceStatus, testing,
 };
 use purlin_pubsub::block_on;
 use serde_json::Value;
@@ -41,13 +42,18 @@ fn cx(w: &World, label: &str) -> BuildCx {
     BuildCx { environment: Arc::new(environment), ..BuildCx::one_lane(label, 1000) }
 }
 
+/// The same lane in another process.
+fn another(cx: &BuildCx) -> BuildCx {
+    BuildCx { shared: LaneShared::default(), ..cx.clone() }
+}
+
 fn now<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(future)
 }
 
 fn sink(node: &dyn PlanNode, cx: &BuildCx) -> Box<dyn Sink> {
-    match node.build(cx).expect("a sink") {
+    match node.build(&another(cx)).expect("a sink") {
         Running::Sink(sink) => sink,
         _ => panic!("no sink"),
     }
@@ -69,7 +75,7 @@ struct Came {
 
 impl Reading {
     fn new(node: &dyn PlanNode, cx: &BuildCx) -> Self {
-        match node.build(cx).expect("a source") {
+        match node.build(&another(cx)).expect("a source") {
             Running::Source(source) => Reading(source),
             _ => panic!("no source"),
         }
@@ -88,7 +94,11 @@ impl Reading {
     /// Reads so many messages.
     fn read(&mut self, messages: u64) -> Came {
         let mut came = Came::default();
-        while came.read < messages {
+        // Each pull waits for 20 ms.
+        for _ in 0..1500 {
+            if came.read >= messages {
+                break;
+            }
             let pull = now(self.0.next(Budget { rows_max: 100, bytes_max: 1 << 20 })).expect("messages");
             assert!(pull.batches.is_empty() || pull.status == SourceStatus::Ready);
             for (_, batch) in &pull.batches {
@@ -102,7 +112,7 @@ impl Reading {
             came.skipped += pull.skipped;
             came.watermark = Some(pull.watermark);
         }
-        assert_eq!(came.read, messages);
+        assert_eq!(came.read, messages, "{came:?}");
         came
     }
 
@@ -194,8 +204,9 @@ fn an_epoch_that_is_published_twice_is_read_once() {
     assert_eq!(second.made(), ["projects/shop/topics/totals"]);
     // Three rows of the second epoch say the same as some of the first, and are others.
     let reader = |id: &str| {
-        let config = format!("{{subscription: totals, format: STRING{id}, attributes: purlin_id}}");
-        node(&COPY.replace("{subscription: orders, format: STRING}", &config), "In")
+        let read = format!("{{subscription: totals, format: STRING{id}, attributes: purlin_id}}");
+        let text = COPY.replace("{subscription: orders, format: STRING}", &read);
+        node(&text.replace("topic: totals, format: STRING", "topic: totals, format: JSON"), "In")
     };
     let mut all = Reading::new(reader("").as_ref(), &cx);
     let came = all.read(43);
@@ -281,6 +292,6 @@ fn check_says_what_is_guaranteed() {
     assert_eq!(guarantee["weakest"], serde_json::json!(["Out"]));
     assert_eq!(guarantee["links"][0]["promise"], "exactly_once");
     let batch = "pipeline: {type: chain, transforms: [{type: Create, config: {elements: [{a: x}]}}, {type: \
-                 WriteToPubSub, config: {topic: t, format: RAW}}]}";
+                 WriteToPubSub, config: {topic: totals, format: RAW}}]}";
     assert!(said(batch, "").contains("guarantee: at least once, because WriteToPubSub"));
 }

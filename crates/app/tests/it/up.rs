@@ -151,12 +151,16 @@ impl Up {
 
     /// SIGTERM, and the exit code.
     fn end(mut self) -> (i32, String) {
-        let told =
-            Command::new("kill").args(["-TERM", &self.process.id().to_string()]).status().expect("kill");
-        assert!(told.success());
+        self.terminate();
         let code = self.process.wait().expect("an end").code().unwrap_or(-1);
         let said = self.said.lock().unwrap().clone();
         (code, said)
+    }
+
+    fn terminate(&self) {
+        let told =
+            Command::new("kill").args(["-TERM", &self.process.id().to_string()]).status().expect("kill");
+        assert!(told.success());
     }
 }
 
@@ -273,6 +277,40 @@ fn purchases_are_summed_and_follow_their_file() {
     assert_eq!(code, 0, "{said}");
     assert!(!s.path().join(".purlin/run/up.json").exists());
     assert_eq!(s.purlin(&["status"]).code, 1);
+}
+
+/// Its Python never answers.
+const STUCK: &str = "
+pipeline:
+  type: chain
+  transforms:
+    - {type: ReadFromPubSub, config: {subscription: stuck, format: STRING}}
+    - type: MapToFields
+      config:
+        language: python
+        fields:
+          line:
+            callable: |
+              class Trap:
+                def go(self):
+                  while True: pass
+              def line(row) -> str:
+                return Trap().go()
+    - {type: WriteToPubSub, config: {topic: out, format: STRING}}
+x-purlin: {resources: {subscriptions: [{name: stuck, topic: orders}]}}
+";
+
+#[test]
+fn a_second_signal_does_not_wait_for_what_is_stuck() {
+    let s = Scratch::new();
+    s.write("stuck.yaml", STUCK).write("purlin.yaml", "pipelines: [stuck.yaml]\n");
+    let up = Up::start(&s, free_port(), &[]);
+    up.until_state("stuck", "running");
+    up.publish("orders", vec![PubsubMessage { data: "x".into(), ..PubsubMessage::default() }]);
+    until("the message is read", || (up.pipeline("stuck")["read"] == 1).then_some(()));
+    up.terminate();
+    up.until_state("stuck", "stopping");
+    assert_eq!(up.end().0, 1);
 }
 
 #[test]

@@ -16,16 +16,20 @@ purlin_spec::config! {
     /// watermark follows the greatest event time seen, less the disorder seen lately: `docs/guide/pubsub.md` has
     /// the rule. While nothing comes, time goes on.
     ///
-    /// **Guarantee: at least once.** A message is acknowledged when everything made of it has been
-    /// committed by the sinks; until then its lease is extended. What is not acknowledged when the pipeline ends
-    /// comes again. A message that comes twice within ten minutes is dropped by its id, or by `id_attribute`; at
-    /// most two million ids are remembered.
+    /// **Guarantee: exactly once**, in a pipeline with checkpoints. A message is acknowledged when what was made of it is in a
+    /// checkpoint and has been committed by the sinks; until then its lease is extended. The checkpoint keeps the ids of
+    /// messages (the service's, or `id_attribute`) until ten minutes after they were acknowledged, at most a million of those;
+    /// ids of messages that are not acknowledged are kept for as long as it takes. So a message that comes again,
+    /// after a crash too, is dropped, and one that the checkpoint does not have is read again. After a restart
+    /// the watermark stands still for twenty seconds, until messages that the process before held have come, so that they
+    /// are not late. Without checkpoints: at least once.
     ///
     /// A message that cannot be decoded fails the run, or goes to the error output and is acknowledged.
     pub struct ReadFromPubSub {
         /// The topic, `projects/PROJECT/topics/TOPIC`, or its short name in the project of
         /// `GOOGLE_CLOUD_PROJECT`. Messages published from the start of the pipeline on are read, through
-        /// a subscription that is made for it and removed at its end.
+        /// a subscription that is made for it and removed at its end. In a pipeline with checkpoints it stays, so that the
+        /// next run goes on with it, and goes away when nobody has read it for a day.
         pub topic: Option<Spanned<String>>,
         /// The subscription, `projects/PROJECT/subscriptions/SUBSCRIPTION`, or its short name.
         pub subscription: Option<Spanned<String>>,
@@ -62,10 +66,18 @@ purlin_spec::config! {
     /// Where the topic is and who asks follows from the same variables as for `ReadFromPubSub`. That it exists is
     /// looked up when the pipeline starts.
     ///
-    /// **Guarantee: at least once.** Rows are published as they come, in batches, and an epoch is committed only
-    /// when all of them have been answered. A request that was not answered is repeated, so a message may be there
-    /// twice; after a failure rows of epochs that were not committed are published again. With `id_attribute`
-    /// readers can tell copies of one request apart. The order of rows is not kept.
+    /// **Guarantee: exactly once** for readers that tell messages apart by their ids, in a pipeline with checkpoints and without
+    /// `error_handling`. Messages are kept in memory and in the checkpoint until their epoch (about a second) is
+    /// committed, and published then, each with an id in the attribute `id_attribute`, or `purlin_id`. What has
+    /// to be published again after a failure has the same ids: a `ReadFromPubSub` with `id_attribute: purlin_id` gives each
+    /// once. The messages of one epoch may have a gigabyte; more fails the run.
+    ///
+    /// **At least once** with `x-purlin: {delivery: at_least_once}`, with `error_handling`, or in a pipeline that ends by
+    /// itself: rows are published as they come, in batches, and an epoch is committed only when all of them have been
+    /// answered. After a failure rows of epochs that were not committed are published again, under other ids.
+    ///
+    /// A request that was not answered is repeated, so the topic may have a message twice, with one id. The order of rows
+    /// is not kept.
     pub struct WriteToPubSub {
         /// The topic, `projects/PROJECT/topics/TOPIC`, or its short name in the project of
         /// `GOOGLE_CLOUD_PROJECT`.
@@ -80,7 +92,8 @@ purlin_spec::config! {
         pub attributes: Option<OneOrMany<Spanned<String>>>,
         /// A field, a map of text, whose entries become attributes. Those of `attributes` win.
         pub attributes_map: Option<Spanned<String>>,
-        /// An attribute to give each message an id of its own.
+        /// An attribute to give each message an id of its own, unless its row gives one by that name (with `attributes` or
+        /// `attributes_map`). Where delivery is exactly once, `purlin_id` unless given.
         pub id_attribute: Option<Spanned<String>>,
         /// An attribute to give each message the event time of its row, in milliseconds since 1970.
         pub timestamp_attribute: Option<Spanned<String>>,

@@ -55,6 +55,9 @@ struct Filled {
     ids: Vec<u128>,
 }
 
+/// A row to be saved: epoch, time, ids.
+type Logged = (i64, i64, Vec<u8>);
+
 /// What one lane remembers.
 #[derive(Debug)]
 pub(super) struct Given {
@@ -203,13 +206,12 @@ impl Given {
         self.filled.retain(|r| !r.ids.is_empty());
     }
 
-    fn rows(&self, rows: &[(i64, i64, Vec<u8>)]) -> Result<StateRows> {
-        let ints = |of: &dyn Fn(&(i64, i64, Vec<u8>)) -> i64| -> ArrayRef {
-            Arc::new(rows.iter().map(of).collect::<Int64Array>())
-        };
-        let said = signed(self.acknowledged);
+    fn rows(&self, rows: &[Logged]) -> Result<StateRows> {
+        let ints =
+            |of: fn(&Logged) -> i64| -> ArrayRef { Arc::new(rows.iter().map(of).collect::<Int64Array>()) };
+        let said = Int64Array::from_value(signed(self.acknowledged), rows.len());
         let ids: BinaryArray = rows.iter().map(|(_, _, ids)| Some(ids.as_slice())).collect();
-        let columns = vec![ints(&|r| r.0), ints(&|r| r.1), ints(&|_| said), Arc::new(ids) as ArrayRef];
+        let columns = vec![ints(|r| r.0), ints(|r| r.1), Arc::new(said), Arc::new(ids) as ArrayRef];
         Ok(StateRows::in_slot(self.slot, RecordBatch::try_new(schema(), columns)?))
     }
 }

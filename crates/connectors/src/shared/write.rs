@@ -36,6 +36,10 @@ pub(crate) trait Encoder: std::fmt::Debug + Send + Sync {
     }
     /// For `explain`.
     fn describe(&self) -> String;
+    /// What must stay the same for a file to be gone on with.
+    fn means(&self) -> String {
+        self.describe()
+    }
 }
 
 /// Writes rows of one batch.
@@ -116,7 +120,7 @@ impl PlanNode for WriteNode {
     }
 
     fn state(&self) -> Option<StateShape> {
-        Some(self.target.state(&self.encoder.describe(), &self.windowing))
+        Some(self.target.state(&self.encoder.means(), &self.windowing))
     }
 
     fn guarantee(&self) -> Option<Guarantee> {

@@ -89,6 +89,14 @@ impl Encoder for CsvOut {
     fn describe(&self) -> String {
         "csv".to_owned()
     }
+
+    fn means(&self) -> String {
+        let CsvOut { delimiter, quote, quoting, header, null, line_end, columns, .. } = self;
+        let (delimiter, quote) = (char::from(*delimiter), char::from(*quote));
+        format!(
+            "csv delimited by {delimiter:?}, quotes {quote:?} {quoting:?}, header {header:?}, null {null:?}, line ends {line_end:?}, columns {columns:?}"
+        )
+    }
 }
 
 struct Rows<'a> {

@@ -67,6 +67,11 @@ impl PieceFormat for ParquetOut {
         false
     }
 
+    fn means(&self) -> String {
+        // A spool knows nothing of codecs.
+        "parquet".to_owned()
+    }
+
     fn describe(&self) -> String {
         let codec = match self.codec {
             Compression::UNCOMPRESSED => "not compressed",

@@ -153,6 +153,9 @@ fn nothing_is_logged_if_nothing_has_changed() {
     assert_eq!(g.save(Extent::Whole).unwrap().extent, Extent::Whole);
 }
 
+/// A row that was changed: epoch, time, acknowledged, ids.
+type Row = (i64, i64, i64, Vec<u8>);
+
 #[derive(Clone, Debug)]
 enum Op {
     /// These messages come to a lane.
@@ -240,11 +243,11 @@ proptest! {
     #[test]
     fn rows_that_make_no_sense_are_no_panic(rows in prop::collection::vec(
         (any::<i64>(), any::<i64>(), any::<i64>(), prop::collection::vec(any::<u8>(), 0..40)), 0..8)) {
-        let int = |of: &dyn Fn(&(i64, i64, i64, Vec<u8>)) -> i64| -> ArrayRef {
+        let int = |of: fn(&Row) -> i64| -> ArrayRef {
             Arc::new(rows.iter().map(of).collect::<Int64Array>())
         };
         let ids: BinaryArray = rows.iter().map(|r| Some(r.3.as_slice())).collect();
-        let columns = vec![int(&|r| r.0), int(&|r| r.1), int(&|r| r.2), Arc::new(ids) as ArrayRef];
+        let columns = vec![int(|r| r.0), int(|r| r.1), int(|r| r.2), Arc::new(ids) as ArrayRef];
         let batch = RecordBatch::try_new(schema(), columns).unwrap();
         let (mut g, mut seen) = (Given::new(0, 2), Seen::default());
         let fits = rows.iter().all(|r| r.3.len() % ID_BYTES == 0);

@@ -275,7 +275,9 @@ fn positions_of_other_files_are_refused() {
     let mut lanes = Lanes::start(&node, work(&node, cut(&node, 1, 2)), 1);
     lanes.step(0, &mut Seen::default());
     let position = lanes.positions[0].clone().unwrap();
-    let restore = |files: &[FileInfo]| Work::restore(&Arc::from(files), Framing::Lines, &[position.clone()]);
+    let restore = |files: &[FileInfo]| {
+        Work::restore(&Arc::from(files), Framing::Lines, std::slice::from_ref(&position))
+    };
     assert!(restore(&node.files).unwrap().is_some());
     let none = FileInfo { path: "none.txt".to_owned(), bytes: 6 };
     let e = restore(std::slice::from_ref(&none)).unwrap_err();

@@ -12,6 +12,7 @@ use arrow_array::{RecordBatch, UInt32Array};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use arrow_select::take::take_record_batch;
 use bytes::Bytes;
+use purlin_api::shape::type_name;
 use purlin_api::source::BoxFuture;
 use purlin_api::transform::{BuildCx, Distribution, Guarantee};
 use purlin_api::unite::conform;
@@ -38,12 +39,15 @@ pub(crate) trait PieceFormat: std::fmt::Debug + Send + Sync {
         Ok(None)
     }
     /// Gives all rows of a file that was finished, in formats that cannot be gone on with.
-    fn read_back(&self, path: &str, take: &mut dyn FnMut(RecordBatch) -> Result<()>) -> Result<()> {
-        let _ = take;
+    fn read_back(&self, path: &str, _: &mut dyn FnMut(RecordBatch) -> Result<()>) -> Result<()> {
         Err(Error::internal(format!("`{path}` cannot be read back")))
     }
     /// Whether files can be gone on with.
     fn goes_on(&self) -> bool;
+    /// What must stay the same for a file to be gone on with.
+    fn means(&self) -> String {
+        self.describe()
+    }
     /// For `explain`.
     fn describe(&self) -> String;
 }
@@ -145,7 +149,10 @@ impl PlanNode for PieceNode {
     }
 
     fn state(&self) -> Option<StateShape> {
-        Some(self.target.state(&self.format.describe(), &self.windowing))
+        let fields = self.schema.fields().iter();
+        let fields: Vec<_> = fields.map(|f| format!("{} {}", f.name(), type_name(f))).collect();
+        let format = format!("{} of {}", self.format.means(), fields.join(", "));
+        Some(self.target.state(&format, &self.windowing))
     }
 
     fn guarantee(&self) -> Option<Guarantee> {
@@ -428,11 +435,20 @@ fn go_on(
 /// Makes a file in its format of a spool.
 fn made_of(node: &PieceNode, shelf: &Shelf, key: &(Window, usize), spool: &str) -> Result<String> {
     let (temporary, _) = shelf.owner.create(&shelf.like(&key.0)?)?;
+    if let Err(e) = encode(node, spool, &temporary) {
+        // A full disk gets back what it can.
+        drop(remove(&temporary));
+        return Err(e);
+    }
+    Ok(temporary)
+}
+
+fn encode(node: &PieceNode, spool: &str, temporary: &str) -> Result<()> {
     let mut writer: Option<(Box<dyn PieceWriter>, SchemaRef)> = None;
     spool::read(spool, &mut |rows| {
         if writer.is_none() {
             let schema = rows.schema();
-            writer = Some((node.format.begin(piece_file(&temporary), &schema)?, schema));
+            writer = Some((node.format.begin(piece_file(temporary), &schema)?, schema));
         }
         match &mut writer {
             Some((writer, schema)) => writer.write(&conform(&rows, schema)?),
@@ -440,10 +456,9 @@ fn made_of(node: &PieceNode, shelf: &Shelf, key: &(Window, usize), spool: &str) 
         }
     })?;
     match writer {
-        Some((writer, _)) => writer.finish()?,
-        None => node.format.begin(piece_file(&temporary), &node.schema)?.finish()?,
+        Some((writer, _)) => writer.finish(),
+        None => node.format.begin(piece_file(temporary), &node.schema)?.finish(),
     }
-    Ok(temporary)
 }
 
 /// Makes a file survive a loss of power; returns its length.

@@ -6,6 +6,7 @@ use purlin_api::{Error, Result, key};
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Numbers temporary files, so that two writers in one process seldom try the same.
@@ -34,7 +35,7 @@ impl Owner {
     pub(super) fn create(&self, like: &str) -> Result<(String, File)> {
         let (folder, name) = split(like);
         if !folder.is_empty() {
-            std::fs::create_dir_all(folder).map_err(|e| Error::io("create the folder", folder, e))?;
+            self.make_folder(folder)?;
         }
         loop {
             let n = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -47,6 +48,15 @@ impl Owner {
                 }
             }
         }
+    }
+
+    /// Makes a folder and those it lies in; a checkpoint that relies on a file relies on them too.
+    fn make_folder(&self, folder: &str) -> Result<()> {
+        let missing = |at: &&Path| self.goes_on && !at.as_os_str().is_empty() && !at.exists();
+        let missing: Vec<&Path> = Path::new(folder).ancestors().take_while(missing).collect();
+        std::fs::create_dir_all(folder).map_err(|e| Error::io("create the folder", folder, e))?;
+        let outer = missing.iter().filter_map(|made| made.to_str());
+        outer.map(|made| made.trim_end_matches('/')).try_for_each(sync_folder_of)
     }
 
     /// Takes away what this writer left in earlier processes beside `prefix`, but for what is to be kept.
@@ -143,4 +153,35 @@ pub(super) fn sync_folder_of(path: &str) -> Result<()> {
     let (folder, _) = split(path);
     let folder = if folder.is_empty() { "." } else { folder };
     File::open(folder).and_then(|f| f.sync_all()).map_err(|e| Error::io("sync the folder", folder, e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use purlin_api::Environment;
+
+    #[test]
+    fn a_writer_cleans_up_after_itself_and_nobody_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let prefix = format!("{}/a/b/out", dir.path().display());
+        let owner = |label: &str, lineage: &str| {
+            let environment = Environment { lineage: lineage.to_owned(), ..Environment::default() };
+            let cx = BuildCx { environment: environment.into(), ..BuildCx::one_lane(label, 1) };
+            Owner::of(&cx, &prefix)
+        };
+        let mine = owner("T", "l");
+        let made = |owner: &Owner| owner.create(&format!("{prefix}-window")).unwrap().0;
+        let (kept, lost) = (made(&mine), made(&mine));
+        let others = [owner("U", "l"), owner("T", "m"), owner("T", "")].map(|o| made(&o));
+        let bystanders = [prefix.clone(), format!("{prefix}.tmp"), lost.replace("/.out", "/.else")];
+        bystanders.iter().for_each(|path| std::fs::write(path, "x").unwrap());
+        owner("T", "l").clean(&prefix, &BTreeSet::from([kept.as_str()])).unwrap();
+        assert!(!exists(&lost).unwrap(), "{lost}");
+        for path in others.iter().chain(&bystanders).chain([&kept]) {
+            assert!(exists(path).unwrap(), "{path}");
+        }
+        owner("T", "").clean(&prefix, &BTreeSet::new()).unwrap();
+        owner("T", "l").clean(&format!("{prefix}/none/x"), &BTreeSet::new()).unwrap();
+        assert!(others.iter().all(|path| exists(path).unwrap()));
+    }
 }
