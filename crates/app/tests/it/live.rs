@@ -6,7 +6,6 @@ use purlin::live::why::Why;
 use purlin::pipeline::{Pipeline, PipelineOptions};
 use purlin::report::Summary;
 use purlin::run::{self, RunOptions};
-use purlin_api::Environment;
 use purlin_api::source::BoxFuture;
 use purlin_api::{
     Batch, Budget, BuildCx, EventTime, Output, PlanNode, Pull, Result, Resume, Running, Source, SourceStatus,

@@ -188,11 +188,14 @@ impl LaneParts {
                 Some(lane) => lane.ended,
                 None => !node.lanes.is_empty() && node.lanes.iter().all(|l| l.ended),
             };
-            if let Some(lane) = node.lanes.get(self.lane).filter(|_| node.lanes.len() == self.lanes) {
-                progress.resume = lane.position.clone().map(Resume::Seek);
-            }
             if !positions.is_empty() {
+                // Lanes may share what is left: where each of them stands is known once it has been asked.
+                progress.resume = Some(Resume::Barrier);
                 source.restore(&positions).map_err(|e| e.in_place(&label))?;
+            }
+            if progress.ended {
+                let lane = node.lanes.get(self.lane).and_then(|l| l.position.clone());
+                progress.resume = lane.map(Resume::Seek);
             }
         }
         Ok(())

@@ -146,7 +146,7 @@ fn join(config: Value, windowing: Windowing, bounded: bool) -> usize {
     let node = node("Join", config, &tags);
     assert!(node.state().is_some());
     let row = |port: Port, random: &mut Random| match port {
-        1 => json!({"k": ["a", "b", "c"].get(random.below(4) as usize), "w": random.below(4)}),
+        1 => json!({"k": (["a", "b", "c"].get(random.below(4) as usize)), "w": random.below(4)}),
         _ => row(port, random),
     };
     let (failed, rows) = survives(node.as_ref(), &Feed { inputs: &shapes[..inputs], row: &row }, 3, SCRIPTS);
@@ -185,7 +185,7 @@ fn join_in_sessions() {
 #[test]
 fn assert_equal() {
     let shape = shape(MODEL, WindowFn::Global, true);
-    let elements: Vec<Value> = (0..8).map(|i| json!({"k": ["a", "b", "c"][i % 3], "v": i / 3})).collect();
+    let elements: Vec<Value> = (0..8).map(|i| json!({"k": (["a", "b", "c"][i % 3]), "v": i / 3})).collect();
     let node = node("AssertEqual", json!({"elements": elements}), &[("input", shape.clone())]);
     assert!(node.state().is_some());
     // The same rows in any order, and now and then one more.
