@@ -153,7 +153,7 @@ fn shape(bounded: bool) -> Shape {
 /// Whatever comes and wherever the writer is killed: in the end each row stands once in a file that can be read, no
 /// other file was touched and no hidden one is left. In jobs that end the files are those of a run without checkpoints.
 pub(crate) fn check_sink(write: &Entry, read: &Entry, configs: &[&str], same_bytes: bool) {
-    let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::with_cases(24) });
+    let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::with_cases(16) });
     let cases = (acts(), any::<bool>(), 1usize..4, 0..configs.len(), any::<bool>());
     let result = runner.run(&cases, |(mut acts, bounded, shards, config, last_epoch)| {
         // Time ends, and maybe with it an epoch.
