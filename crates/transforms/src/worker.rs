@@ -14,7 +14,7 @@ use purlin_api::source::BoxFuture;
 use purlin_api::transform::Lifted;
 use purlin_api::{
     Answer, AsyncOperator, Batch, BindCx, BuildCx, Distribution, Error, ErrorKind, Evaluator, Interpreter,
-    Output, OutputRole, PlanNode, Port, Result, Running, Shape,
+    Output, OutputRole, PlanNode, Port, Result, Running, Shape, StateShape,
 };
 use purlin_expr::outside::{Outside, Setup};
 use purlin_expr::{Code, Language, Problem};
@@ -156,6 +156,10 @@ impl PlanNode for Behind {
 
     fn claims(&self) -> Vec<String> {
         self.node.claims()
+    }
+
+    fn state(&self) -> Option<StateShape> {
+        self.node.state()
     }
 
     fn ahead(&self) -> Option<Arc<dyn PlanNode>> {
