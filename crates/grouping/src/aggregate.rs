@@ -27,7 +27,7 @@ use crate::accumulate::{Accumulator, AggregateFn};
 use arrow_array::ArrayRef;
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use purlin_api::key::KeyCodec;
-use purlin_api::shape::{nullable_type, physical};
+use purlin_api::shape::{nullable_type, physical, type_name};
 use purlin_api::{
     AccumulationMode, Batch, Error, More, OpCx, Operator, OutPort, Port, Result, StateTable, TimerId,
     Trigger, Windowing,
@@ -164,6 +164,34 @@ impl Aggregate {
     /// How rows are windowed.
     pub fn windowing(&self) -> &Arc<Windowing> {
         &self.windowing
+    }
+
+    /// All that must be the same for the state of a running instance to mean the same; `column` tells what a column of
+    /// the input is computed of. How long windows wait for late rows may change.
+    pub fn means(&self, column: impl Fn(usize) -> String) -> String {
+        let key = |k: &usize| {
+            let field = self.input.fields().get(*k);
+            format!("{} ({})", column(*k), field.map(|f| type_name(f)).unwrap_or_default())
+        };
+        let keys: Vec<String> = self.keys.iter().map(key).collect();
+        let mut all = vec![match keys.as_slice() {
+            [] => "all rows".to_owned(),
+            keys => format!("group by {}", keys.join(", ")),
+        }];
+        for a in &self.aggregations {
+            let of = a.column.map(&column).unwrap_or_default();
+            all.push(format!("{}: {} ({of})", a.name, a.function.means()));
+        }
+        let Windowing { window_fn, trigger, accumulation, .. } = self.windowing.as_ref();
+        all.push(format!("windows {}", window_fn.describe()));
+        all.push(format!("trigger {}", trigger.describe()));
+        let accumulation = match accumulation {
+            AccumulationMode::Discarding => "discarding",
+            AccumulationMode::Accumulating => "accumulating",
+            AccumulationMode::Retracting => "retracting",
+        };
+        all.push(accumulation.to_owned());
+        all.join("; ")
     }
 
     /// True if a window's panes fire at its end, and for late rows, and never else.

@@ -156,6 +156,14 @@ impl Compiled {
         }
     }
 
+    /// As it is written, whatever computes it: what state that was computed of it depends on.
+    pub(crate) fn written(&self, input: &Schema) -> String {
+        match &self.origin {
+            Origin::Column(_) | Origin::Sql(_) => self.describe(input),
+            Origin::Program(_, text) | Origin::Worker(_, text) => text.clone(),
+        }
+    }
+
     /// Its value for each row; rows that raise are pushed to `failures`, and null in the result. `now` is
     /// what Python's clock shows.
     pub(crate) fn eval(

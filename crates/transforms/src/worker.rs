@@ -158,6 +158,10 @@ impl PlanNode for Behind {
         self.node.claims()
     }
 
+    fn state(&self) -> Option<StateShape> {
+        self.node.state()
+    }
+
     fn ahead(&self) -> Option<Arc<dyn PlanNode>> {
         self.ahead.clone()
     }

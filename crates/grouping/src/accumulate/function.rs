@@ -189,6 +189,21 @@ impl AggregateFn {
         }
     }
 
+    /// All that must be the same for its state to mean the same, but for what it is computed of.
+    pub fn means(&self) -> String {
+        let least = |side: Side| if side == Side::Min { "least" } else { "greatest" };
+        let what = match self.kind {
+            Kind::Top(side, n) => format!(" of the {n} {}", least(side)),
+            Kind::Quantiles { count, reverse } => {
+                format!(" at {count}{}", if reverse { " in reverse" } else { "" })
+            }
+            Kind::ApproxDistinct(k) => format!(" of {k} samples"),
+            Kind::Ranked { side, n, .. } => format!(" of the {n} {}", least(side)),
+            _ => String::new(),
+        };
+        format!("{}{what}, {}", self.name(), type_name(&self.input))
+    }
+
     /// The field of its result. It may be null where the input may: a group may hold nothing else.
     pub fn output_field(&self, name: &str) -> Field {
         let field = Field::new(name, self.output.clone(), self.nulls);

@@ -20,6 +20,9 @@ const NULL: &[u8] = &[0];
 /// log2(n / `LEVEL_VALUES`) / `LEVEL_VALUES` of n: a quarter of a percent for a million.
 pub(super) const LEVEL_VALUES: usize = 4096;
 
+/// The level, in a state, of the mark of [`Sketch::odd`].
+const ODD: i64 = -2;
+
 /// The type of one entry of the state: the level and the value.
 fn entry(item: &Field) -> Fields {
     let level = Field::new("level", DataType::Int64, true);
@@ -187,10 +190,15 @@ impl Accumulator for QuantilesAccumulator {
         let (mut levels, mut values, mut lens) = (Vec::new(), Vec::new(), Vec::new());
         for sketch in self.of(groups) {
             let before = levels.len();
-            // The ends come first, on level −1: they weigh nothing.
+            // The ends come first, on level −1: they weigh nothing. Then, on level −2, that the next level to go up
+            // starts with its second value.
             for end in sketch.ends.iter().flat_map(|(least, greatest)| [least, greatest]) {
                 levels.push(-1_i64);
                 values.push(end.as_slice());
+            }
+            if let (true, Some((least, _))) = (sketch.odd, &sketch.ends) {
+                levels.push(ODD);
+                values.push(least.as_slice());
             }
             for (level, on) in sketch.levels.iter().enumerate() {
                 levels.extend(std::iter::repeat_n(level as i64, on.len()));
@@ -215,6 +223,8 @@ impl Accumulator for QuantilesAccumulator {
             let levels = levels.as_primitive_opt::<Int64Type>().ok_or_else(|| unplanned(levels))?;
             let keys = self.codec.encode(std::slice::from_ref(values), values.len())?;
             let Some(sketch) = self.sketches.get_mut(*group as usize) else { continue };
+            // A group that was empty becomes just what the state was made of.
+            sketch.odd |= sketch.ends.is_none() && levels.values().contains(&ODD);
             for (level, key) in levels.values().iter().zip(keys.iter()) {
                 match usize::try_from(*level) {
                     Ok(level) => sketch.add(level.min(63), key.to_vec()),

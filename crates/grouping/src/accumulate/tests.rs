@@ -434,3 +434,40 @@ proptest! {
         }
     }
 }
+
+/// Values of a group, the state of which is taken up by another one, which goes on in the same way.
+fn goes_on(function: &AggregateFn, values: &ArrayRef) {
+    let half = values.len() / 2;
+    let (first, rest) = (values.slice(0, half), values.slice(half, values.len() - half));
+    let mut whole = function.accumulator().unwrap();
+    whole.resize(2);
+    whole.update(&vec![1; first.len()], &first).unwrap();
+    let state = whole.state(&[1]).unwrap();
+    let mut other = function.accumulator().unwrap();
+    other.resize(1);
+    other.merge_state(&[0], &state).unwrap();
+    assert_eq!(other.state(&[0]).unwrap(), state, "{}", function.name());
+    whole.update(&vec![1; rest.len()], &rest).unwrap();
+    other.update(&vec![0; rest.len()], &rest).unwrap();
+    assert_eq!(other.state(&[0]).unwrap(), whole.state(&[1]).unwrap(), "{}", function.name());
+    assert_eq!(&other.emit(&[0]).unwrap(), &whole.emit(&[1]).unwrap(), "{}", function.name());
+}
+
+#[test]
+fn a_state_that_is_taken_up_is_the_same_state() {
+    // More than a sketch keeps exactly, in no order.
+    let ints: ArrayRef = Arc::new(Int64Array::from_iter_values((0..30_000).map(|i| i * 7919 % 30_011)));
+    let field = Field::new("v", DataType::Int64, true);
+    goes_on(&AggregateFn::quantiles(9, false, &field).unwrap(), &ints);
+    goes_on(&AggregateFn::approx_distinct(100, &field).unwrap(), &ints);
+    goes_on(&AggregateFn::top(5, true, &field).unwrap(), &ints);
+    let floats: ArrayRef =
+        Arc::new(Float64Array::from_iter((0..999).map(|i| (i % 5 > 0).then(|| 1e17 / f64::from(i) - 0.1))));
+    for name in ["sum", "mean", "min", "max", "group", "count"] {
+        goes_on(&function(name, &ints), &ints);
+        goes_on(&function(name, &floats), &floats);
+    }
+    let odd: ArrayRef = Arc::new(Float64Array::from(vec![f64::INFINITY, 1.0, 2.0, f64::NEG_INFINITY]));
+    goes_on(&function("max", &odd), &odd);
+    goes_on(&function("min", &odd), &odd);
+}

@@ -79,6 +79,10 @@ impl<'a> Slots<'a> {
         let time = |n: usize| int(n).map(EventTime);
         let count = |n: usize| int(n).and_then(|n| u64::try_from(n).ok());
         let missing = || damaged("a number is missing");
+        let (rows_new, rows_all) = (count(0).ok_or_else(missing)?, count(1).ok_or_else(missing)?);
+        if rows_new > rows_all || (rows_new > 0 && !(cell.is_some() && is(self.kept))) {
+            return Err(damaged("rows wait where no rows are kept"));
+        }
         let trigger = if self.triggers.is_valid(row) { Some(self.triggers.value(row)) } else { None };
         let trigger = trigger.as_ref().and_then(|t| t.as_primitive_opt::<Int64Type>());
         Ok(Slot {
@@ -86,8 +90,8 @@ impl<'a> Slots<'a> {
             window,
             state: TriggerState::from_numbers(trigger.map_or(&[], |t| t.values())),
             cell,
-            rows_new: count(0).ok_or_else(missing)?,
-            rows_all: count(1).ok_or_else(missing)?,
+            rows_new,
+            rows_all,
             // The epoch is that of the restored job; see `PaneDriver::restored`.
             since: is(self.kept).then_some(0),
             index: int(2).ok_or_else(missing)?,

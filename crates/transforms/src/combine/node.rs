@@ -12,7 +12,7 @@ use purlin_api::state::own_slot;
 use purlin_api::transform::Lifted;
 use purlin_api::{
     Batch, BuildCx, Distribution, Error, More, OpCx, Operator, Output, OutputRole, PlanNode, Port, Result,
-    Running, Shape, StateTable, TimerId,
+    Running, Shape, StateShape, StateTable, TimerId,
 };
 use purlin_grouping::aggregate::{Aggregate, Partial};
 use std::sync::Arc;
@@ -90,6 +90,15 @@ impl CombineNode {
         parts.extend(self.finish.iter().flat_map(|f| f.describe(self.aggregate.output())));
         parts.join("; ")
     }
+
+    /// What its state means. Not what is computed of the results: that may change.
+    fn means(&self) -> String {
+        let row = &self.input.schema;
+        self.aggregate.means(|column| match column.checked_sub(row.fields().len()) {
+            None => row.fields().get(column).map_or_else(String::new, |f| f.name().clone()),
+            Some(n) => self.computed.values.get(n).map_or_else(String::new, |v| v.written(row)),
+        })
+    }
 }
 
 impl PlanNode for CombineNode {
@@ -127,6 +136,7 @@ impl PlanNode for CombineNode {
         let partial = PartialNode {
             outputs: vec![Output { tag: "out".to_owned(), shape, role: OutputRole::Main }],
             text: self.text(),
+            means: self.means(),
             needed: self.computed.columns_needed(&self.aggregate, self.input.schema.fields().len()),
             partial: lift.partial,
             computed: self.computed.clone(),
@@ -134,10 +144,15 @@ impl PlanNode for CombineNode {
         let complete = CompleteNode {
             outputs: self.outputs.clone(),
             text: self.text(),
+            means: self.means(),
             aggregate: lift.complete,
             finish: self.finish.clone(),
         };
         Some(Lifted { partial: Arc::new(partial), complete: Arc::new(complete) })
+    }
+
+    fn state(&self) -> Option<StateShape> {
+        Some(StateShape::new(self.means()))
     }
 
     fn build(&self, cx: &BuildCx) -> Result<Running> {
@@ -163,6 +178,7 @@ fn operator(inner: Box<dyn Operator>, computed: &Computed, cx: &BuildCx) -> Runn
 struct PartialNode {
     outputs: Vec<Output>,
     text: String,
+    means: String,
     needed: Vec<bool>,
     partial: Partial,
     computed: Computed,
@@ -181,6 +197,10 @@ impl PlanNode for PartialNode {
         vec![self.needed.clone()]
     }
 
+    fn state(&self) -> Option<StateShape> {
+        Some(StateShape::new(format!("partial: {}", self.means)))
+    }
+
     fn build(&self, cx: &BuildCx) -> Result<Running> {
         let inner = self.partial.operator(own_slot(cx.lane, cx.lanes))?;
         Ok(operator(Box::new(inner), &self.computed, cx))
@@ -192,6 +212,7 @@ impl PlanNode for PartialNode {
 struct CompleteNode {
     outputs: Vec<Output>,
     text: String,
+    means: String,
     aggregate: Aggregate,
     finish: Option<Finish>,
 }
@@ -211,6 +232,10 @@ impl PlanNode for CompleteNode {
 
     fn columns_needed(&self, _: &[Vec<bool>], inputs: &[Shape]) -> Vec<Vec<bool>> {
         vec![all_columns(inputs.first())]
+    }
+
+    fn state(&self) -> Option<StateShape> {
+        Some(StateShape::new(&self.means))
     }
 
     fn build(&self, cx: &BuildCx) -> Result<Running> {

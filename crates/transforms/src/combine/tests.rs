@@ -2,7 +2,7 @@ use super::*;
 use crate::testing::config;
 use purlin_api::testing::{self, Driver};
 use purlin_api::time::SECOND;
-use purlin_api::{EventTime, WindowFn};
+use purlin_api::{EventTime, Extent, WindowFn};
 use serde_json::json;
 
 fn run_in(
@@ -268,4 +268,115 @@ fn names_are_checked_before_the_input_is_known() {
     let sql = json!({"group_by": "k", "language": "sql", "combine": {"a": "stddev"}});
     assert!(decode(sql).0, "names of other languages are their own");
     assert!(decode(json!({"group_by": "k", "combine": {"a": "sum"}})).0);
+}
+
+fn bound(v: serde_json::Value, rows: &str, windowing: Windowing) -> Arc<dyn PlanNode> {
+    let t: Combine = config(v).unwrap();
+    let shape = Shape { windowing: Arc::new(windowing), ..testing::shape_of(rows).unwrap() };
+    testing::bind(&t, &[testing::input(shape)], false).unwrap()
+}
+
+/// Runs with a restart between two batches: two lanes go on where one has stopped.
+fn restarted(node: &dyn PlanNode, rows: [&str; 2]) -> Vec<String> {
+    let mut logs = testing::TableLogs::new();
+    let mut first = Driver::new(node).unwrap();
+    first.push_json(rows[0]).unwrap();
+    first.save(Extent::Whole, &mut logs).unwrap();
+    let mut out = first.rows(0);
+    let mut in_state = 0;
+    for lane in 0..2 {
+        let mut driver = Driver::restored(node, (lane, 2), &[&logs], EventTime::MIN).unwrap();
+        in_state += driver.cx.fates.in_state;
+        if lane == 0 {
+            driver.push_json(rows[1]).unwrap();
+        }
+        driver.end().unwrap();
+        driver.check_schemas(node).unwrap();
+        out.extend(driver.rows(0));
+    }
+    assert_eq!(in_state, first.cx.fates.in_state);
+    out.sort();
+    out
+}
+
+#[test]
+fn what_is_computed_before_and_after_does_not_hide_the_state() {
+    let rows = [r#"[{"v": 1}, {"v": 2}, {"v": 2}]"#, r#"[{"v": null}]"#];
+    let v = json!({"group_by": "v", "combine": {"w": {"value": "(v or 0) * 2", "fn": "sum"}}});
+    let node = bound(v, rows[0], Windowing::global());
+    assert_eq!(restarted(node.as_ref(), [rows[0], "[]"]), [r#"{"v":1,"w":2}"#, r#"{"v":2,"w":8}"#]);
+}
+
+#[cfg(feature = "sql")]
+#[test]
+fn what_sql_computes_of_aggregates_goes_on() {
+    let rows = r#"[{"k": 1, "v": 1}, {"k": 2, "v": 2}, {"k": 2, "v": 5}]"#;
+    let v = |after: &str| json!({"group_by": "k", "language": "sql", "combine": {"w": after}});
+    let node = bound(v("SUM(v) * 10 + COUNT(*)"), rows, Windowing::global());
+    assert_eq!(restarted(node.as_ref(), [rows, "[]"]), [r#"{"k":1,"w":11}"#, r#"{"k":2,"w":72}"#]);
+    // What is computed of the same aggregates may change.
+    let other = bound(v("SUM(v) * 7 + COUNT(*)"), rows, Windowing::global());
+    assert_eq!(node.state().unwrap(), other.state().unwrap());
+    let other = bound(v("SUM(k) * 10 + COUNT(*)"), rows, Windowing::global());
+    assert_ne!(node.state().unwrap(), other.state().unwrap());
+}
+
+#[test]
+fn the_meaning_of_state_is_what_it_was_computed_of() {
+    let rows = r#"[{"k": "a", "n": 1, "p": 2.5}]"#;
+    let config = json!({"group_by": ["k", "n"], "combine": {
+        "p": "sum",
+        "big": {"value": "p * n", "fn": {"type": "top", "config": {"n": 3}}},
+        "best": {"value": "k", "fn": {"type": "arg_max", "config": {"by": "p"}}},
+    }});
+    let windowing = Windowing {
+        trigger: Trigger::AfterWatermark { early: Some(Box::new(Trigger::AfterCount(5))), late: None },
+        allowed_lateness: 7 * SECOND,
+        ..Windowing::of(WindowFn::Fixed { size: 30 * SECOND, offset: 0 })
+    };
+    let node = bound(config.clone(), rows, windowing.clone());
+    assert_eq!(
+        node.state().unwrap().means,
+        "group by k (str), n (int); p: sum, float (p); big: top of the 3 greatest, float (p * n); \
+         best: arg_max of the 1 greatest, row<rank: float, value: str> (k by p); windows fixed(30s); \
+         trigger after_watermark(early after_count(5)); discarding"
+    );
+    let longer = bound(config.clone(), rows, Windowing { allowed_lateness: 9 * SECOND, ..windowing.clone() });
+    assert_eq!(longer.state(), node.state(), "lateness may change");
+    let wider = Windowing::of(WindowFn::Fixed { size: 60 * SECOND, offset: 0 });
+    assert_ne!(bound(config, rows, wider).state(), node.state());
+
+    let simple = json!({"group_by": "k", "combine": {"p": "sum"}});
+    let node = bound(simple, rows, Windowing::global());
+    let lifted = node.lift().unwrap();
+    assert_eq!(lifted.complete.state(), node.state());
+    assert_eq!(lifted.partial.state().unwrap().means, format!("partial: {}", node.state().unwrap().means));
+}
+
+#[test]
+fn both_steps_go_on_after_a_restart() {
+    let rows = r#"[{"k": "a", "v": 1}, {"k": "b", "v": 2}, {"k": "a", "v": 4}]"#;
+    let node = bound(json!({"group_by": "k", "combine": {"v": "sum"}}), rows, Windowing::global());
+    let lifted = node.lift().unwrap();
+    let mut logs = [testing::TableLogs::new(), testing::TableLogs::new()];
+    for (lane, log) in logs.iter_mut().enumerate() {
+        let none = testing::TableLogs::new();
+        let mut driver =
+            Driver::restored(lifted.partial.as_ref(), (lane, 2), &[&none], EventTime::MIN).unwrap();
+        driver.push_json(rows).unwrap();
+        driver.save(Extent::Changes, log).unwrap();
+    }
+    let mut partial =
+        Driver::restored(lifted.partial.as_ref(), (0, 1), &[&logs[0], &logs[1]], EventTime::MIN).unwrap();
+    assert_eq!(partial.cx.fates.in_state, 6);
+    partial.push_json(rows).unwrap();
+    partial.end().unwrap();
+    let mut complete = Driver::new(lifted.complete.as_ref()).unwrap();
+    for (_, batch) in std::mem::take(&mut partial.emitted) {
+        complete.push(0, batch).unwrap();
+    }
+    complete.end().unwrap();
+    let mut out = complete.rows(0);
+    out.sort();
+    assert_eq!(out, [r#"{"k":"a","v":15}"#, r#"{"k":"b","v":6}"#]);
 }

@@ -73,6 +73,16 @@ impl Value {
         }
     }
 
+    /// What state that was computed of it depends on.
+    pub(super) fn written(&self, row: &Schema) -> String {
+        match self {
+            Value::Plain(value) => value.written(row),
+            Value::Ranked(Rank::Time, value) => format!("{} by time", value.written(row)),
+            Value::Ranked(Rank::Row, value) => format!("{} by row", value.written(row)),
+            Value::Ranked(Rank::By(by), value) => format!("{} by {}", value.written(row), by.written(row)),
+        }
+    }
+
     /// The values of a batch; rows that raise are pushed to `failures`. `all` are its rows with hidden columns.
     pub(super) fn eval(
         &self,

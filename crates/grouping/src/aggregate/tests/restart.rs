@@ -5,15 +5,16 @@ use crate::accumulate::AggregateFn;
 use crate::aggregate::{Aggregate, AggregateOperator, Aggregation};
 use arrow_array::builder::{Int64Builder, ListBuilder};
 use arrow_array::{
-    ArrayRef, Decimal128Array, Float64Array, Int64Array, NullArray, RecordBatch, StringArray, StructArray,
+    Array, ArrayRef, Decimal128Array, Float64Array, Int64Array, NullArray, RecordBatch, StringArray,
+    StructArray, UInt32Array,
 };
 use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef};
 use arrow_select::concat::concat_batches;
 use proptest::prelude::*;
 use purlin_api::key::{KeyCodec, hash, lane, slot};
 use purlin_api::{
-    AccumulationMode, Batch, Dict, EventTime, Extent, Fates, More, OpCx, Operator, Pane, Result, StateRows,
-    Times, Trigger, Window, WindowFn, Windowing,
+    AccumulationMode, Batch, Dict, EventTime, Extent, Fates, More, OpCx, Operator, OutPort, Pane, Result,
+    StateRows, Times, Trigger, Window, WindowFn, Windowing,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -115,24 +116,29 @@ fn aggregate(chosen: &[usize], keys: &[usize], windowing: Windowing) -> Aggregat
     Aggregate::new(schema(), keys.to_vec(), aggregations.collect(), Arc::new(windowing)).unwrap()
 }
 
-struct Lane {
-    operator: AggregateOperator,
+struct Lane<O> {
+    operator: O,
     cx: OpCx,
     given: u64,
     timers: BTreeMap<u64, EventTime>,
     log: Vec<StateRows>,
 }
 
-impl Lane {
-    fn new(aggregate: &Aggregate, rows_max: usize) -> Self {
-        let (operator, cx) = (aggregate.operator().unwrap(), OpCx::new(rows_max));
+impl<O: Operator> Lane<O> {
+    fn new(operator: O, rows_max: usize) -> Self {
+        let cx = OpCx::new(rows_max);
         Lane { operator, cx, given: 0, timers: BTreeMap::new(), log: Vec::new() }
     }
 
-    fn settle(&mut self, mut more: More, out: &mut Vec<String>) {
+    fn settle(&mut self, more: More, out: &mut Vec<String>) {
+        out.extend(lines(&self.finish(more)));
+    }
+
+    fn finish(&mut self, mut more: More) -> Vec<(OutPort, Batch)> {
+        let mut out = Vec::new();
         loop {
             assert_eq!(self.cx.fates.total(), self.given, "{:?}", self.cx.fates);
-            out.extend(lines(&std::mem::take(&mut self.cx.outputs)));
+            out.append(&mut self.cx.outputs);
             if more == More::No {
                 break;
             }
@@ -140,6 +146,20 @@ impl Lane {
         }
         assert!(self.cx.fates.in_state == 0 || !self.cx.kept.is_empty(), "rows of no epoch");
         self.take_timers();
+        out
+    }
+
+    fn give(&mut self, batch: Batch) -> Vec<(OutPort, Batch)> {
+        self.given += batch.len() as u64;
+        self.cx.epoch += 1;
+        let more = self.operator.on_batch(0, batch, &mut self.cx).unwrap();
+        self.finish(more)
+    }
+
+    fn watermark(&mut self, to: EventTime) -> Vec<(OutPort, Batch)> {
+        self.cx.watermark = self.cx.watermark.max(to);
+        let more = self.operator.on_watermark(&mut self.cx).unwrap();
+        self.finish(more)
     }
 
     fn take_timers(&mut self) {
@@ -182,7 +202,7 @@ impl Lane {
 /// An aggregation in some lanes: rows go to the lane of their key.
 struct Job {
     aggregate: Aggregate,
-    lanes: Vec<Lane>,
+    lanes: Vec<Lane<AggregateOperator>>,
     fates: Fates,
     out: Vec<String>,
     rows_max: usize,
@@ -190,7 +210,7 @@ struct Job {
 
 impl Job {
     fn new(aggregate: Aggregate, rows_max: usize) -> Self {
-        let lanes = vec![Lane::new(&aggregate, rows_max)];
+        let lanes = vec![Lane::new(aggregate.operator().unwrap(), rows_max)];
         Job { aggregate, lanes, fates: Fates::default(), out: Vec::new(), rows_max }
     }
 
@@ -206,18 +226,18 @@ impl Job {
         let window_fn = self.aggregate.windowing().window_fn.clone();
         for (at, one) in self.lanes.iter_mut().enumerate() {
             let batch = batch(rows, &window_fn, &|row| !keyed || lane(slot_of(row.0), lanes) == at);
-            one.given += batch.len() as u64;
-            one.cx.epoch += 1;
-            let more = one.operator.on_batch(0, batch, &mut one.cx).unwrap();
-            one.settle(more, &mut self.out);
+            self.out.extend(lines(&one.give(batch)));
         }
     }
 
     fn watermark(&mut self, to: EventTime) {
-        self.each(|operator, cx| {
-            cx.watermark = cx.watermark.max(to);
-            operator.on_watermark(cx)
-        });
+        self.lanes.iter_mut().for_each(|lane| self.out.extend(lines(&lane.watermark(to))));
+    }
+
+    /// Gives a batch to the only lane.
+    fn batch(&mut self, batch: Batch) {
+        let out = self.lanes.first_mut().unwrap().give(batch);
+        self.out.extend(lines(&out));
     }
 
     fn clock(&mut self, seconds: i64) {
@@ -276,7 +296,7 @@ impl Job {
         let log = ordered(logs, order);
         self.lanes.clear();
         for at in 0..lanes {
-            let mut lane = Lane::new(&self.aggregate, self.rows_max);
+            let mut lane = Lane::new(self.aggregate.operator().unwrap(), self.rows_max);
             (lane.cx.watermark, lane.cx.now, lane.cx.epoch) = (watermark, now, epoch);
             log.iter().for_each(|rows| lane.apply(rows.of_lane(at, lanes).unwrap()).unwrap());
             lane.restored().unwrap();
@@ -446,6 +466,72 @@ proptest! {
     }
 }
 
+/// Rows given to the lanes in turn.
+fn dealt(rows: &[Row], w: &Windowing, at: usize, lanes: usize) -> Batch {
+    let mine: Vec<Row> = rows.iter().skip(at).step_by(lanes).copied().collect();
+    batch(&mine, &w.window_fn, &|_| true)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn two_steps_go_on(events in any_events(), window_fn in any_window_fn(), rows_max in 1..20_usize) {
+        let w = Windowing::of(window_fn);
+        // Not the lists, which keep an order that there is none of between lanes.
+        let a = aggregate(&[0, 1, 2, 4, 10, 13, 17, 20], &[0], w.clone());
+        let mut straight = Job::new(a.clone(), rows_max);
+        straight.play(&events, false);
+        let lift = a.lift().unwrap().unwrap();
+        let first = |lane, lanes| {
+            Lane::new(lift.partial.operator(purlin_api::state::own_slot(lane, lanes)).unwrap(), rows_max)
+        };
+        let mut complete = Job::new(lift.complete.clone(), rows_max);
+        let mut lanes = vec![first(0, 1)];
+        let mut watermark = EventTime::MIN;
+        for event in events.iter().chain([&Event::Watermark(i64::MAX)]) {
+            let n = lanes.len();
+            match event {
+                Event::Rows(rows) => {
+                    for (at, lane) in lanes.iter_mut().enumerate() {
+                        let out = lane.give(dealt(rows, &w, at, n));
+                        out.into_iter().for_each(|(_, b)| complete.batch(b));
+                    }
+                }
+                Event::Watermark(t) => {
+                    watermark = watermark.max(EventTime::from_seconds(*t));
+                    for lane in &mut lanes {
+                        lane.watermark(watermark).into_iter().for_each(|(_, b)| complete.batch(b));
+                    }
+                    complete.watermark(watermark);
+                }
+                Event::Clock(_) => {}
+                Event::Save(extent) => lanes.iter_mut().for_each(|l| {
+                    l.save(*extent);
+                }),
+                Event::Restart(extent, n, order) => {
+                    lanes.iter_mut().for_each(|l| {
+                        l.save(*extent);
+                    });
+                    let log = ordered(lanes.iter().map(|l| l.log.clone()).collect(), *order);
+                    lanes = (0..*n).map(|at| first(at, *n)).collect();
+                    for (at, lane) in lanes.iter_mut().enumerate() {
+                        (lane.cx.watermark, lane.cx.epoch) = (watermark, 100);
+                        log.iter().for_each(|rows| lane.apply(rows.of_lane(at, *n).unwrap()).unwrap());
+                        lane.restored().unwrap();
+                    }
+                }
+            }
+        }
+        complete.end();
+        // A completing step counts pieces: its ledger is another.
+        prop_assert_eq!(complete.out, straight.out.into_iter().collect::<Vec<_>>());
+        for lane in &lanes {
+            prop_assert_eq!(lane.cx.fates.in_state, 0);
+        }
+    }
+}
+
 #[test]
 fn every_function_goes_on() {
     let rows = |n: i64| {
@@ -463,4 +549,156 @@ fn every_function_goes_on() {
     ];
     goes_on(&events, &fixed(20), &all, true, 100);
     goes_on(&events, &Windowing::of(WindowFn::Sessions { gap: 3_000_000 }), &all, true, 100);
+}
+
+/// A batch of rows that are grouped by their value.
+fn values(values: impl Iterator<Item = i64>, w: &Windowing) -> Batch {
+    let rows: Vec<Row> = values.map(|v| (Some("k"), Some(v), 1)).collect();
+    batch(&rows, &w.window_fn, &|_| true)
+}
+
+#[test]
+fn changes_cost_what_has_changed() {
+    let counts = Trigger::Repeatedly(Box::new(Trigger::AfterCount(1_000_000)));
+    let general = Windowing { trigger: counts, accumulation: AccumulationMode::Accumulating, ..fixed(10) };
+    for w in [fixed(10), general] {
+        let a = aggregate(&[0, 13], &[1], w.clone());
+        let mut lane = Lane::new(a.operator().unwrap(), 8192);
+        for from in (0..100_000).step_by(10_000) {
+            lane.give(values(from..from + 10_000, &w));
+        }
+        let whole = lane.save(Extent::Changes);
+        assert!((100_000..100_002).contains(&whole), "nothing was noted before: {whole}");
+        assert_eq!(lane.save(Extent::Changes), 0);
+        lane.give(values((0..3000).map(|i| i % 1000 * 77), &w));
+        lane.give(values(100_000..100_005, &w));
+        let changes = lane.save(Extent::Changes);
+        assert!((1005..1007).contains(&changes), "{changes}");
+        assert_eq!(lane.save(Extent::Changes), 0);
+
+        let log = std::mem::take(&mut lane.log);
+        let mut other = Lane::new(a.operator().unwrap(), 8192);
+        log.into_iter().for_each(|rows| other.apply(rows).unwrap());
+        other.restored().unwrap();
+        assert_eq!(other.operator.state_groups(), 100_005);
+        assert_eq!(other.save(Extent::Changes), 0, "what was restored has not changed");
+        other.give(values(5..6, &w));
+        let changes = other.save(Extent::Changes);
+        assert!((1..3).contains(&changes), "{changes}");
+        // The end of a window costs a row for each slot at most, or one for each key that has its own panes.
+        assert_eq!(other.watermark(EventTime::MAX).iter().map(|(_, b)| b.len()).sum::<usize>(), 100_005);
+        let ends = other.save(Extent::Changes);
+        assert!(ends <= if a.fires_whole() { 1024 } else { 100_005 }, "{ends}");
+        assert_eq!(other.operator.state_groups(), 0);
+    }
+}
+
+#[test]
+fn a_window_that_went_out_stays_so_if_the_watermark_is_restored_to_before_its_end() {
+    let accumulation = AccumulationMode::Accumulating;
+    let w = Windowing { allowed_lateness: 20_000_000, accumulation, ..fixed(10) };
+    let a = aggregate(&[0], &[0], w.clone());
+    let mut lane = Lane::new(a.operator().unwrap(), 100);
+    lane.give(batch(&[(Some("a"), Some(3), 1)], &w.window_fn, &|_| true));
+    assert_eq!(lines(&lane.watermark(EventTime::from_seconds(10))).len(), 1);
+    lane.save(Extent::Whole);
+    let mut other = Lane::new(a.operator().unwrap(), 100);
+    other.cx.watermark = EventTime::from_seconds(5);
+    lane.log.into_iter().for_each(|rows| other.apply(rows).unwrap());
+    other.restored().unwrap();
+    let out = lines(&other.give(batch(&[(Some("a"), Some(4), 2)], &w.window_fn, &|_| true)));
+    assert_eq!(out, ["a 7 [0s,10s)@9999000us LATE 1/1"]);
+    assert!(other.watermark(EventTime::MAX).is_empty());
+    assert_eq!(other.operator.state_groups(), 0);
+}
+
+/// How a log is damaged.
+#[derive(Clone, Debug)]
+enum Damage {
+    Slot(usize),
+    Missing(usize),
+    Column { column: usize, row: usize },
+    Reversed,
+}
+
+fn any_damage() -> impl Strategy<Value = Damage> {
+    prop_oneof![
+        any::<usize>().prop_map(Damage::Slot),
+        any::<usize>().prop_map(Damage::Missing),
+        (any::<usize>(), any::<usize>()).prop_map(|(column, row)| Damage::Column { column, row }),
+        Just(Damage::Reversed),
+    ]
+}
+
+/// One batch of state, damaged; the second is true if it must be refused.
+fn damaged(rows: &StateRows, damage: &Damage) -> (StateRows, bool) {
+    let n = rows.rows.num_rows();
+    let take = |order: &[u32]| {
+        let order = UInt32Array::from(order.to_vec());
+        arrow_select::take::take_record_batch(&rows.rows, &order).unwrap()
+    };
+    let slots = rows.slots.values();
+    let pick = |order: &[u32]| {
+        StateRows::new(order.iter().map(|i| slots[*i as usize]).collect(), take(order)).unwrap()
+    };
+    let all: Vec<u32> = (0..n as u32).collect();
+    match damage {
+        Damage::Slot(row) => {
+            let mut slots = slots.to_vec();
+            slots[row % n] = (slots[row % n] + 1) % 1024;
+            let put = !rows.rows.column_by_name("key").unwrap().is_null(row % n);
+            (StateRows::new(slots, rows.rows.clone()).unwrap(), put)
+        }
+        Damage::Missing(row) => {
+            let kept: Vec<u32> = all.into_iter().filter(|i| *i as usize != row % n).collect();
+            (pick(&kept), false)
+        }
+        // The value of another row, in one column.
+        Damage::Column { column, row } => {
+            let at = column % rows.rows.num_columns();
+            let shifted: Vec<u32> = all.iter().map(|i| (i + (row % n) as u32) % n as u32).collect();
+            let mut columns = rows.rows.columns().to_vec();
+            columns[at] = take(&shifted).column(at).clone();
+            let damaged = RecordBatch::try_new(rows.rows.schema(), columns);
+            // A column that must not be null stays as it is.
+            (StateRows { rows: damaged.unwrap_or(rows.rows.clone()), slots: rows.slots.clone() }, false)
+        }
+        Damage::Reversed => (pick(&all.into_iter().rev().collect::<Vec<_>>()), false),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(600))]
+
+    #[test]
+    fn a_damaged_log_is_refused_or_does_no_harm(
+        events in any_events(),
+        w in any_windowing(),
+        chosen in prop::collection::vec(0..23_usize, 1..4),
+        damage in any_damage(),
+    ) {
+        let a = aggregate(&chosen, &[0], w);
+        let mut job = Job::new(a.clone(), 20);
+        for event in &events {
+            match event {
+                Event::Rows(rows) => job.rows(rows),
+                Event::Watermark(t) => job.watermark(EventTime::from_seconds(*t)),
+                Event::Clock(t) => job.clock(*t),
+                Event::Save(extent) | Event::Restart(extent, ..) => job.save(*extent),
+            }
+        }
+        job.save(Extent::Changes);
+        let log = ordered(job.lanes.iter().map(|l| l.log.clone()).collect(), Order::Joined);
+        let Some(rows) = log.first().filter(|l| l.rows.num_rows() > 0) else { return Ok(()) };
+        let (rows, refused) = damaged(rows, &damage);
+        let mut lane = Lane::new(a.operator().unwrap(), 20);
+        lane.cx.watermark = job.lanes[0].cx.watermark;
+        let applied = lane.apply(rows).and_then(|()| lane.restored());
+        prop_assert!(!(refused && applied.is_ok()), "{:?}", damage);
+        if applied.is_ok() {
+            let some: [Row; 2] = [(Some("a"), Some(1), 20), (Some("b"), Some(2), 59)];
+            lane.give(batch(&some, &a.windowing().window_fn, &|_| true));
+            lane.watermark(EventTime::MAX);
+        }
+    }
 }
