@@ -218,6 +218,24 @@ fn an_epoch_that_is_published_twice_is_read_once() {
 }
 
 #[test]
+fn what_was_prepared_goes_where_it_was_meant_to_go() {
+    let w = World::new();
+    let (before, cx) = (node(COPY, "Out"), cx(&w, "Out"));
+    let mut first = sink(before.as_ref(), &cx);
+    now(first.write(testing::batch(r#"[{"payload": "a"}]"#).expect("rows"))).expect("written");
+    let prepared = now(first.prepare(1)).expect("prepared");
+    // The author has given the transform another topic since then.
+    let after = node(&COPY.replace("topic: totals", "topic: orders"), "Out");
+    let mut second = sink(after.as_ref(), &cx);
+    now(second.restore(1, vec![prepared.clone()])).expect("published");
+    assert_eq!((w.drain("totals").len(), w.drain("orders").len()), (1, 0));
+    let mut broken = prepared.to_vec();
+    broken[9] ^= 1;
+    let e = now(second.restore(1, vec![broken.into()])).expect_err("not the bytes that were prepared");
+    assert!(e.to_string().contains("damaged"), "{e}");
+}
+
+#[test]
 fn rows_may_give_ids_of_their_own_and_at_least_once_does_not_wait() {
     let w = World::new();
     let text = COPY.replace(

@@ -313,3 +313,18 @@ fn writers_that_cannot_be() {
         said("{topic: top, format: RAW}", r#"[{"a": null}, {"a": "x"}]"#).contains("the payload is null")
     );
 }
+
+#[test]
+fn messages_have_room_for_the_id_that_they_are_given_later() {
+    let spec = write_spec("{topic: top, format: RAW}", r#"[{"x": "a"}]"#).unwrap();
+    let say = |len: usize, mut ids: Ids| {
+        let rows = batch(&format!(r#"[{{"x": "{}"}}]"#, "a".repeat(len))).unwrap();
+        let said = encode::Rows::new(&spec, &rows).unwrap().message(0, &mut ids);
+        said.map(|m| m.attributes.len())
+    };
+    let longest = purlin_pubsub::MESSAGE_BYTES_MAX - 100;
+    assert_eq!(say(longest, Ids::None), Ok(0));
+    let e = say(longest, Ids::Later("purlin_id".to_owned())).unwrap_err();
+    assert!(e.contains("bytes, and at most 10000000 are allowed"), "{e}");
+    assert_eq!(say(longest - 300, Ids::Later("purlin_id".to_owned())), Ok(0), "it is given later");
+}
