@@ -166,10 +166,6 @@ impl PlanNode for Behind {
         self.ahead.clone()
     }
 
-    fn state(&self) -> Option<StateShape> {
-        self.node.state()
-    }
-
     fn build(&self, cx: &BuildCx) -> Result<Running> {
         self.node.build(cx)
     }
