@@ -188,7 +188,8 @@ impl LaneParts {
                 Some(lane) => lane.ended,
                 None => !node.lanes.is_empty() && node.lanes.iter().all(|l| l.ended),
             };
-            if !positions.is_empty() {
+            let has_rows = node.tables.values().any(|t| !t.log.is_empty());
+            if !positions.is_empty() || has_rows {
                 // Lanes may share what is left: where each of them stands is known once it has been asked.
                 progress.resume = Some(Resume::Barrier);
                 source.restore(&positions).map_err(|e| e.in_place(&label))?;
