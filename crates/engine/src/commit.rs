@@ -105,6 +105,8 @@ pub(crate) struct Committer {
     unacknowledged: Unacknowledged,
     /// Checkpoints keep all state: nothing that is committed has to come again.
     saves: bool,
+    /// With checkpoints lanes end only with the job, or when it fails: nothing is saved or committed after that.
+    over: bool,
 }
 
 impl Committer {
@@ -116,6 +118,7 @@ impl Committer {
             ages,
             unacknowledged: Unacknowledged::new(unacknowledged_rows_max),
             saves: false,
+            over: false,
         }
     }
 
@@ -129,12 +132,14 @@ impl Committer {
 
     /// The epoch whose checkpoint is to be written now.
     pub(crate) fn to_save(&self) -> Option<u64> {
-        matches!(self.stage, Stage::Saving { .. }).then_some(self.orders.barrier)
+        (matches!(self.stage, Stage::Saving { .. }) && !self.over).then_some(self.orders.barrier)
     }
 
     /// That checkpoint is safe.
     pub(crate) fn saved(&mut self) {
-        if let Stage::Saving { read } = self.stage {
+        if let Stage::Saving { read } = self.stage
+            && !self.over
+        {
             self.orders.commit = self.orders.barrier;
             let left = self.lanes_with(|r| r.sinks);
             self.stage = Stage::Committing { left, read, needed: None };
@@ -169,7 +174,7 @@ impl Committer {
 
     /// Begins an epoch, if none is under way.
     pub(crate) fn begin(&mut self) {
-        if !self.is_between() {
+        if !self.is_between() || self.over {
             return;
         }
         self.orders.barrier += 1;
@@ -216,6 +221,11 @@ impl Committer {
     pub(crate) fn lane_ended(&mut self, lane: usize) {
         if let Some(role) = self.lanes.get_mut(lane) {
             *role = None;
+        }
+        if self.saves {
+            // What it kept is not there: an epoch without it would lose that.
+            self.over = true;
+            return;
         }
         match &mut self.stage {
             Stage::Between | Stage::Saving { .. } => {}
@@ -287,6 +297,36 @@ mod tests {
         assert!(!c.is_between());
         c.report(Report::Told { lane: 0, tell: 1 });
         assert!(c.is_between() && c.waiting() == (0, None));
+    }
+
+    #[test]
+    fn a_checkpoint_without_a_lane_that_failed_is_never_written() {
+        let saving = || committer().saving_after(6);
+        let mut c = saving();
+        c.begin();
+        (0..3).for_each(|lane| c.report(passed(lane, 7)));
+        assert_eq!((c.to_save(), c.orders().commit), (Some(7), 6), "nothing is committed before it is safe");
+        c.saved();
+        assert_eq!((c.to_save(), c.orders().commit), (None, 7));
+
+        let mut c = saving();
+        c.begin();
+        c.report(passed(0, 7));
+        c.lane_ended(2);
+        c.report(passed(1, 7));
+        c.lane_ended(0);
+        c.lane_ended(1);
+        assert_eq!((c.to_save(), c.orders().commit), (None, 6));
+        let mut c = saving();
+        c.begin();
+        (0..3).for_each(|lane| c.report(passed(lane, 7)));
+        c.lane_ended(2);
+        c.saved();
+        assert_eq!(
+            (c.to_save(), c.orders().commit),
+            (None, 6),
+            "it is there, and commits when the job goes on"
+        );
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::format::{Object, encode_log, epoch_of, object_name};
 use super::lane::{LanePart, NodePart, SavedPosition};
 use super::manifest::{Counts, FORMAT, LaneEntry, LogEntry, Manifest, TableEntry, TransformEntry};
 use super::store::CheckpointStore;
-use purlin_api::{Extent, Result};
+use purlin_api::{Error, Extent, Result};
 use purlin_plan::Graph;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -58,6 +58,7 @@ impl Writer {
 
     /// Writes the checkpoint of an epoch, at this time. Answers how many bytes it has.
     pub(crate) fn write(&mut self, epoch: u64, at: i64, drained: bool, parts: Vec<LanePart>) -> Result<u64> {
+        self.check_all_lanes(&parts)?;
         let mut by_node: BTreeMap<usize, Vec<(usize, usize, NodePart)>> = BTreeMap::new();
         for part in parts {
             for node in part.nodes {
@@ -87,6 +88,25 @@ impl Writer {
         let before = std::mem::replace(&mut self.last, manifest);
         self.clear(&before)?;
         Ok(bytes)
+    }
+
+    /// Every lane of every transform must be there: what is missing would be lost.
+    fn check_all_lanes(&self, parts: &[LanePart]) -> Result<()> {
+        let mut missing: Vec<Option<usize>> = vec![None; self.nodes.len()];
+        for part in parts {
+            for node in &part.nodes {
+                if let Some(missing) = missing.get_mut(node.node) {
+                    *missing = Some(missing.unwrap_or(part.lanes).saturating_sub(1));
+                }
+            }
+        }
+        match missing.iter().position(|m| *m != Some(0)) {
+            Some(node) => {
+                let label = self.nodes.get(node).map_or("", |n| n.label.as_str());
+                Err(Error::internal("a checkpoint without all of its lanes was not written").in_place(label))
+            }
+            None => Ok(()),
+        }
     }
 
     fn transform(
