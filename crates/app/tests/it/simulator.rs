@@ -5,6 +5,7 @@
 //! A seed is a world: `PURLIN_SIM_SEED=7` runs that one, `PURLIN_SIM_SEEDS=10000` runs so many (`make soak`), and
 //! `PURLIN_SIM_PIPELINE=sums` runs that pipeline only.
 
+mod fixtures;
 mod pipelines;
 mod world;
 

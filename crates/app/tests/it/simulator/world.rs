@@ -101,6 +101,11 @@ impl World {
         World::of(messages, Random::new(random.next()), bug, false)
     }
 
+    /// A world in which nothing comes.
+    pub(super) fn empty() -> Self {
+        World::of(BTreeMap::new(), Random::new(0), Bug::None, true)
+    }
+
     fn of(messages: BTreeMap<i64, Message>, random: Random, bug: Bug, calm: bool) -> Self {
         let unacknowledged: BTreeSet<i64> = messages.keys().copied().collect();
         let waiting = unacknowledged.iter().copied().collect();
