@@ -1,11 +1,13 @@
 //! Runs a plan on this machine.
 
 use crate::report::Summary;
+use purlin_api::Environment;
 use purlin_engine::channel::Bounds;
 use purlin_engine::clock::SystemClock;
 use purlin_engine::job::LogSink;
 use purlin_engine::{Job, JobOptions, Live, Stop};
 use purlin_plan::Plan;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -24,6 +26,27 @@ pub struct RunOptions {
     pub log: LogSink,
     /// For pipelines that do not end by themselves.
     pub live: Live,
+    /// What connectors know of the run.
+    pub environment: Arc<Environment>,
+}
+
+/// The data folder, in the folder that a pipeline is started in.
+pub const DATA_FOLDER: &str = ".purlin";
+
+/// What connectors know of a run of a file.
+pub fn environment(file: &str) -> Environment {
+    Environment {
+        pipeline: name_of(file),
+        file: file.to_owned(),
+        run: purlin_connectors::dead_letters::letter::draw_name(),
+        data: Some(DATA_FOLDER.into()),
+        ..Environment::default()
+    }
+}
+
+/// The name of a pipeline: that of its file, without folder and ending.
+pub fn name_of(file: &str) -> String {
+    Path::new(file).file_stem().and_then(|s| s.to_str()).unwrap_or("pipeline").to_owned()
 }
 
 /// Builds a job from a plan.
@@ -38,7 +61,7 @@ pub fn job(plan: &Plan, options: &RunOptions) -> purlin_api::Result<Job> {
             log: options.log.clone(),
             stall_after: Duration::from_secs(5),
             live: options.live.clone(),
-            environment: Arc::default(),
+            environment: options.environment.clone(),
         },
     )
 }

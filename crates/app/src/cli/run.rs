@@ -42,6 +42,7 @@ pub(crate) fn run(args: RunArgs, options: Map<String, Value>, out: &mut Output) 
         threads: load.lanes.max(cores()),
         log: Arc::new(print_log),
         live: args.live.options(),
+        environment: Arc::new(run::environment(&args.file)),
     };
     let job = match run::job(&plan, &run_options) {
         Ok(job) => job,

@@ -249,6 +249,7 @@ fn feed(windowing: &str, name: &'static str) -> Fed {
             lines.lock().expect("a lock").push((SystemClock.now(), text.to_owned()));
         }),
         live,
+        environment: Arc::default(),
     };
     let job = run::job(&plan, &options).expect("a job");
     let stop = job.stop_handle();
