@@ -9,6 +9,7 @@ pub mod live;
 pub mod loader;
 pub mod pipeline;
 pub mod probe;
+pub mod replay;
 pub mod report;
 pub mod run;
 pub mod testing;

@@ -11,6 +11,7 @@ pub mod config;
 pub mod edit;
 pub mod journal;
 pub mod letter;
+pub mod replay;
 pub mod store;
 
 mod lines;

@@ -1,5 +1,6 @@
 //! A whole job on many threads: a task for every lane of every stage.
 
+mod complete;
 mod duties;
 mod outside;
 mod sources;
@@ -13,6 +14,8 @@ use crate::stats::NodeStats;
 use crate::stop::{Ending, Live, Stop};
 use crate::why::{Board, Watcher};
 use crate::wiring::{self, LaneParts};
+use bytes::Bytes;
+pub use complete::complete;
 use duties::{Duties, LastRites};
 use purlin_api::operator::LogLevel;
 use purlin_api::{Environment, Error, ErrorKind, Result};
@@ -64,7 +67,23 @@ pub struct Job {
     /// Set if the job does not end by itself.
     graph: Option<Graph>,
     watcher: Watcher,
+    on_prepared: Option<OnPrepared>,
 }
+
+/// What a sink answered when it was asked to prepare.
+#[derive(Clone, Debug)]
+pub struct PreparedSink {
+    /// The label of its transform.
+    pub label: String,
+    /// Its lane.
+    pub lane: usize,
+    /// Its answer.
+    pub prepared: Bytes,
+}
+
+/// Is told what the sinks of a job that ends have prepared, before any of it can be seen. When it returns, all of it
+/// must be safe: from then on the job can be completed by [`complete`], and is not taken back.
+pub type OnPrepared = Box<dyn FnOnce(Vec<PreparedSink>) -> Result<()> + Send>;
 
 /// How a job ended.
 #[derive(Debug)]
@@ -90,7 +109,14 @@ impl Job {
             began: options.clock.now(),
         };
         let stop = Stop::new(graph.is_some());
-        Ok(Job { lanes: wiring.lanes, stats: wiring.stats, options, stop, graph, watcher })
+        let (lanes, stats) = (wiring.lanes, wiring.stats);
+        Ok(Job { lanes, stats, options, stop, graph, watcher, on_prepared: None })
+    }
+
+    /// Makes everything that it will show one effect: all sinks prepare, then this is called, then they commit. Only
+    /// for jobs that end by themselves.
+    pub fn on_prepared(&mut self, told: OnPrepared) {
+        self.on_prepared = Some(told);
     }
 
     /// Live figures by node.
@@ -134,7 +160,7 @@ impl Job {
 
     /// Runs to the end on the present runtime.
     pub async fn run_async(self) -> Outcome {
-        let Job { lanes, stats, options, stop, graph, watcher } = self;
+        let Job { lanes, stats, options, stop, graph, watcher, on_prepared } = self;
         let inboxes: BTreeMap<(usize, usize), Arc<Inbox>> =
             lanes.iter().map(|l| ((l.stage, l.lane), Inbox::new(l.inlets.len(), options.bounds))).collect();
         let shared = Arc::new(Shared {
@@ -156,12 +182,12 @@ impl Job {
             tasks.spawn(Task::new(shared.clone(), index, stop.halted(), duties).drive(lane));
         }
         let supervised = supervise(&shared, &mut tasks, &stop, epochs.as_mut()).await;
-        end(supervised, stats).await
+        end(supervised, stats, on_prepared).await
     }
 }
 
 /// Shows what is to be shown, and lets go of the sources.
-async fn end(supervised: Supervised, stats: Vec<Arc<NodeStats>>) -> Outcome {
+async fn end(supervised: Supervised, stats: Vec<Arc<NodeStats>>, on_prepared: Option<OnPrepared>) -> Outcome {
     let Supervised { mut rites, failure, ending, last_epoch } = supervised;
     let mut made = Vec::new();
     let mut result = match (failure, &ending) {
@@ -170,6 +196,11 @@ async fn end(supervised: Supervised, stats: Vec<Arc<NodeStats>>) -> Outcome {
         (None, Ending::Halted) => Ok(()),
         (None, _) => crate::ledger::check_edges(&stats),
     };
+    let mut is_decided = false;
+    if let (true, Ending::End, Some(told)) = (result.is_ok(), &ending, on_prepared) {
+        result = duties::prepare_all(&mut rites).await.and_then(told);
+        is_decided = result.is_ok();
+    }
     if result.is_ok() && ending != Ending::Halted {
         let finishes = matches!(ending, Ending::End | Ending::Drained(_));
         for rite in &mut rites {
@@ -187,7 +218,8 @@ async fn end(supervised: Supervised, stats: Vec<Arc<NodeStats>>) -> Outcome {
             }
         }
     }
-    if result.is_err() || !matches!(ending, Ending::End | Ending::Drained(_)) {
+    let is_over = matches!(ending, Ending::End | Ending::Drained(_));
+    if !is_decided && (result.is_err() || !is_over) {
         rites.iter_mut().for_each(LastRites::abort);
     }
     Outcome { result, ending, stats, made }

@@ -75,6 +75,7 @@ Examples:
 Examples:
   purlin deadletters list orders --state waiting
   purlin deadletters edit k3f9x2ab.1.7 --set amount=12.5
+  purlin deadletters replay orders.yaml --all --dry-run
 Do it in the folder that the pipeline is started in.")]
     Deadletters(DeadlettersArgs),
     /// Run a server of Google's Pub/Sub API, for any client.

@@ -4,6 +4,7 @@ pub mod args;
 mod drop;
 mod edit;
 mod list;
+mod replay;
 mod show;
 
 use super::Exit;
@@ -18,13 +19,14 @@ use purlin_connectors::dead_letters::store::{Contents, Store};
 use serde_json::{Map, Value, json};
 use std::path::Path;
 
-pub(crate) fn deadletters(args: DeadlettersArgs, _: Map<String, Value>, out: &mut Output) -> Exit {
+pub(crate) fn deadletters(args: DeadlettersArgs, options: Map<String, Value>, out: &mut Output) -> Exit {
     let data = args.data.as_path();
     let done = match args.command {
         DeadlettersCommand::List(a) => list::list(&a, data, out),
         DeadlettersCommand::Show { ids } => show::show(&ids, data, out),
         DeadlettersCommand::Edit(a) => edit::edit(&a, data, out),
         DeadlettersCommand::Drop(a) => drop::drop(&a, data, out),
+        DeadlettersCommand::Replay(a) => replay::replay(&a, &options, data, out),
     };
     done.unwrap_or_else(|e| {
         out.error(&e);

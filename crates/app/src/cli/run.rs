@@ -75,7 +75,7 @@ pub(crate) fn run(args: RunArgs, options: Map<String, Value>, out: &mut Output) 
     if summary.is_success() { Exit::Success } else { Exit::Failed }
 }
 
-fn print_log(label: &str, level: LogLevel, text: &str) {
+pub(super) fn print_log(label: &str, level: LogLevel, text: &str) {
     use std::io::Write;
     let level = match level {
         LogLevel::Error => "ERROR",

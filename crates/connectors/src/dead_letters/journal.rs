@@ -146,6 +146,13 @@ pub struct Unfinished {
     failed: Vec<FailedAgain>,
 }
 
+impl Unfinished {
+    /// The letters that failed again, if it was prepared.
+    pub fn failed(&self) -> &[FailedAgain] {
+        &self.failed
+    }
+}
+
 /// The journal, as far as it was written.
 #[derive(Debug, Default)]
 pub struct Journal {

@@ -12,11 +12,14 @@ use purlin_spec::vocabulary::{Inputs, TransformDef};
 use purlin_spec::{Config, Diagnostic, FromNode};
 use std::sync::Arc;
 
+/// Its type.
+pub(super) const NAME: &str = "WriteToDeadLetters";
+
 /// Its catalogue entry.
 pub(crate) fn entry() -> Entry {
     Entry {
         def: TransformDef {
-            name: "WriteToDeadLetters",
+            name: NAME,
             doc: WriteToDeadLetters::doc(),
             inputs: Inputs::One,
             error_handling: false,

@@ -197,6 +197,11 @@ impl Sink for Writer {
         Box::pin(std::future::ready(self.commit_now(&prepared)))
     }
 
+    fn restore(&mut self, epoch: u64, prepared: Vec<Bytes>) -> BoxFuture<'_, Result<()>> {
+        self.epoch = epoch + 1;
+        Box::pin(std::future::ready(prepared.iter().try_for_each(|p| self.commit_now(p))))
+    }
+
     fn finish(&mut self) -> BoxFuture<'_, Result<()>> {
         let done = self.prepare_now(self.epoch).and_then(|prepared| self.commit_now(&prepared));
         Box::pin(std::future::ready(done))

@@ -1,5 +1,6 @@
 //! The source that reads files record by record, whatever their format, in one lane or in several.
 
+mod again;
 mod errors;
 pub(crate) mod pieces;
 mod source;
@@ -14,7 +15,7 @@ use super::scan::Framing;
 use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow_schema::SchemaRef;
 use pieces::Piece;
-use purlin_api::{BuildCx, Division, Error, FileInfo, Output, PlanNode, Result, Running};
+use purlin_api::{BuildCx, Division, Error, EventTime, FileInfo, Output, PlanNode, Result, Running};
 use std::sync::Arc;
 use work::Work;
 
@@ -147,6 +148,10 @@ impl PlanNode for ReadNode {
     fn divide(&self, how: Division) -> Option<Arc<dyn PlanNode>> {
         let pieces = pieces::divided(&self.files, self.format.framing(), how)?;
         Some(Arc::new(DividedRead { node: self.clone(), pieces: pieces.into() }))
+    }
+
+    fn again(&self, units: RecordBatch, _: Vec<EventTime>) -> Result<Arc<dyn PlanNode>> {
+        again::again(self, &units)
     }
 
     fn build(&self, cx: &BuildCx) -> Result<Running> {

@@ -12,10 +12,11 @@ pub(crate) use sink::FilesSink;
 
 use super::compression::Compression;
 use super::console::{Console, ConsoleSink};
+use crate::shared::naming::{shard_part, window_part};
 use arrow_array::RecordBatch;
 use arrow_schema::Schema;
 use purlin_api::transform::{BuildCx, Distribution};
-use purlin_api::{Output, PlanNode, Result, Running, Windowing};
+use purlin_api::{Environment, Error, Output, PlanNode, Result, Running, Window, Windowing};
 use std::sync::Arc;
 
 /// A file format to write.
@@ -53,6 +54,41 @@ pub(crate) struct Target {
     /// Write one empty file if there is no row.
     pub(crate) file_if_empty: bool,
     pub(crate) beam_compat: bool,
+    /// The name of a replay of dead letters, whose files are added to those of other runs.
+    pub(crate) replay: Option<String>,
+}
+
+impl Target {
+    /// As it is in a run.
+    pub(crate) fn in_run(&self, environment: &Environment) -> Target {
+        let replay = environment.is_replay.then(|| environment.run.clone());
+        Target { file_if_empty: self.file_if_empty && replay.is_none(), replay, ..self.clone() }
+    }
+
+    /// What the names of the files of a window begin with.
+    pub(crate) fn stem(&self, window: &Window) -> Result<String> {
+        let part = window_part(window, self.beam_compat).map_err(Error::data)?;
+        let replay = self.replay.as_ref().map(|run| format!("-replay-{run}")).unwrap_or_default();
+        Ok(format!("{}{part}{replay}", self.prefix))
+    }
+
+    /// The name of a shard of a window. In a stream, rows may come for a window whose files were committed: theirs
+    /// get the next free numbers. A replay has names of its own, which are the same if it is done again.
+    pub(crate) fn name(&self, window: &Window, shard: usize, shards: usize, suffix: &str) -> Result<String> {
+        let base = self.stem(window)?;
+        if self.replay.is_some() {
+            return Ok(format!("{base}{}{suffix}", shard_part(shard, shards)));
+        }
+        let at = |i: usize| format!("{base}{}{suffix}", shard_part(i + shard, i + shards));
+        if self.bounded {
+            return Ok(at(0));
+        }
+        let mut i = 0;
+        while std::fs::exists(at(i)).map_err(|e| Error::io("look for", &at(i), e))? {
+            i += 1;
+        }
+        Ok(at(i))
+    }
 }
 
 /// A bound file writer.
@@ -91,10 +127,13 @@ impl PlanNode for WriteNode {
         }
     }
 
-    fn build(&self, _: &BuildCx) -> Result<Running> {
+    fn build(&self, cx: &BuildCx) -> Result<Running> {
         if let Some(console) = Console::of(&self.target.prefix) {
             return Ok(Running::Sink(Box::new(ConsoleSink::new(console, self.encoder.clone()))));
         }
-        Ok(Running::Sink(Box::new(FilesSink::new(self.clone()))))
+        Ok(Running::Sink(Box::new(FilesSink::new(WriteNode {
+            target: self.target.in_run(&cx.environment),
+            ..self.clone()
+        }))))
     }
 }

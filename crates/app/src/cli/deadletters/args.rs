@@ -1,5 +1,7 @@
 //! What can be written after `deadletters`.
 
+use crate::cli::args::LoadArgs;
+use crate::replay::Death;
 use clap::{Args, Subcommand, ValueEnum};
 use purlin_api::EventTime;
 use purlin_connectors::dead_letters::journal::State;
@@ -31,6 +33,9 @@ pub enum DeadlettersCommand {
     Edit(EditArgs),
     /// Say that letters are not to be replayed. They stay, and are shown as dropped.
     Drop(DropArgs),
+    /// Give letters to the pipeline once more: each to the transform that refused it, at its time and in its window.
+    /// Results go to the pipeline's own outputs, each once, however often the command is killed and repeated.
+    Replay(Box<ReplayArgs>),
 }
 
 /// `purlin deadletters list`.
@@ -84,6 +89,13 @@ pub struct Wanted {
     /// `reason`, `stack`, `position`, or a path in the row, such as `customer.name`. May be repeated.
     #[arg(long = "where", value_name = "FIELD~TEXT", value_parser = condition)]
     pub conditions: Vec<Condition>,
+}
+
+impl Wanted {
+    /// True if nothing was asked for.
+    pub fn is_empty(&self) -> bool {
+        self.transform.is_none() && self.since.is_none() && self.until.is_none() && self.conditions.is_empty()
+    }
 }
 
 /// Something that must be true of a letter.
@@ -147,4 +159,30 @@ pub struct DropArgs {
     /// Only say which would be dropped.
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// `purlin deadletters replay`.
+#[derive(Args, Debug)]
+pub struct ReplayArgs {
+    /// The pipeline file.
+    #[arg(value_name = "FILE")]
+    pub file: String,
+    /// Letters that wait, by name or beginning of it.
+    #[arg(value_name = "ID")]
+    pub ids: Vec<String>,
+    /// All letters that wait.
+    #[arg(long, conflicts_with = "ids")]
+    pub all: bool,
+    /// Which of them.
+    #[command(flatten)]
+    pub wanted: Wanted,
+    /// Only check, and say which letters would be given to which transforms.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Die there, as if killed: for tests.
+    #[arg(long, value_enum, hide = true)]
+    pub die_at: Option<Death>,
+    /// How the file is loaded. Variables must be the same as in the run.
+    #[command(flatten)]
+    pub load: LoadArgs,
 }

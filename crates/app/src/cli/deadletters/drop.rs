@@ -17,6 +17,10 @@ pub(super) fn drop(args: &DropArgs, data: &Path, out: &mut Output) -> Result<Exi
             let text = "which letters? Name them, or give --all PIPELINE, with --where to choose among them";
             return Err(Error::new(ErrorKind::Config, text));
         }
+        None if !args.wanted.is_empty() => {
+            let text = "name letters, or choose them by rules with --all, not both";
+            return Err(Error::new(ErrorKind::Config, text));
+        }
         None => find_all(&args.ids, data, None)?,
         Some(name) => all(name, &args.wanted, data)?,
     };

@@ -6,7 +6,6 @@
 
 use super::Target;
 use super::part::{create, publish, sync_folder_of, temporary_name};
-use crate::shared::naming::{shard_part, window_part};
 use arrow_array::{RecordBatch, UInt32Array};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use arrow_select::take::take_record_batch;
@@ -117,8 +116,9 @@ impl PlanNode for PieceNode {
         if self.target.beam_compat { Vec::new() } else { vec![format!("files `{}-*`", self.target.prefix)] }
     }
 
-    fn build(&self, _: &BuildCx) -> Result<Running> {
-        Ok(Running::Sink(Box::new(PiecesSink::new(self.clone()))))
+    fn build(&self, cx: &BuildCx) -> Result<Running> {
+        let node = PieceNode { target: self.target.in_run(&cx.environment), ..self.clone() };
+        Ok(Running::Sink(Box::new(PiecesSink::new(node))))
     }
 }
 
@@ -228,7 +228,7 @@ impl PiecesSink {
     }
 
     fn begin(&mut self, window: &Window, shard: usize, schema: &SchemaRef) -> Result<()> {
-        let like = format!("{}{}", self.node.target.prefix, self.window_part(window)?);
+        let like = self.node.target.stem(window)?;
         let temporary = temporary_name(&like);
         create(&temporary)?;
         let pieces = self.pieces.entry(window.clone()).or_default();
@@ -268,10 +268,6 @@ impl PiecesSink {
         Ok(())
     }
 
-    fn window_part(&self, window: &Window) -> Result<String> {
-        window_part(window, self.node.target.beam_compat).map_err(Error::data)
-    }
-
     /// Ends the files of complete windows (`all`: of others too), makes them safe and gives complete ones their names.
     fn seal(&mut self, complete: impl Fn(&Window) -> bool, all: bool) -> Result<()> {
         let due = self.pieces.iter_mut().filter(|(w, _)| all || complete(w));
@@ -297,25 +293,18 @@ impl PiecesSink {
         Ok(())
     }
 
-    /// The name of a shard. In a stream, rows may come for a window whose files were committed: theirs
-    /// get the next free numbers.
     fn name(&self, window: &Window, shard: usize, shards: usize) -> Result<String> {
-        let base = format!("{}{}", self.node.target.prefix, self.window_part(window)?);
-        let at = |i: usize| format!("{base}{}{}", shard_part(i + shard, i + shards), self.node.suffix);
-        if self.node.target.bounded {
-            return Ok(at(0));
-        }
-        let mut i = 0;
-        while std::fs::exists(at(i)).map_err(|e| Error::io("look for", &at(i), e))? {
-            i += 1;
-        }
-        Ok(at(i))
+        self.node.target.name(window, shard, shards, &self.node.suffix)
     }
 
     fn prepare_now(&mut self, all: bool) -> Result<Bytes> {
         let (bounded, watermark, windowing) =
             (self.node.target.bounded, self.watermark, self.node.windowing.clone());
         self.seal(|w| !bounded && *w != Window::Global && windowing.expiry(w) <= watermark, all)?;
+        self.listed(all)
+    }
+
+    fn listed(&self, all: bool) -> Result<Bytes> {
         let mut list = Vec::new();
         for (window, pieces) in &self.pieces {
             let window = match window {
@@ -391,6 +380,12 @@ impl PiecesSink {
 }
 
 impl Sink for PiecesSink {
+    fn prepare_end(&mut self, epoch: u64) -> BoxFuture<'_, Result<Bytes>> {
+        let prepared = self.seal(|_| true, true).and_then(|()| self.listed(true));
+        self.epoch = epoch + 1;
+        Box::pin(std::future::ready(prepared))
+    }
+
     fn write(&mut self, batch: Batch) -> BoxFuture<'_, Result<()>> {
         Box::pin(std::future::ready(self.take(&batch)))
     }

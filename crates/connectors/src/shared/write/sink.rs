@@ -2,7 +2,6 @@
 
 use super::part::{Part, publish, sync_folder_of};
 use super::{RowEncoder, WriteNode};
-use crate::shared::naming::{shard_part, window_part};
 use arrow_schema::SchemaRef;
 use bytes::Bytes;
 use purlin_api::source::BoxFuture;
@@ -140,7 +139,7 @@ impl FilesSink {
         if self.parts.contains_key(key) {
             return Ok(());
         }
-        let like = format!("{}{}", self.node.target.prefix, self.window_part(&key.0)?);
+        let like = self.node.target.stem(&key.0)?;
         let mut part = Part::new(&like, self.node.target.compression);
         part.since = self.epoch;
         self.node.encoder.prologue(schema, &mut part.buffer);
@@ -166,10 +165,6 @@ impl FilesSink {
         self.buffered = self.buffered.saturating_sub(part.buffer.len());
         part.used = clock;
         part.flush()
-    }
-
-    fn window_part(&self, window: &Window) -> Result<String> {
-        window_part(window, self.node.target.beam_compat).map_err(Error::data)
     }
 
     /// Ends complete files and makes them safe, `all` others too; the answer tells their lengths.
@@ -218,20 +213,8 @@ impl FilesSink {
         Ok(names)
     }
 
-    /// The name of a shard. In a stream, rows may come for a window whose files were committed: theirs
-    /// get the next free numbers.
     fn name(&self, window: &Window, shard: usize, shards: usize) -> Result<String> {
-        let base = format!("{}{}", self.node.target.prefix, self.window_part(window)?);
-        let extension = self.node.target.compression.extension();
-        let at = |i: usize| format!("{base}{}{extension}", shard_part(i + shard, i + shards));
-        if self.node.target.bounded {
-            return Ok(at(0));
-        }
-        let mut i = 0;
-        while std::fs::exists(at(i)).map_err(|e| Error::io("look for", &at(i), e))? {
-            i += 1;
-        }
-        Ok(at(i))
+        self.node.target.name(window, shard, shards, self.node.target.compression.extension())
     }
 
     fn prepare_now(&mut self, all: bool) -> Result<Bytes> {
@@ -241,9 +224,13 @@ impl FilesSink {
         let prepared = self.seal(complete, all)?;
         let open = self.parts.iter().filter(|((window, _), _)| !complete(window));
         self.waiting_since = open.map(|(_, part)| part.since).min();
-        serde_json::to_vec(&prepared)
-            .map(Bytes::from)
-            .map_err(|e| Error::internal(format!("the files written so far cannot be listed: {e}")))
+        listed(&prepared)
+    }
+
+    fn prepare_all(&mut self) -> Result<Bytes> {
+        let prepared = self.seal(|_| true, true)?;
+        self.waiting_since = None;
+        listed(&prepared)
     }
 
     fn commit_now(&mut self, prepared: &Bytes) -> Result<()> {
@@ -301,6 +288,12 @@ impl FilesSink {
     }
 }
 
+fn listed(prepared: &[Prepared]) -> Result<Bytes> {
+    serde_json::to_vec(prepared)
+        .map(Bytes::from)
+        .map_err(|e| Error::internal(format!("the files written so far cannot be listed: {e}")))
+}
+
 impl Sink for FilesSink {
     fn write(&mut self, batch: Batch) -> BoxFuture<'_, Result<()>> {
         Box::pin(std::future::ready(self.take(&batch)))
@@ -319,6 +312,12 @@ impl Sink for FilesSink {
 
     fn prepare_visible(&mut self, epoch: u64) -> BoxFuture<'_, Result<Bytes>> {
         let prepared = self.prepare_now(false);
+        self.epoch = epoch + 1;
+        Box::pin(std::future::ready(prepared))
+    }
+
+    fn prepare_end(&mut self, epoch: u64) -> BoxFuture<'_, Result<Bytes>> {
+        let prepared = self.prepare_all();
         self.epoch = epoch + 1;
         Box::pin(std::future::ready(prepared))
     }
