@@ -19,3 +19,6 @@ mod rows;
 pub(crate) mod sink;
 mod wrap;
 mod writer;
+
+#[cfg(test)]
+mod tests;

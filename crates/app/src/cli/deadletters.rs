@@ -50,6 +50,15 @@ impl Shelf {
         Ok(Shelf { pipeline: pipeline.to_owned(), store, contents, journal })
     }
 
+    /// Reads what can be read, for looking at it.
+    fn look(data: &Path, pipeline: &str) -> Result<Self> {
+        let store = Store::new(data, pipeline);
+        let (journal, damaged) = Journal::look(&store)?;
+        let mut contents = store.read()?;
+        contents.damaged.extend(damaged);
+        Ok(Shelf { pipeline: pipeline.to_owned(), store, contents, journal })
+    }
+
     /// Says what cannot be read. Answers whether there is something.
     fn tell_damage(&self, out: &mut Output) -> bool {
         for e in &self.contents.damaged {
@@ -145,7 +154,7 @@ fn find_all(ids: &[String], data: &Path, only: Option<&str>) -> Result<Vec<(Shel
         Some(name) => vec![name_of(name)],
         None => Store::pipelines(data)?,
     };
-    let shelves = names.iter().map(|name| Shelf::open(data, name)).collect::<Result<Vec<_>>>()?;
+    let shelves = names.iter().map(|name| Shelf::look(data, name)).collect::<Result<Vec<_>>>()?;
     let mut found: Vec<Vec<Letter>> = vec![Vec::new(); shelves.len()];
     for id in ids {
         let hits: Vec<(usize, &Letter)> = shelves

@@ -5,6 +5,7 @@
 mod bad_input;
 mod broker_kill;
 mod command_line;
+mod dead_letters;
 mod lanes;
 mod live;
 mod pipes;

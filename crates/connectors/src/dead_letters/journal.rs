@@ -178,24 +178,30 @@ impl Journal {
     /// # Errors
     /// If a line is damaged: then nobody knows what became of the letters.
     pub fn read(store: &Store) -> Result<Self> {
-        let path = store.folder().join(JOURNAL);
-        let mut journal = Journal::default();
-        if !path.exists() {
-            return Ok(journal);
-        }
-        let mut first = None;
-        lines::read::<Note>(&path, WHAT, |_, note| match note {
-            Ok(note) if first.is_none() => journal.apply(&note),
-            Ok(_) => {}
-            Err(e) => first = first.take().or(Some(e)),
-        })?;
-        match first {
+        let (journal, damaged) = Journal::look(store)?;
+        match damaged.first() {
             None => Ok(journal),
             Some(e) => Err(Error::data(format!(
                 "{}; it tells what became of the letters, so that nothing is done to them before it is restored",
                 e.message()
             ))),
         }
+    }
+
+    /// Reads what can be read, for looking at it, and what is damaged.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or is of another version.
+    pub fn look(store: &Store) -> Result<(Self, Vec<Error>)> {
+        let path = store.folder().join(JOURNAL);
+        let (mut journal, mut damaged) = (Journal::default(), Vec::new());
+        if path.exists() {
+            lines::read::<Note>(&path, WHAT, |_, note| match note {
+                Ok(note) => journal.apply(&note),
+                Err(e) => damaged.push(e),
+            })?;
+        }
+        Ok((journal, damaged))
     }
 
     fn apply(&mut self, note: &Note) {

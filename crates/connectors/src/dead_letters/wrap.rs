@@ -64,7 +64,7 @@ impl Operator for Wrap {
 }
 
 impl WrapNode {
-    fn letters(&self, batch: &Batch) -> Result<RecordBatch> {
+    pub(super) fn letters(&self, batch: &Batch) -> Result<RecordBatch> {
         let count = batch.len();
         let (element, reasons, stacks) = match &self.reason {
             Some(reason) => {

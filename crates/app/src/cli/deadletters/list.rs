@@ -21,7 +21,7 @@ pub(super) fn list(args: &ListArgs, data: &Path, out: &mut Output) -> Result<Exi
     };
     let (mut exit, mut all) = (Exit::Success, Vec::new());
     for name in &names {
-        let shelf = Shelf::open(data, name)?;
+        let shelf = Shelf::look(data, name)?;
         if shelf.tell_damage(out) {
             exit = Exit::Failed;
         }
