@@ -148,6 +148,37 @@ fn a_killed_replay_is_completed_and_nothing_is_doubled() {
 }
 
 #[test]
+fn a_replay_that_died_between_two_writers_is_completed() {
+    let s = run_with(&format!(
+        "{PIPELINE}    - {{type: WriteToCsv, name: Table, input: Priced, config: {{path: out/table}}}}\n"
+    ));
+    ok(letters(&s, &["edit", &id(&s, "\"id\":3"), "--set", "quantity=3"]));
+    assert!(!s.dies(&["deadletters", "replay", "p.yaml", "--all", "--die-at", "prepared"]));
+    // One of them had given its file its name.
+    let out = s.path().join("out");
+    let hidden =
+        std::fs::read_dir(&out).expect("out").flatten().map(|e| e.file_name().to_string_lossy().into_owned());
+    let hidden = hidden.into_iter().find(|n| n.starts_with(".good-replay-")).expect("a hidden file");
+    let stem = hidden.trim_start_matches('.').split(".tmp-").next().expect("a stem");
+    std::fs::rename(out.join(&hidden), out.join(format!("{stem}-00000-of-00001"))).expect("renamed");
+    // The pipeline would give something else by now: what was decided is shown all the same.
+    s.write(
+        "p.yaml",
+        std::fs::read_to_string(s.path().join("p.yaml")).expect("text").replace("total / quantity", "total"),
+    );
+    ok(letters(&s, &["replay", "p.yaml"]));
+    good(&s, &[r#"{"id":3,"price":3.0}"#]);
+    let table = s.lines("out/table");
+    assert_eq!(table.iter().filter(|l| l.starts_with("3,")).count(), 1, "{table:?}");
+    assert_eq!(counts(&s), [3, 2, 1, 0]);
+    let left = std::fs::read_dir(&out).expect("out").flatten();
+    assert!(
+        left.into_iter().all(|e| !e.file_name().to_string_lossy().starts_with('.')),
+        "no hidden file is left"
+    );
+}
+
+#[test]
 fn a_replay_that_fails_shows_nothing_and_its_letters_wait() {
     let s = run_with(PIPELINE);
     ok(letters(&s, &["edit", &id(&s, "\"id\":3"), "--set", "quantity=3"]));

@@ -338,7 +338,7 @@ fn again(config: &str, units: arrow_array::RecordBatch, time: i64) -> Vec<(usize
 
 #[test]
 fn refused_messages_come_again_with_attributes_and_time() {
-    let config = r#"{subscription: projects/p/subscriptions/s, format: JSON, timestamp_attribute: at,
+    let config = r#"{subscription: projects/shop/subscriptions/orders, format: JSON, timestamp_attribute: at,
         attributes: [region], error_handling: {output: bad},
         schema: {type: object, properties: {a: {type: integer}}}}"#;
     let spec = Arc::new(read_spec(config).unwrap());
