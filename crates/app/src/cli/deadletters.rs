@@ -88,6 +88,7 @@ impl Shelf {
         };
         match condition.field.as_str() {
             "reason" => is(self.reason(letter)),
+            "id" => is(&letter.id),
             "stack" => is(&letter.stack),
             "position" => letter.position.as_deref().is_some_and(is),
             path => {

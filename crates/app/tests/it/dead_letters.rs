@@ -212,6 +212,23 @@ fn letters_that_do_not_fit_are_refused_before_anything_is_touched() {
 }
 
 #[test]
+fn letters_of_another_file_of_the_same_name_are_not_given_to_this_one() {
+    let s = run_with(PIPELINE);
+    s.write("other/p.yaml", PIPELINE);
+    let ran = letters(&s, &["replay", "other/p.yaml", "--all"]);
+    assert!(ran.code == 2 && ran.err.contains("was kept by `p.yaml`"), "{ran:?}");
+    std::fs::remove_file(s.path().join("p.yaml")).expect("removed");
+    ok(letters(&s, &["replay", "other/p.yaml", "--all"]));
+    assert_eq!(counts(&s), [3, 3, 0, 0], "a file that was moved is the same pipeline");
+    // Letters of one run are told from those of others by their names.
+    let run = id(&s, "\"id\":5").split('.').next().expect("a run").to_owned();
+    ok(s.purlin(&["run", "other/p.yaml"]));
+    assert_eq!(counts(&s), [6, 6, 0, 0]);
+    ok(letters(&s, &["drop", "--all", "p", "--where", &format!("id~{run}.")]));
+    assert_eq!(counts(&s), [6, 3, 0, 3]);
+}
+
+#[test]
 fn a_row_that_fails_further_down_is_a_new_letter() {
     // What was refused by the reader gets past it, and is refused by the next.
     let s = run_with(PIPELINE);

@@ -33,6 +33,9 @@ pub struct Letter {
     pub element: Box<RawValue>,
     /// The failed row with its types: Arrow's IPC format in base 64.
     pub row: String,
+    /// The pipeline file of the run that kept it; it stands in the header of its file.
+    #[serde(skip)]
+    pub file: String,
 }
 
 impl Letter {

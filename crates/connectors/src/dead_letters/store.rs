@@ -184,7 +184,7 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>> {
 fn read_file(path: &Path) -> Result<Contents> {
     let mut contents = Contents::default();
     let (mut last, mut end) = (1, None);
-    lines::read::<Line>(path, LETTERS, |number, line| {
+    let header = lines::read::<Line>(path, LETTERS, |number, line| {
         last = number;
         match line {
             Ok(Line::Letter(letter)) => contents.letters.push(*letter),
@@ -192,6 +192,9 @@ fn read_file(path: &Path) -> Result<Contents> {
             Err(e) => contents.damaged.push(e),
         }
     })?;
+    for letter in &mut contents.letters {
+        letter.file = header.as_ref().map(|h| h.file.clone()).unwrap_or_default();
+    }
     let read = contents.letters.len() as u64;
     if end.is_none_or(|count| count > read + contents.damaged.len() as u64) {
         let why = match end {

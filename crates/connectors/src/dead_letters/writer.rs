@@ -103,6 +103,7 @@ impl Writer {
                 },
                 element: shown,
                 row: row.value(i).to_owned(),
+                file: self.file.clone(),
             };
             if let Some(again) = self.replayed.as_mut().and_then(|r| r.again(&letter)) {
                 self.failed.push(again);

@@ -86,7 +86,7 @@ pub struct Wanted {
     #[arg(long, value_name = "TIME", value_parser = instant)]
     pub until: Option<EventTime>,
     /// Only letters of which this is true: `FIELD=TEXT`, or `FIELD~TEXT` if the text is part of it. A field is
-    /// `reason`, `stack`, `position`, or a path in the row, such as `customer.name`. May be repeated.
+    /// `reason`, `stack`, `position`, `id`, or a path in the row, such as `customer.name`. May be repeated.
     #[arg(long = "where", value_name = "FIELD~TEXT", value_parser = condition)]
     pub conditions: Vec<Condition>,
 }
@@ -101,7 +101,7 @@ impl Wanted {
 /// Something that must be true of a letter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Condition {
-    /// `reason`, `stack`, `position`, or a path in the row.
+    /// `reason`, `stack`, `position`, `id`, or a path in the row.
     pub field: String,
     /// What it must be, or have in it.
     pub text: String,

@@ -47,6 +47,14 @@ fn nothing_to_do(out: &mut Output, text: &str) -> Result<Exit> {
     Ok(Exit::Success)
 }
 
+/// True if a letter was kept by another pipeline, which is still there; a file that was moved is the same pipeline.
+fn is_of_another(kept_by: &str, file: &str) -> bool {
+    match (std::fs::canonicalize(kept_by), std::fs::canonicalize(file)) {
+        (Ok(a), Ok(b)) => a != b,
+        _ => false,
+    }
+}
+
 /// Everything that a replay needs, with the letters locked.
 struct Work<'a> {
     args: &'a ReplayArgs,
@@ -214,6 +222,15 @@ impl Work<'_> {
         if taken.len() != ids.len() {
             let text = format!("{} letters of the replay cannot be read any more", ids.len() - taken.len());
             return Err(Error::data(text));
+        }
+        if let Some((other, _)) = taken.iter().find(|(l, _)| is_of_another(&l.file, &self.args.file)) {
+            let text = format!(
+                "letter {} was kept by `{}`, another file of the same name; --where id~{} tells its run from others",
+                other.id,
+                other.file,
+                other.id.split('.').next().unwrap_or_default()
+            );
+            return Err(Error::new(ErrorKind::Config, text));
         }
         let (graph, routes) = feed(graph, taken).map_err(|errors| {
             let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
