@@ -7,6 +7,13 @@ use std::path::PathBuf;
 pub struct Environment {
     /// The pipeline's name, the same in every run of it.
     pub pipeline: String,
+    /// The pipeline's file, as it was named when it was started.
+    pub file: String,
+    /// What tells this run from all others, drawn when it starts.
+    pub run: String,
+    /// The run is a replay of dead letters, under the name [`Environment::run`]: writers add to what other runs made,
+    /// under names that are the same if the replay has to be done again, and letters that fail again are no new ones.
+    pub is_replay: bool,
     /// What tells the runs that go on from each other's checkpoints from others: drawn when a pipeline starts from
     /// scratch, and kept in its checkpoints. Empty in jobs without checkpoints.
     pub lineage: String,

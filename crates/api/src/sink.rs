@@ -47,6 +47,12 @@ pub trait Sink: Send {
         self.prepare(epoch)
     }
 
+    /// As [`Sink::prepare`], after the last row: everything is complete, so that `commit` shows all of it. For jobs
+    /// that end and must know what they will show before any of it is seen.
+    fn prepare_end(&mut self, epoch: u64) -> BoxFuture<'_, Result<Bytes>> {
+        self.prepare(epoch)
+    }
+
     /// Makes a prepared epoch visible.
     fn commit(&mut self, epoch: u64, prepared: Bytes) -> BoxFuture<'_, Result<()>> {
         let _ = (epoch, prepared);

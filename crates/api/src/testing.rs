@@ -65,7 +65,13 @@ pub fn shape_of(json: &str) -> Result<Shape> {
 
 /// A plain input called `input`.
 pub fn input(shape: Shape) -> InputShape {
-    InputShape { tag: "input".to_owned(), shape, is_error: false, span: Span::default() }
+    InputShape {
+        tag: "input".to_owned(),
+        shape,
+        is_error: false,
+        producer: String::new(),
+        span: Span::default(),
+    }
 }
 
 /// No files at all.

@@ -8,6 +8,8 @@ use crate::shape::Shape;
 use crate::sink::Sink;
 use crate::source::Source;
 use crate::state::StateShape;
+use crate::time::EventTime;
+use arrow_array::RecordBatch;
 use bytes::Bytes;
 use purlin_spec::{Diagnostics, Span};
 use std::any::Any;
@@ -31,6 +33,8 @@ pub struct InputShape {
     pub shape: Shape,
     /// True if the rows are error rows (`element`, `msg`, `stack`) of some transform.
     pub is_error: bool,
+    /// The label of the node that gives the rows; of the first one, if several were merged in place.
+    pub producer: String,
     /// Where the author wrote the reference.
     pub span: Span,
 }
@@ -180,6 +184,24 @@ pub trait PlanNode: Debug + Send + Sync {
     /// Its first output is what this node's columns are bound to.
     fn ahead(&self) -> Option<Arc<dyn PlanNode>> {
         None
+    }
+
+    /// A node to run before this one on this input, whose first output is what this node is given there: for
+    /// nodes that treat each of several inputs in its own way before they treat them alike.
+    fn ahead_of(&self, port: usize) -> Option<Arc<dyn PlanNode>> {
+        let _ = port;
+        None
+    }
+
+    /// For readers: a node with the same outputs that reads nothing outside, but decodes these units once more, as if
+    /// they had come again, and ends. They are rows of the fields that `element` has on its error output. With no
+    /// rows any reader can do that, and need not be asked.
+    ///
+    /// # Errors
+    /// If this reader cannot decode a unit by itself, or the fields are not its own.
+    fn again(&self, units: RecordBatch, times: Vec<EventTime>) -> Result<Arc<dyn PlanNode>> {
+        let _ = (units, times);
+        Err(Error::new(ErrorKind::Config, "this reader cannot be given back what it refused"))
     }
 
     /// What its state means, if instances of it have state that outlives a process (tables of operators and sources,

@@ -4,6 +4,7 @@ mod apply;
 pub mod args;
 mod broker;
 mod check;
+pub mod deadletters;
 mod explain;
 mod generate;
 mod graph;
@@ -73,6 +74,7 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
         Command::Publish(a) => pubsub::publish(&a, &mut out),
         Command::Pull(a) => pubsub::pull(&a, &mut out),
         Command::Subscribe(a) => pubsub::subscribe(&a, &mut out),
+        Command::Deadletters(a) => deadletters::deadletters(a, options, &mut out),
         Command::Broker(a) => broker::broker(&a, &mut out),
         Command::Schema => schema::schema(&mut out),
         Command::Reference(a) => schema::reference(&a, &mut out),

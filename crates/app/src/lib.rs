@@ -12,6 +12,7 @@ pub mod loader;
 pub mod pipeline;
 pub mod probe;
 pub mod rehearse;
+pub mod replay;
 pub mod report;
 pub mod run;
 pub mod testing;

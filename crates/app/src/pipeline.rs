@@ -4,7 +4,7 @@ use crate::loader::FileLoader;
 use crate::probe::MachineProbe;
 use purlin_api::{Catalog, Delivery, Error, ErrorKind, Probe, Result};
 use purlin_engine::clock::{Clock, SystemClock};
-use purlin_plan::{Plan, PlanOptions};
+use purlin_plan::{Graph, Plan, PlanOptions};
 use purlin_spec::load::{LoadOptions, Loaded, load};
 use purlin_spec::model::{self, Spec};
 use purlin_spec::{Diagnostics, Sources};
@@ -27,6 +27,18 @@ pub struct PipelineOptions {
     pub piece_bytes: Option<u64>,
     /// Whether the plan is rewritten.
     pub rewrite: bool,
+}
+
+impl PipelineOptions {
+    /// As the plan takes them.
+    pub fn plan_options(&self) -> PlanOptions {
+        PlanOptions {
+            beam_compat: self.beam_compat,
+            lanes: self.lanes,
+            piece_bytes: self.piece_bytes,
+            rewrite: self.rewrite,
+        }
+    }
 }
 
 /// A file, as far as it could be understood.
@@ -88,17 +100,17 @@ impl Pipeline {
 
     /// Plans it: fixes shapes, checks, rewrites, cuts into stages. Adds to the diagnostics.
     pub fn plan(&mut self, options: &PipelineOptions) -> Option<Plan> {
+        self.graph(options).map(|graph| purlin_plan::lay_out(graph, &options.plan_options()))
+    }
+
+    /// Binds its transforms, and no more: for who changes the graph before it is laid out.
+    pub fn graph(&mut self, options: &PipelineOptions) -> Option<Graph> {
         let spec = self.spec.as_ref()?;
-        let plan_options = PlanOptions {
-            beam_compat: options.beam_compat,
-            lanes: options.lanes,
-            piece_bytes: options.piece_bytes,
-            rewrite: options.rewrite,
-        };
         let probe: &dyn Probe = &MachineProbe::default();
-        let plan = purlin_plan::plan(spec, &self.catalog, probe, &plan_options, &mut self.diagnostics);
+        let options = options.plan_options();
+        let graph = purlin_plan::graph(spec, &self.catalog, probe, &options, &mut self.diagnostics);
         self.diagnostics.sort();
-        plan.filter(|_| !self.diagnostics.has_errors())
+        graph.filter(|_| !self.diagnostics.has_errors())
     }
 }
 

@@ -1,6 +1,6 @@
 //! Runs a plan on this machine.
 
-use crate::checkpoints::{CheckpointOptions, is_live};
+use crate::checkpoints::{CheckpointOptions, DATA, is_live};
 use crate::report::Summary;
 use purlin_api::Environment;
 use purlin_engine::channel::Bounds;
@@ -30,6 +30,17 @@ pub struct RunOptions {
     pub environment: Environment,
     /// For pipelines that do not end by themselves: where they keep what they need to go on.
     pub checkpoints: Option<CheckpointOptions>,
+}
+
+/// What connectors know of a run of a file. `pipeline` is what it is called: after its file, unless it was given a name.
+pub fn environment(pipeline: &str, file: &str) -> Environment {
+    Environment {
+        pipeline: pipeline.to_owned(),
+        file: file.to_owned(),
+        run: purlin_connectors::dead_letters::letter::draw_name(),
+        data: Some(DATA.into()),
+        ..Environment::default()
+    }
 }
 
 /// Builds a job from a plan.

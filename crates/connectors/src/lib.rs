@@ -11,6 +11,7 @@
 #[cfg(feature = "avro")]
 pub mod avro;
 pub mod csv;
+pub mod dead_letters;
 pub mod json;
 pub mod match_all;
 #[cfg(feature = "parquet")]
@@ -47,6 +48,7 @@ pub fn catalog() -> Vec<Entry> {
         pubsub::source::entry(),
         #[cfg(feature = "pubsub")]
         pubsub::sink::entry(),
+        dead_letters::sink::entry(),
         match_all::entry(),
     ]
 }

@@ -1,5 +1,6 @@
 //! Google Cloud Pub/Sub, and brokers that speak its API.
 
+mod again;
 mod bad;
 mod check;
 pub mod config;

@@ -1,5 +1,6 @@
 //! A whole job on many threads: a task for every lane of every stage.
 
+mod complete;
 mod duties;
 mod outside;
 mod sources;
@@ -14,6 +15,8 @@ use crate::stats::NodeStats;
 use crate::stop::{Ending, Live, Stop};
 use crate::why::{Board, Watcher};
 use crate::wiring::{self, LaneParts};
+use bytes::Bytes;
+pub use complete::complete;
 use duties::{Duties, LastRites};
 use purlin_api::operator::LogLevel;
 use purlin_api::{Environment, Error, ErrorKind, Result};
@@ -66,7 +69,23 @@ pub struct Job {
     graph: Option<Graph>,
     watcher: Watcher,
     checkpoints: Option<Loaded>,
+    on_prepared: Option<OnPrepared>,
 }
+
+/// What a sink answered when it was asked to prepare.
+#[derive(Clone, Debug)]
+pub struct PreparedSink {
+    /// The label of its transform.
+    pub label: String,
+    /// Its lane.
+    pub lane: usize,
+    /// Its answer.
+    pub prepared: Bytes,
+}
+
+/// Is told what the sinks of a job that ends have prepared, before any of it can be seen. When it returns, all of it
+/// must be safe: from then on the job can be completed by [`complete`], and is not taken back.
+pub type OnPrepared = Box<dyn FnOnce(Vec<PreparedSink>) -> Result<()> + Send>;
 
 /// How a job ended.
 #[derive(Debug)]
@@ -93,7 +112,7 @@ impl Job {
         };
         let stop = Stop::new(graph.is_some());
         let (lanes, stats) = (wiring.lanes, wiring.stats);
-        Ok(Job { lanes, stats, options, stop, graph, watcher, checkpoints: None })
+        Ok(Job { lanes, stats, options, stop, graph, watcher, checkpoints: None, on_prepared: None })
     }
 
     /// Goes on from a pipeline's checkpoints, and writes more. Jobs that end by themselves have none: they are run
@@ -111,6 +130,12 @@ impl Job {
         }
         self.checkpoints = Some(loaded);
         Ok(self)
+    }
+
+    /// Makes everything that it will show one effect: all sinks prepare, then this is called, then they commit. Only
+    /// for jobs that end by themselves.
+    pub fn on_prepared(&mut self, told: OnPrepared) {
+        self.on_prepared = Some(told);
     }
 
     /// Live figures by node.
@@ -159,7 +184,7 @@ impl Job {
 
     /// Runs to the end on the present runtime.
     pub async fn run_async(self) -> Outcome {
-        let Job { lanes, stats, options, stop, graph, watcher, checkpoints } = self;
+        let Job { lanes, stats, options, stop, graph, watcher, checkpoints, on_prepared } = self;
         let inboxes: BTreeMap<(usize, usize), Arc<Inbox>> =
             lanes.iter().map(|l| ((l.stage, l.lane), Inbox::new(l.inlets.len(), options.bounds))).collect();
         let shared = Arc::new(Shared {
@@ -187,12 +212,17 @@ impl Job {
         }
         let saves = image.take().is_some();
         let supervised = supervise(&shared, &mut tasks, &stop, epochs.as_mut()).await;
-        end(supervised, stats, saves).await
+        end(supervised, stats, saves, on_prepared).await
     }
 }
 
 /// Shows what is to be shown, and lets go of the sources.
-async fn end(supervised: Supervised, stats: Vec<Arc<NodeStats>>, saves: bool) -> Outcome {
+async fn end(
+    supervised: Supervised,
+    stats: Vec<Arc<NodeStats>>,
+    saves: bool,
+    on_prepared: Option<OnPrepared>,
+) -> Outcome {
     let Supervised { mut rites, failure, ending, last_epoch } = supervised;
     let mut made = Vec::new();
     let mut result = match (failure, &ending) {
@@ -201,6 +231,11 @@ async fn end(supervised: Supervised, stats: Vec<Arc<NodeStats>>, saves: bool) ->
         (None, Ending::Halted) => Ok(()),
         (None, _) => crate::ledger::check_edges(&stats),
     };
+    let mut is_decided = false;
+    if let (true, Ending::End, Some(told)) = (result.is_ok(), &ending, on_prepared) {
+        result = duties::prepare_all(&mut rites).await.and_then(told);
+        is_decided = result.is_ok();
+    }
     if result.is_ok() && ending != Ending::Halted {
         let finishes = matches!(ending, Ending::End | Ending::Drained(_));
         for rite in &mut rites {
@@ -218,8 +253,9 @@ async fn end(supervised: Supervised, stats: Vec<Arc<NodeStats>>, saves: bool) ->
             }
         }
     }
-    // What is open is in the last checkpoint.
-    if !saves && (result.is_err() || !matches!(ending, Ending::End | Ending::Drained(_))) {
+    let is_over = matches!(ending, Ending::End | Ending::Drained(_));
+    // What is open is in the last checkpoint; what is decided is shown by who completes it.
+    if !saves && !is_decided && (result.is_err() || !is_over) {
         rites.iter_mut().for_each(LastRites::abort);
     }
     Outcome { result, ending, stats, made }

@@ -85,6 +85,7 @@ impl<'a> Builder<'a> {
                 tag: f.tag.clone(),
                 shape: f.shape.clone(),
                 is_error: f.is_error,
+                producer: self.producer(f),
                 span: f.span,
             })
             .collect();
@@ -108,8 +109,21 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Adds a bound node, and before it the one it needs ahead of it.
-    fn push_behind(&mut self, made: Made<'_>, node: Arc<dyn PlanNode>, inputs: Vec<Flow>) -> NodeId {
+    fn producer(&self, flow: &Flow) -> String {
+        let first = flow.from.first().and_then(|(id, _)| self.graph.get(*id));
+        first.map(|n| n.label.clone()).unwrap_or_default()
+    }
+
+    /// Adds a bound node, and before it those it needs ahead of it.
+    fn push_behind(&mut self, made: Made<'_>, node: Arc<dyn PlanNode>, mut inputs: Vec<Flow>) -> NodeId {
+        for (port, input) in inputs.iter_mut().enumerate() {
+            let Some(ahead) = node.ahead_of(port) else { continue };
+            let Some(shape) = ahead.outputs().first().map(|o| o.shape.clone()) else { continue };
+            let label = format!("{}[{}]", made.label, self.producer(input));
+            let first = Made { label: &label, implicit: true, ..made };
+            let id = self.push(first, ahead, vec![input.clone()]);
+            *input = Flow { shape, from: vec![(id, 0)], is_error: false, ..input.clone() };
+        }
         let ahead = node.ahead().and_then(|ahead| {
             let shape = ahead.outputs().first()?.shape.clone();
             Some((ahead, shape))

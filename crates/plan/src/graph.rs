@@ -56,6 +56,19 @@ pub struct Edge {
     pub to: (NodeId, Port),
 }
 
+/// A source to put before a graph.
+#[derive(Clone, Debug)]
+pub struct Feed {
+    /// Its name, unlike all others.
+    pub label: String,
+    /// Its type, for people.
+    pub type_name: String,
+    /// What it does: output 0 has the columns of the input.
+    pub node: Arc<dyn PlanNode>,
+    /// The input that reads it beside what it reads already.
+    pub to: (NodeId, Port),
+}
+
 impl GraphNode {
     /// True if nothing flows in: it reads from outside.
     pub fn is_source(&self) -> bool {
@@ -69,6 +82,40 @@ impl GraphNode {
 }
 
 impl Graph {
+    /// The same graph with further sources, which come first; all other ids grow by their number.
+    #[must_use]
+    pub fn fed(self, feeds: Vec<Feed>) -> Graph {
+        let shift = feeds.len();
+        let mut old = self.nodes;
+        for node in &mut old {
+            node.id += shift;
+            for (from, _) in node.inputs.iter_mut().flat_map(|i| &mut i.from) {
+                *from += shift;
+            }
+        }
+        let mut nodes = Vec::with_capacity(shift + old.len());
+        for (id, feed) in feeds.into_iter().enumerate() {
+            let (to, port) = feed.to;
+            let Some(reader) = old.get_mut(to) else { continue };
+            let span = reader.span;
+            if let Some(input) = reader.inputs.get_mut(port) {
+                input.from.push((id, 0));
+            }
+            nodes.push(GraphNode {
+                id,
+                leaf: None,
+                label: feed.label,
+                type_name: feed.type_name,
+                node: feed.node,
+                inputs: Vec::new(),
+                span,
+                implicit: false,
+            });
+        }
+        nodes.extend(old);
+        Graph { nodes }
+    }
+
     /// A node.
     pub fn get(&self, id: NodeId) -> Option<&GraphNode> {
         self.nodes.get(id)

@@ -24,7 +24,7 @@ mod rewrite;
 mod testing;
 
 pub use draw::{to_dot, to_json, to_svg, to_svg_staged};
-pub use graph::{Graph, GraphInput, GraphNode, NodeId};
+pub use graph::{Feed, Graph, GraphInput, GraphNode, NodeId};
 pub use stages::{Exchange, Stage, StageEdge, Stages};
 
 use purlin_api::{Catalog, Division, Probe};
@@ -67,11 +67,26 @@ pub fn plan(
     options: &PlanOptions,
     d: &mut Diagnostics,
 ) -> Option<Plan> {
-    let mut graph = resolve::resolve(spec, catalog, probe, options.beam_compat, d)?;
+    graph(spec, catalog, probe, options, d).map(|graph| lay_out(graph, options))
+}
+
+/// Binds a pipeline's transforms: the first half of [`plan`], for who changes the graph before it is laid out.
+pub fn graph(
+    spec: &Spec,
+    catalog: &Catalog,
+    probe: &dyn Probe,
+    options: &PlanOptions,
+    d: &mut Diagnostics,
+) -> Option<Graph> {
+    resolve::resolve(spec, catalog, probe, options.beam_compat, d)
+}
+
+/// Rewrites a graph and cuts it into stages: the second half of [`plan`].
+pub fn lay_out(mut graph: Graph, options: &PlanOptions) -> Plan {
     if options.rewrite {
         rewrite::rewrite(&mut graph);
     }
     rewrite::divide(&mut graph, Division { lanes: options.lanes, piece_bytes: options.piece_bytes });
     let stages = stages::fuse(&graph, options.lanes);
-    Some(Plan { graph, stages })
+    Plan { graph, stages }
 }

@@ -104,6 +104,7 @@ fn decode(leaf: &Leaf, catalog: &Catalog, d: &mut Diagnostics) -> Option<Decoded
 const WINDOW_INTO: &str = "WindowInto";
 const VALIDATE: &str = "ValidateWithSchema";
 const FLATTEN: &str = "Flatten";
+const DEAD_LETTERS: &str = "WriteToDeadLetters";
 
 struct Resolver<'a> {
     spec: &'a Spec,
@@ -125,6 +126,14 @@ impl Resolver<'_> {
         for (input, refs) in leaf.inputs.iter().zip(found) {
             if leaf.type_name.value == FLATTEN && refs.len() > 1 {
                 let tagged = refs.into_iter().enumerate();
+                flows.extend(tagged.map(|(i, f)| Flow { tag: format!("{}{i}", input.tag), ..f }));
+            } else if leaf.type_name.value == DEAD_LETTERS {
+                // Each row must be known by the node that gave it.
+                let apart = refs.into_iter().flat_map(|f| {
+                    let from = f.from.clone();
+                    from.into_iter().map(move |one| Flow { from: vec![one], ..f.clone() })
+                });
+                let tagged = apart.enumerate();
                 flows.extend(tagged.map(|(i, f)| Flow { tag: format!("{}{i}", input.tag), ..f }));
             } else {
                 flows.push(self.builder.merge(leaf, &input.tag, input.span, refs)?);

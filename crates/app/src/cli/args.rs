@@ -6,6 +6,7 @@ mod up;
 pub use checkpoints::{Begin, CheckpointArgs, PlanArgs};
 pub use up::{ApplyArgs, StatusArgs, UpArgs};
 
+use super::deadletters::args::DeadlettersArgs;
 use super::pubsub::args::{PublishArgs, PullArgs, ServiceArgs, SubscribeArgs, SubscriptionsArgs, TopicsArgs};
 use crate::generate::Rate;
 use crate::pipeline::PipelineOptions;
@@ -98,6 +99,14 @@ Examples:
   purlin test pipelines/             every file below that has tests
   purlin test pipeline.yaml --fix    write what the tests gave as what they expect")]
     Test(TestArgs),
+    /// Show, mend, replay and drop the rows that failed and were kept by WriteToDeadLetters.
+    #[command(after_help = "\
+Examples:
+  purlin deadletters list orders --state waiting
+  purlin deadletters edit k3f9x2ab.1.7 --set amount=12.5
+  purlin deadletters replay orders.yaml --all --dry-run
+Do it in the folder that the pipeline is started in.")]
+    Deadletters(DeadlettersArgs),
     /// Run a server of Google's Pub/Sub API, for any client.
     #[command(after_help = "\
 Examples:
@@ -519,8 +528,10 @@ pub fn split_pipeline_options(args: Vec<OsString>) -> (Vec<OsString>, Map<String
                 .any(|a| a.get_long() == Some(name) || a.get_all_aliases().is_some_and(|l| l.contains(&name)))
     };
     let mut options = Map::new();
-    let loads =
-        args.get(1).is_some_and(|a| ["run", "check", "explain", "graph", "test"].iter().any(|c| a == c));
+    let loads = args
+        .get(1)
+        .is_some_and(|a| ["run", "check", "explain", "graph", "test"].iter().any(|c| a == c))
+        || (args.get(1).is_some_and(|a| a == "deadletters") && args.get(2).is_some_and(|a| a == "replay"));
     let kept = args
         .into_iter()
         .filter(|a| {

@@ -4,7 +4,7 @@ use super::Exit;
 use super::args::{RunArgs, cores};
 use super::options;
 use super::output::Output;
-use crate::checkpoints::{DATA, is_live};
+use crate::checkpoints::is_live;
 use crate::live::door::{self, Door};
 use crate::pipeline::Pipeline;
 use crate::rehearse::rehearse;
@@ -45,12 +45,7 @@ pub(crate) fn run(args: RunArgs, options: Map<String, Value>, out: &mut Output) 
         threads: load.lanes.max(cores()),
         log: Arc::new(print_log),
         live: args.live.options(),
-        environment: Environment {
-            pipeline: name,
-            data: Some(DATA.into()),
-            delivery: pipeline.delivery(),
-            ..Environment::default()
-        },
+        environment: Environment { delivery: pipeline.delivery(), ..run::environment(&name, &args.file) },
         checkpoints: (!args.checkpoints.off).then_some(checkpoints),
     };
     if args.rehearse_deaths && !is_live(&plan) {
@@ -92,7 +87,7 @@ fn report(summary: &Summary, quiet: bool, out: &mut Output) -> Exit {
     if summary.is_success() { Exit::Success } else { Exit::Failed }
 }
 
-fn print_log(label: &str, level: LogLevel, text: &str) {
+pub(super) fn print_log(label: &str, level: LogLevel, text: &str) {
     use std::io::Write;
     let level = match level {
         LogLevel::Error => "ERROR",

@@ -11,6 +11,7 @@ use axum::http::{StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use purlin_connectors::dead_letters::store::{Summary, counts};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -169,10 +170,21 @@ async fn look(State(up): State<Arc<Up>>, name: Name, view: View) -> Result<Respo
         View::Transforms => views::transforms(&look, figures),
         View::Ledger => views::ledger(figures),
         View::Late => views::late(figures),
-        View::DeadLetters => views::dead_letters(figures),
+        View::DeadLetters => views::dead_letters(figures, &letters(&up, &pipe.name).await?),
         View::Why => views::why(&pipe, figures).await.ok_or_else(ends)?,
         View::Checkpoints => views::epochs(&pipe, figures).await.ok_or_else(ends)?,
     }))
+}
+
+/// What became of a pipeline's dead letters. They are read from files, which may be many.
+async fn letters(up: &Up, pipeline: &str) -> Result<Summary, Problem> {
+    let (data, name) = (up.data.clone(), pipeline.to_owned());
+    let unreadable = |e: &dyn std::fmt::Display| {
+        let detail = format!("the dead letters of `{pipeline}` cannot be counted: {e}");
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
+    };
+    let counted = tokio::task::spawn_blocking(move || counts(&data, &name)).await;
+    counted.map_err(|e| unreadable(&e))?.map_err(|e| unreadable(&e))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use crate::live::why::Why;
 use crate::report;
 use crate::up::pipe::{Failure, Figures, Look, Pipe, is_within};
 use purlin_api::{EventTime, Fates};
+use purlin_connectors::dead_letters::store::Summary;
 use purlin_engine::checkpoint::StatusView;
 use purlin_engine::clock::{Clock, SystemClock};
 use serde_json::{Map, Value, json};
@@ -122,10 +123,18 @@ pub(super) fn late(figures: &Figures) -> Value {
     json!({"rows": rows, "transforms": transforms})
 }
 
-/// Rows that failed.
-pub(super) fn dead_letters(figures: &Figures) -> Value {
+/// Rows that failed in this run, and what became of all that were kept.
+pub(super) fn dead_letters(figures: &Figures, letters: &Summary) -> Value {
     let (rows, transforms) = by_transform(figures, |f| f.dead);
-    json!({"rows": rows, "transforms": transforms})
+    json!({
+        "rows": rows,
+        "transforms": transforms,
+        "kept": letters.kept,
+        "waiting": letters.waiting,
+        "replayed": letters.replayed,
+        "dropped": letters.dropped,
+        "damaged": letters.damaged,
+    })
 }
 
 /// What has been committed.

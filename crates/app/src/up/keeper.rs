@@ -78,12 +78,11 @@ impl Shared {
             log: Arc::new(move |transform, level, text| log::of_transform(&name, transform, level, text)),
             live: Live::default(),
             environment: Environment {
-                pipeline: entry.name.clone(),
                 pubsub: self.address.clone(),
                 project: self.project.clone(),
                 data: Some(self.data.clone()),
                 delivery,
-                ..Environment::default()
+                ..run::environment(&entry.name, &entry.file)
             },
             checkpoints: Some(self.checkpoints(entry)),
         }

@@ -175,7 +175,7 @@ pub fn is_project(file: &str) -> bool {
 }
 
 /// What a pipeline is called unless told: its file, or the folder of a file called `pipeline.yaml`.
-fn name_of_file(file: &str) -> String {
+pub(crate) fn name_of_file(file: &str) -> String {
     let path = Path::new(file);
     let stem = |p: &Path| p.file_stem().map(|s| s.to_string_lossy().into_owned());
     let own = stem(path).unwrap_or_else(|| "pipeline".to_owned());

@@ -7,6 +7,7 @@ mod broker_kill;
 mod command_line;
 #[cfg(feature = "pubsub")]
 mod conforms;
+mod dead_letters;
 mod lanes;
 mod live;
 mod pipes;

@@ -371,3 +371,52 @@ fn what_is_missing_is_said_at_the_start() {
     // Nobody asks the broker before the run.
     assert_eq!(w.s.purlin_with(&["check", "q.yaml"], &[("PUBSUB_EMULATOR_HOST", "127.0.0.1:1")]).code, 0);
 }
+
+#[test]
+fn refused_messages_are_kept_mended_and_given_back_at_their_time() {
+    let w = World::new();
+    let pipeline = "
+pipeline:
+  transforms:
+    - type: ReadFromPubSub
+      name: Orders
+      config:
+        subscription: projects/shop/subscriptions/orders
+        format: JSON
+        timestamp_attribute: ts
+        schema: {type: object, properties: {id: {type: integer}, cents: {type: integer}}}
+        error_handling: {output: broken}
+    - {type: WindowInto, name: Minutes, input: Orders, windowing: {type: fixed, size: 60s}}
+    - {type: Combine, name: Sums, input: Minutes, config: {group_by: [], combine: {cents: sum}}}
+    - {type: WriteToJson, name: Out, input: Sums, config: {path: out/sums}}
+    - {type: WriteToDeadLetters, name: Letters, input: Orders.broken}
+";
+    w.publish(vec![
+        message(r#"{"id": 1, "cents": 5}"#, &[("ts", "1000")]),
+        message(r#"{"id": 2, "cents": "x"}"#, &[("ts", "2000")]),
+        message(r#"{"id": 3, "cents": "y"}"#, &[("ts", "62000")]),
+    ]);
+    let ran = w.run(pipeline, &["--until-idle", "2s"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let list = || {
+        let ran = w.s.purlin(&["deadletters", "list", "p", "--json"]);
+        serde_json::from_str::<Value>(&ran.out).expect("JSON")[0].clone()
+    };
+    let kept = list();
+    assert_eq!((&kept["kept"], &kept["waiting"]), (&json!(2), &json!(2)), "{kept}");
+    for letter in kept["letters"].as_array().expect("letters") {
+        let payload = letter["element"]["payload"].as_str().expect("a payload");
+        w.s.write("payload", payload.replace("\"x\"", "7").replace("\"y\"", "9"));
+        let id = letter["id"].as_str().expect("an id");
+        let ran = w.s.purlin(&["deadletters", "edit", id, "--payload-file", "payload"]);
+        assert_eq!(ran.code, 0, "{ran:?}");
+    }
+    // No service is asked: the reader is given its messages.
+    let ran = w.s.purlin(&["deadletters", "replay", "p.yaml", "--all"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(list()["replayed"], 2);
+    let first = "out/sums-1970-01-01T00:00:00-1970-01-01T00:01:00-";
+    assert_eq!(w.s.lines(first), [r#"{"cents":5}"#, r#"{"cents":7}"#]);
+    assert_eq!(w.s.lines("out/sums-1970-01-01T00:01:00-1970-01-01T00:02:00-replay-"), [r#"{"cents":9}"#]);
+    assert!(w.drain("orders").is_empty(), "what was refused was acknowledged");
+}

@@ -56,6 +56,12 @@ impl Scratch {
         ran
     }
 
+    /// Runs `purlin ARGS`, which is to be ended by a signal. Answers whether it ended by itself.
+    pub(crate) fn dies(&self, args: &[&str]) -> bool {
+        let run = Command::new(env!("CARGO_BIN_EXE_purlin")).args(args).current_dir(&self.0).output();
+        run.expect("the binary starts").status.code().is_some()
+    }
+
     /// The lines of all files whose name starts with `prefix`, sorted.
     pub(crate) fn lines(&self, prefix: &str) -> Vec<String> {
         let mut lines = Vec::new();

@@ -335,6 +335,73 @@ fn a_kill_in_a_window_loses_nothing() {
     assert_eq!(up.end().0, 0);
 }
 
+const REFUSING: &str = "
+pipeline:
+  transforms:
+    - type: ReadFromPubSub
+      name: Orders
+      config:
+        subscription: orders-in
+        format: JSON
+        schema: {type: object, properties: {id: {type: integer}}}
+        error_handling: {output: broken}
+    - {type: WriteToPubSub, name: Out, input: Orders, config: {topic: out, format: JSON}}
+    - {type: WriteToDeadLetters, name: Letters, input: Orders.broken}
+x-purlin: {resources: {topics: [out], subscriptions: [{name: orders-in, topic: orders}]}}
+";
+
+#[test]
+fn dead_letters_are_counted_and_survive_a_kill() {
+    let s = Scratch::new();
+    s.write("orders.yaml", REFUSING);
+    s.write("purlin.yaml", "pipelines: [{file: orders.yaml, name: shop}]\n");
+    let port = free_port();
+    let up = Up::start(&s, port, &[]);
+    up.until_state("shop", "running");
+    let publish = |up: &Up, ids: std::ops::Range<u32>| {
+        let bad = |i| PubsubMessage { data: format!("{{\"id\": \"x{i}\"}}").into(), ..Default::default() };
+        up.publish("orders", ids.map(bad).collect());
+    };
+    let counts = |up: &Up| up.json("/api/v1/pipelines/shop/deadletters");
+    let waiting = |up: &Up, n: u64| until("letters", || (counts(up)["waiting"] == n).then_some(()));
+    publish(&up, 0..5);
+    waiting(&up, 5);
+    conforms(&up, "shop");
+    publish(&up, 5..8);
+    until("they are read", || (up.pipeline("shop")["read"] == 8).then_some(()));
+    // SIGKILL.
+    drop(up);
+    let up = Up::start(&s, port, &[]);
+    up.until_state("shop", "running");
+    waiting(&up, 8);
+    publish(&up, 8..9);
+    waiting(&up, 9);
+    let listed: Value =
+        serde_json::from_str(&s.purlin(&["deadletters", "list", "shop", "--json"]).out).expect("JSON");
+    let letters = listed[0]["letters"].as_array().expect("letters").clone();
+    let mut payloads: Vec<&str> = letters.iter().filter_map(|l| l["element"]["payload"].as_str()).collect();
+    payloads.sort_unstable();
+    let wanted: Vec<String> = (0..9).map(|i| format!("{{\"id\": \"x{i}\"}}")).collect();
+    assert_eq!(payloads, wanted, "each once");
+
+    // One is mended and given back while the pipeline runs.
+    up.subscribe("check", "out");
+    let first = letters[0]["id"].as_str().expect("an id");
+    s.write("mended", "{\"id\": 7}");
+    let edited = s.purlin(&["deadletters", "edit", first, "--payload-file", "mended"]);
+    assert_eq!(edited.code, 0, "{edited:?}");
+    let broker = format!("127.0.0.1:{port}");
+    let args = ["deadletters", "replay", "orders.yaml", first, "--pipeline", "shop"];
+    let ran = s.purlin_with(&args, &[("PUBSUB_EMULATOR_HOST", &broker)]);
+    assert!(ran.code == 0 && ran.out.contains("read 1 = replayed 1 + failed again 0"), "{ran:?}");
+    up.until_message("check", |t| t == r#"{"id":7}"#);
+    let c = counts(&up);
+    let of = ["kept", "waiting", "replayed", "dropped", "damaged"].map(|name| c[name].as_u64());
+    assert_eq!(of, [9, 8, 1, 0, 0].map(Some), "{c}");
+    let (code, said) = up.end();
+    assert_eq!(code, 0, "{said}");
+}
+
 const READER: &str = "
 pipeline:
   type: chain

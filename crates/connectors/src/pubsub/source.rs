@@ -1,5 +1,6 @@
 //! `ReadFromPubSub`.
 
+use super::again::AgainNode;
 use super::bad;
 use super::check::{self, Payload, refuse};
 use super::config::ReadFromPubSub;
@@ -7,10 +8,11 @@ use super::decode::{PayloadSpec, Rows, Spec};
 use super::reader::Reader;
 use super::watermark::Clock;
 use super::work::{From, Slot};
+use arrow_array::RecordBatch;
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use purlin_api::{
-    BindCx, BuildCx, Division, Entry, Guarantee, InputShape, Output, OutputRole, PlanNode, Promise, Result,
-    Running, Shape, StateShape, Transform, Windowing,
+    BindCx, BuildCx, Division, Entry, EventTime, Guarantee, InputShape, Output, OutputRole, PlanNode,
+    Promise, Result, Running, Shape, StateShape, Transform, Windowing,
 };
 use purlin_spec::config::Spanned;
 use purlin_spec::types::ErrorHandling;
@@ -202,6 +204,10 @@ impl PlanNode for ReadNode {
             None => String::new(),
         };
         Some(StateShape::new(format!("{}{ids}{time}", self.from)))
+    }
+
+    fn again(&self, units: RecordBatch, times: Vec<EventTime>) -> Result<Arc<dyn PlanNode>> {
+        Ok(Arc::new(AgainNode::new(&self.outputs, &self.spec, self.from.to_string(), &units, &times)?))
     }
 
     fn build(&self, cx: &BuildCx) -> Result<Running> {

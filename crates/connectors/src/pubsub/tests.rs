@@ -3,10 +3,11 @@
 use super::config::{ReadFromPubSub, WriteToPubSub};
 use super::decode;
 use super::encode::{self, Ids};
-use crate::shared::testing::{Folder, node};
+use crate::shared::testing::{Folder, node, now};
+use arrow_array::cast::AsArray;
 use purlin_api::json::row_to_json;
 use purlin_api::testing::{NoFiles, batch, describe, shape_of};
-use purlin_api::{Batch, BindCx, Times};
+use purlin_api::{Batch, BindCx, Budget, BuildCx, EventTime, Running, SourceStatus, Times};
 use purlin_pubsub::proto::PubsubMessage;
 use purlin_spec::{Diagnostics, FromNode, Span};
 use std::collections::HashMap;
@@ -327,4 +328,50 @@ fn messages_have_room_for_the_id_that_they_are_given_later() {
     let e = say(longest, Ids::Later("purlin_id".to_owned())).unwrap_err();
     assert!(e.contains("bytes, and at most 10000000 are allowed"), "{e}");
     assert_eq!(say(longest - 300, Ids::Later("purlin_id".to_owned())), Ok(0), "it is given later");
+}
+
+/// Decodes units once more: what comes out of each port, as text with times.
+fn again(config: &str, units: arrow_array::RecordBatch, time: i64) -> Vec<(usize, String, i64)> {
+    let node = with_cx(|d, run| {
+        let config = ReadFromPubSub::from_node(&node(config), d).unwrap();
+        let mut bound = None;
+        run(d, &mut |cx| bound = purlin_api::Transform::bind(&config, &[], cx));
+        bound.unwrap()
+    });
+    let node = node.again(units, vec![EventTime(time)]).unwrap();
+    assert!(node.outputs().iter().all(|o| o.shape.bounded));
+    let Running::Source(mut source) = node.build(&BuildCx::one_lane("T", 10)).unwrap() else {
+        panic!("no source")
+    };
+    let pull = now(source.next(Budget { rows_max: 10, bytes_max: 1000 })).unwrap();
+    assert_eq!((pull.status, pull.read), (SourceStatus::Done, 1));
+    let rows = pull.batches.iter().flat_map(|(port, b)| {
+        (0..b.len()).map(move |row| (*port, row_to_json(&b.rows, row).to_string(), b.times.get(row).0))
+    });
+    rows.collect()
+}
+
+#[test]
+fn refused_messages_come_again_with_attributes_and_time() {
+    let config = r#"{subscription: projects/shop/subscriptions/orders, format: JSON, timestamp_attribute: at,
+        attributes: [region], error_handling: {output: bad},
+        schema: {type: object, properties: {a: {type: integer}}}}"#;
+    let spec = Arc::new(read_spec(config).unwrap());
+    let mut rows = decode::Rows::new(spec.clone(), &[true, true], true, "s".to_owned());
+    let bad = message(b"{\"a\": \"x\xff\"}", &[("region", "eu"), ("at", "1000")], 9);
+    rows.push(bad.clone(), spec.time(&bad, 7), 7).unwrap();
+    let (port, refused) = rows.finish().unwrap().batches.remove(0);
+    assert_eq!(port, 1);
+    let kept = refused.times.get(0).0;
+    let element = refused.rows.column(0).as_struct().clone();
+    let units = arrow_array::RecordBatch::from(element);
+    let twice = again(config, units.clone(), kept);
+    let [(1, text, time)] = twice.as_slice() else { panic!("{twice:?}") };
+    let (before, after) =
+        (row_to_json(&refused.rows, 0), serde_json::from_str::<serde_json::Value>(text).unwrap());
+    assert_eq!((&after["element"], &after["msg"], *time), (&before["element"], &before["msg"], kept));
+    let mut columns = units.columns().to_vec();
+    columns[0] = Arc::new(arrow_array::BinaryArray::from(vec![&br#"{"a": 5}"#[..]]));
+    let mended = arrow_array::RecordBatch::try_new(units.schema(), columns).unwrap();
+    assert_eq!(again(config, mended, kept), [(0, r#"{"a":5,"region":"eu"}"#.to_owned(), 1_000_000)]);
 }

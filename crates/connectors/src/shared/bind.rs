@@ -217,6 +217,7 @@ pub(crate) fn target(
         bounded: input.shape.bounded,
         file_if_empty: false,
         beam_compat: cx.beam_compat,
+        replay: None,
     })
 }
 

@@ -64,6 +64,7 @@ pub(crate) struct ConsoleSink<S: Screen = Console> {
     /// Whether text waits for its epoch.
     waits: bool,
     begun: bool,
+    ended: bool,
     text: Vec<u8>,
 }
 
@@ -78,7 +79,7 @@ struct Head {
 impl<S: Screen> ConsoleSink<S> {
     pub(crate) fn new(screen: S, encoder: Arc<dyn Encoder>, environment: &Environment) -> Self {
         let waits = environment.delivery == Delivery::ExactlyOnce && !environment.lineage.is_empty();
-        ConsoleSink { screen, encoder, waits, begun: false, text: Vec::new() }
+        ConsoleSink { screen, encoder, waits, begun: false, ended: false, text: Vec::new() }
     }
 
     fn print(&mut self, batch: &Batch) -> Result<()> {
@@ -92,6 +93,13 @@ impl<S: Screen> ConsoleSink<S> {
         }
         drop(rows);
         if self.waits { Ok(()) } else { self.put() }
+    }
+
+    fn end(&mut self) {
+        if self.begun && !self.ended {
+            self.encoder.epilogue(&mut self.text);
+            self.ended = true;
+        }
     }
 
     fn put(&mut self) -> Result<()> {
@@ -133,15 +141,20 @@ impl<S: Screen> Sink for ConsoleSink<S> {
         Box::pin(async move { self.prepared() })
     }
 
+    fn prepare_end(&mut self, _: u64) -> BoxFuture<'_, Result<Bytes>> {
+        Box::pin(async move {
+            self.end();
+            self.prepared()
+        })
+    }
+
     fn commit(&mut self, _: u64, prepared: Bytes) -> BoxFuture<'_, Result<()>> {
         Box::pin(async move { self.commit_now(&prepared) })
     }
 
     fn finish(&mut self) -> BoxFuture<'_, Result<()>> {
         Box::pin(async move {
-            if self.begun {
-                self.encoder.epilogue(&mut self.text);
-            }
+            self.end();
             self.put()
         })
     }

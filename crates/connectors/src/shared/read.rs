@@ -1,5 +1,6 @@
 //! The source that reads files record by record, whatever their format, in one lane or in several.
 
+mod again;
 mod errors;
 pub(crate) mod pieces;
 mod source;
@@ -15,7 +16,8 @@ use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow_schema::SchemaRef;
 use pieces::Cut;
 use purlin_api::{
-    BuildCx, Division, Error, FileInfo, Guarantee, Output, PlanNode, Promise, Result, Running, StateShape,
+    BuildCx, Division, Error, EventTime, FileInfo, Guarantee, Output, PlanNode, Promise, Result, Running,
+    StateShape,
 };
 use std::sync::Arc;
 use work::{Shared, Work};
@@ -199,6 +201,10 @@ impl PlanNode for ReadNode {
 
     fn guarantee(&self) -> Option<Guarantee> {
         Some(self.files.guarantee())
+    }
+
+    fn again(&self, units: RecordBatch, _: Vec<EventTime>) -> Result<Arc<dyn PlanNode>> {
+        again::again(self, &units)
     }
 
     fn build(&self, cx: &BuildCx) -> Result<Running> {

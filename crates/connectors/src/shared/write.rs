@@ -20,7 +20,7 @@ use super::console::{self, Console, ConsoleSink};
 use arrow_array::RecordBatch;
 use arrow_schema::Schema;
 use purlin_api::transform::{BuildCx, Distribution, Guarantee, Promise};
-use purlin_api::{Output, PlanNode, Result, Running, StateShape, Windowing};
+use purlin_api::{Environment, Output, PlanNode, Result, Running, StateShape, Windowing};
 use std::sync::Arc;
 use temporary::Owner;
 
@@ -63,9 +63,20 @@ pub(crate) struct Target {
     /// Write one empty file if there is no row.
     pub(crate) file_if_empty: bool,
     pub(crate) beam_compat: bool,
+    /// The name of a replay of dead letters, whose files are added to those of other runs.
+    pub(crate) replay: Option<String>,
 }
 
 impl Target {
+    /// As it is in a run. A replay ends, shows its files together, under names of its own, and none without rows.
+    fn in_run(&self, environment: &Environment) -> Target {
+        if !environment.is_replay {
+            return self.clone();
+        }
+        let replay = Some(environment.run.clone());
+        Target { replay, bounded: true, file_if_empty: false, ..self.clone() }
+    }
+
     /// What a writer of files promises.
     fn guarantee(&self) -> Guarantee {
         let because = "files appear complete, when the epoch that completes them is committed".to_owned();
@@ -136,6 +147,7 @@ impl PlanNode for WriteNode {
             return Ok(Running::Sink(Box::new(sink)));
         }
         let owner = Owner::of(cx, &self.target.prefix);
-        Ok(Running::Sink(Box::new(FilesSink::new(self.clone(), owner))))
+        let node = WriteNode { target: self.target.in_run(&cx.environment), ..self.clone() };
+        Ok(Running::Sink(Box::new(FilesSink::new(node, owner))))
     }
 }

@@ -1,5 +1,6 @@
 //! What a lane does for epochs: barriers, commits, acknowledgements; and what is left to do when it has ended.
 
+use super::PreparedSink;
 use super::task::{Halt, Task, or_halt};
 use crate::commit::{Orders, Reading, Report};
 use crate::wiring::LaneParts;
@@ -177,6 +178,22 @@ impl Duties {
 pub(super) struct LastRites {
     pub(super) lane: LaneParts,
     prepared: Vec<(usize, u64, Bytes)>,
+}
+
+/// Lets all sinks prepare everything, before any of them shows something.
+pub(super) async fn prepare_all(rites: &mut [LastRites]) -> Result<Vec<PreparedSink>> {
+    /// Jobs that end by themselves have no other.
+    const EPOCH: u64 = 1;
+    let mut all = Vec::new();
+    for LastRites { lane, prepared: kept } in rites {
+        for (node, sink) in &mut lane.sinks {
+            let label = lane.core.label(*node).to_owned();
+            let prepared = sink.prepare_end(EPOCH).await.map_err(|e| e.in_place(&label))?;
+            kept.push((*node, EPOCH, prepared.clone()));
+            all.push(PreparedSink { label, lane: lane.lane, prepared });
+        }
+    }
+    Ok(all)
 }
 
 impl LastRites {

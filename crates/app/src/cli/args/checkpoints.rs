@@ -3,6 +3,7 @@
 use super::LoadArgs;
 use crate::checkpoints::{CheckpointOptions, DATA};
 use crate::live::door;
+use crate::up::project::name_of_file;
 use clap::{Args, ValueEnum};
 use purlin_engine::checkpoint::From;
 use std::path::{Path, PathBuf};
@@ -32,10 +33,9 @@ pub enum Begin {
 }
 
 impl CheckpointArgs {
-    /// The name of a pipeline's file, and where its checkpoints are.
+    /// What a pipeline's file is called, and where its checkpoints are: files of one name have folders of their own.
     pub fn of_file(&self, file: &str) -> (String, CheckpointOptions) {
-        let name = door::name_of(file);
-        let mut options = CheckpointOptions::of_pipeline(Path::new(DATA), &name);
+        let mut options = CheckpointOptions::of_pipeline(Path::new(DATA), &door::name_of(file));
         if let Some(folder) = &self.folder {
             options.folder = folder.clone();
         }
@@ -43,7 +43,7 @@ impl CheckpointArgs {
             Begin::Checkpoint => From::Checkpoint,
             Begin::Scratch => From::Scratch,
         };
-        (name, options)
+        (name_of_file(file), options)
     }
 }
 

@@ -161,7 +161,8 @@ impl PlanNode for PieceNode {
 
     fn build(&self, cx: &BuildCx) -> Result<Running> {
         let owner = Owner::of(cx, &self.target.prefix);
-        Ok(Running::Sink(Box::new(PiecesSink::new(self.clone(), owner))))
+        let node = PieceNode { target: self.target.in_run(&cx.environment), ..self.clone() };
+        Ok(Running::Sink(Box::new(PiecesSink::new(node, owner))))
     }
 }
 
@@ -369,13 +370,23 @@ impl PiecesSink {
         Ok(())
     }
 
-    fn finish_now(&mut self) -> Result<()> {
+    /// Ends all files.
+    fn complete_all(&mut self) -> Result<()> {
         if self.pieces.is_empty() && self.shelf.is_empty() && self.node.target.file_if_empty {
             let schema = self.node.schema.clone();
             self.begin(&(Window::Global, 0), &schema, false)?;
         }
         let keys: Vec<_> = self.pieces.keys().cloned().collect();
-        self.complete(&keys)?;
+        self.complete(&keys)
+    }
+
+    fn prepare_end_now(&mut self) -> Result<Bytes> {
+        self.complete_all()?;
+        self.shelf.prepared_end(self.turn)
+    }
+
+    fn finish_now(&mut self) -> Result<()> {
+        self.complete_all()?;
         self.shelf.show()
     }
 }
@@ -487,6 +498,12 @@ impl Sink for PiecesSink {
 
     fn prepare_visible(&mut self, epoch: u64) -> BoxFuture<'_, Result<Bytes>> {
         let prepared = self.prepare_now(false);
+        self.epoch = epoch + 1;
+        Box::pin(std::future::ready(prepared))
+    }
+
+    fn prepare_end(&mut self, epoch: u64) -> BoxFuture<'_, Result<Bytes>> {
+        let prepared = self.prepare_end_now();
         self.epoch = epoch + 1;
         Box::pin(std::future::ready(prepared))
     }

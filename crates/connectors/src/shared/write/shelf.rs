@@ -125,10 +125,12 @@ impl Shelf {
         !self.any && self.ready.is_empty()
     }
 
-    /// What the temporary files of a window are called like.
+    /// What the names of the files of a window begin with, and its temporary files are called like. Those of a replay
+    /// are its own, and the same if it is done again.
     pub(super) fn like(&self, window: &Window) -> Result<String> {
         let part = window_part(window, self.target.beam_compat).map_err(Error::data)?;
-        Ok(format!("{}{part}", self.target.prefix))
+        let replay = self.target.replay.as_ref().map(|run| format!("-replay-{run}")).unwrap_or_default();
+        Ok(format!("{}{part}{replay}", self.target.prefix))
     }
 
     /// Whether no more rows come for a window, or few and late ones. `to_the_end`: a file of a job that ends is complete
@@ -183,6 +185,14 @@ impl Shelf {
             .map_err(|e| Error::internal(format!("the files written so far cannot be listed: {e}")))
     }
 
+    /// What is to be kept when all is complete: it is made safe, names included.
+    pub(super) fn prepared_end(&self, turn: u64) -> Result<Bytes> {
+        if let Some(file) = self.ready.first() {
+            sync_folder_of(&file.temporary)?;
+        }
+        self.prepared(turn, Vec::new())
+    }
+
     /// Shows what a checkpoint says is complete. Doing it again changes nothing.
     pub(super) fn commit(&mut self, prepared: &Prepared) -> Result<()> {
         self.any |= prepared.any;
@@ -202,6 +212,10 @@ impl Shelf {
         // Spools go once what was made of them has its name for good.
         prepared.files.iter().filter_map(|f| f.made_of.as_ref()).try_for_each(|spool| remove(spool))?;
         self.ready.retain(|r| !prepared.files.iter().any(|f| f.path.is_some() && f.temporary == r.temporary));
+        if self.target.replay.is_some() {
+            // It is all there is: what else has its name was left by a process that died before it was decided.
+            self.owner.clean(&self.target.prefix, &BTreeSet::new())?;
+        }
         Ok(())
     }
 

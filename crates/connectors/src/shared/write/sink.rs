@@ -206,13 +206,23 @@ impl FilesSink {
         Ok(())
     }
 
-    fn finish_now(&mut self) -> Result<()> {
+    /// Ends all files.
+    fn complete_all(&mut self) -> Result<()> {
         if self.parts.is_empty() && self.shelf.is_empty() && self.node.target.file_if_empty {
             let part = Part::new(self.shelf.like(&Window::Global)?, self.node.target.compression);
             self.parts.insert((Window::Global, 0), part);
         }
         let keys: Vec<_> = self.parts.keys().cloned().collect();
-        self.complete(&keys)?;
+        self.complete(&keys)
+    }
+
+    fn prepare_end_now(&mut self) -> Result<Bytes> {
+        self.complete_all()?;
+        self.shelf.prepared_end(self.turn)
+    }
+
+    fn finish_now(&mut self) -> Result<()> {
+        self.complete_all()?;
         self.shelf.show()
     }
 }
@@ -235,6 +245,12 @@ impl Sink for FilesSink {
 
     fn prepare_visible(&mut self, epoch: u64) -> BoxFuture<'_, Result<Bytes>> {
         let prepared = self.prepare_now(false);
+        self.epoch = epoch + 1;
+        Box::pin(std::future::ready(prepared))
+    }
+
+    fn prepare_end(&mut self, epoch: u64) -> BoxFuture<'_, Result<Bytes>> {
+        let prepared = self.prepare_end_now();
         self.epoch = epoch + 1;
         Box::pin(std::future::ready(prepared))
     }

@@ -16,7 +16,9 @@ static NEXT: AtomicU64 = AtomicU64::new(0);
 #[derive(Clone, Debug)]
 pub(super) struct Owner {
     tag: String,
-    /// Whether another process may go on with them: then they are the same writer's in every process.
+    /// Whether they are the same writer's in every process.
+    lasts: bool,
+    /// Whether another process may go on with them.
     pub(super) goes_on: bool,
 }
 
@@ -25,10 +27,11 @@ impl Owner {
     pub(super) fn of(cx: &BuildCx, prefix: &str) -> Self {
         let job = &cx.environment;
         if job.lineage.is_empty() {
-            return Owner { tag: std::process::id().to_string(), goes_on: false };
+            return Owner { tag: std::process::id().to_string(), lasts: false, goes_on: false };
         }
         let who = [job.pipeline.as_str(), &job.lineage, &cx.label, prefix].join("\0");
-        Owner { tag: format!("{:016x}", key::hash(who.as_bytes())), goes_on: true }
+        // A replay is completed or done again from its beginning.
+        Owner { tag: format!("{:016x}", key::hash(who.as_bytes())), lasts: true, goes_on: !job.is_replay }
     }
 
     /// Makes an empty file with a hidden name beside `like`, and the folders it lies in.
@@ -50,9 +53,9 @@ impl Owner {
         }
     }
 
-    /// Makes a folder and those it lies in; a checkpoint that relies on a file relies on them too.
+    /// Makes a folder and those it lies in; who relies on a file after a loss of power relies on them too.
     fn make_folder(&self, folder: &str) -> Result<()> {
-        let missing = |at: &&Path| self.goes_on && !at.as_os_str().is_empty() && !at.exists();
+        let missing = |at: &&Path| self.lasts && !at.as_os_str().is_empty() && !at.exists();
         let missing: Vec<&Path> = Path::new(folder).ancestors().take_while(missing).collect();
         std::fs::create_dir_all(folder).map_err(|e| Error::io("create the folder", folder, e))?;
         let outer = missing.iter().filter_map(|made| made.to_str());
@@ -61,7 +64,7 @@ impl Owner {
 
     /// Takes away what this writer left in earlier processes beside `prefix`, but for what is to be kept.
     pub(super) fn clean(&self, prefix: &str, keep: &BTreeSet<&str>) -> Result<()> {
-        if !self.goes_on {
+        if !self.lasts {
             return Ok(());
         }
         let (folder, name) = split(prefix);
