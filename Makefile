@@ -1,8 +1,8 @@
 # Two commands for a fresh machine with Rust: `make demo` and `make test`. The rest is for developers.
 
-.PHONY: demo test lint fuzz bench reference fix install
+.PHONY: demo test lint fuzz soak bench reference fix install
 
-# Builds, runs the purchases job on the real CSV, shows the result.
+# Builds, runs the purchases job on the real CSV, then purchases and orders live for about a minute.
 demo:
 	@./testkit/demo.sh
 
@@ -23,6 +23,12 @@ reference:
 fuzz:
 	PURLIN_FUZZ_SECONDS=60 cargo test --quiet --package purlin --test fuzz -- --nocapture
 	PURLIN_FUZZ_SECONDS=60 cargo test --quiet --package purlin-expr --package purlin-connectors fuzz -- --nocapture
+
+# Ten thousand simulated worlds that fail, then twenty kills of the real thing under 5,000 orders a second.
+soak:
+	cargo build --quiet --workspace --tests
+	PURLIN_SIM_SEEDS=10000 cargo test --quiet --workspace --test it -- simulator
+	testkit/ledger/run.py $${CARGO_TARGET_DIR:-target}/debug/purlin --kills 20 --rate 5000 --seconds 60
 
 # Speed and memory of seven jobs, beside DuckDB or CPython, with one lane and two, and as the data grows; then the broker,
 # and jobs that read and write it. Every result is checked. `make bench JOBS="w1 join" LINES=1000000 REPEATS=5` measures less or more (docs/performance.md).

@@ -35,3 +35,5 @@ part "the pipelines' own tests" "${CARGO_TARGET_DIR:-target}/debug/purlin" test 
 # Google's own client judges the broker, and Beam's own pipeline uses it.
 pubsub_python="$(./testkit/pubsub/venv.sh "${CARGO_TARGET_DIR:-target}/pubsub-venv")"
 part "the broker, with Google's client" "$pubsub_python" testkit/pubsub/run.py "${CARGO_TARGET_DIR:-target}/debug/purlin"
+# Killed under load, with a full disk where one can be mounted: every order once, every cent.
+part "kills and a ledger" testkit/ledger/run.py "${CARGO_TARGET_DIR:-target}/debug/purlin" --kills 6 --rate 2000 --seconds 20
