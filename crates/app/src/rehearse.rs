@@ -22,7 +22,7 @@ pub fn rehearse(plan: &Plan, name: &str, options: &RunOptions) -> Summary {
     let mut last = None;
     let result = lives(plan, options, &mut last);
     let stats = last.as_ref().map(|r| r.stats().to_vec()).unwrap_or_default();
-    let outcome = Outcome { result, ending: Ending::End, stats, made: Vec::new() };
+    let outcome = Outcome { result, ending: Ending::End, stats, made: Vec::new(), checkpoint: None };
     Summary::new(name, plan, outcome, SystemClock.now().0.saturating_sub(started))
 }
 

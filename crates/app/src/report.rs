@@ -66,6 +66,8 @@ pub struct Summary {
     pub transforms: Vec<TransformSummary>,
     /// What the sinks made.
     pub made: Vec<String>,
+    /// The epoch of the checkpoint that the next run goes on from.
+    pub checkpoint: Option<u64>,
 }
 
 impl Summary {
@@ -79,6 +81,7 @@ impl Summary {
             micros,
             transforms,
             made: outcome.made,
+            checkpoint: outcome.checkpoint.filter(|epoch| *epoch > 0),
         }
     }
 
@@ -149,7 +152,7 @@ impl Summary {
             ),
         );
         if self.error.is_none() {
-            ending_notes(self.ending, all.in_state)
+            ending_notes(self.ending, all.in_state, self.checkpoint)
                 .iter()
                 .for_each(|n| line(&mut out, format_args!("  = {n}")));
         }
@@ -227,17 +230,25 @@ fn left(ending: Ending) -> Option<Left> {
 }
 
 /// What is to be said of how a job ended.
-fn ending_notes(ending: Ending, in_state: u64) -> Vec<String> {
+fn ending_notes(ending: Ending, in_state: u64, checkpoint: Option<u64>) -> Vec<String> {
     let mut notes = Vec::new();
     match ending {
         Ending::End => {}
-        Ending::Halted => notes.push("files that were not complete have been taken away".to_owned()),
+        Ending::Halted => notes.push(match checkpoint {
+            Some(epoch) => format!("stopped at once: the next run goes on from checkpoint {epoch}"),
+            None => "files that were not complete have been taken away".to_owned(),
+        }),
         Ending::Drained(_) => {
             notes.push("inputs were ended: all windows closed, and everything read is acknowledged".to_owned());
         }
         Ending::Stopped(left) if in_state == 0 && left.unacknowledged_rows == 0 => {
             notes.push("everything read is written and acknowledged".to_owned());
         }
+        Ending::Stopped(left) if checkpoint.is_some() && left.unacknowledged_rows == 0 => notes.push(format!(
+            "windows stay open with {} rows, which are in the checkpoint: the next run goes on with them (`--drain` \
+             closes windows instead)",
+            count(in_state)
+        )),
         Ending::Stopped(left) => notes.push(format!(
             "windows stay open with {} rows; {} rows read are not acknowledged and come again in the next run \
              (`--drain` closes windows instead)",

@@ -98,6 +98,8 @@ pub struct Outcome {
     pub stats: Vec<Arc<NodeStats>>,
     /// What the sinks made, such as paths of files.
     pub made: Vec<String>,
+    /// The epoch of its last checkpoint, if it has checkpoints: what it goes on from.
+    pub checkpoint: Option<u64>,
 }
 
 impl Job {
@@ -178,6 +180,7 @@ impl Job {
                 ending: Ending::End,
                 stats: self.stats,
                 made: Vec::new(),
+                checkpoint: None,
             },
         }
     }
@@ -198,6 +201,7 @@ impl Job {
         let roles = lanes.iter().map(|l| Role { sources: !l.sources.is_empty(), sinks: !l.sinks.is_empty() });
         let mut epochs = graph.map(|g| Epochs::new(&g, roles.collect(), &shared, &stats, (&stop, &watcher)));
         let mut image = None;
+        let status = checkpoints.as_ref().map(|c| c.status.clone());
         if let (Some(epochs), Some(loaded)) = (&mut epochs, checkpoints) {
             image = Some(Arc::new(epochs.save(loaded)));
         }
@@ -212,7 +216,8 @@ impl Job {
         }
         let saves = image.take().is_some();
         let supervised = supervise(&shared, &mut tasks, &stop, epochs.as_mut()).await;
-        end(supervised, stats, saves, on_prepared).await
+        let outcome = end(supervised, stats, saves, on_prepared).await;
+        Outcome { checkpoint: status.map(|s| s.view().epoch), ..outcome }
     }
 }
 
@@ -258,7 +263,7 @@ async fn end(
     if !saves && !is_decided && (result.is_err() || !is_over) {
         rites.iter_mut().for_each(LastRites::abort);
     }
-    Outcome { result, ending, stats, made }
+    Outcome { result, ending, stats, made, checkpoint: None }
 }
 
 /// True if some source never ends by itself.
