@@ -9,7 +9,7 @@ use arrow_schema::DataType;
 use purlin_api::{
     AsyncOperator, BuildCx, Environment, Error, LaneShared, OutPort, Port, Result, Running, Sink, Source,
 };
-use purlin_plan::{Exchange, NodeId, Plan};
+use purlin_plan::{Exchange, NodeId, Plan, Stage};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -192,6 +192,36 @@ fn outlets(
     Ok(outlets)
 }
 
+/// Inputs of each node of a stage (port and producer), and where each of its outputs goes, as far as it stays inside.
+type Fused = (Vec<Vec<(Port, NodeId)>>, Vec<Vec<Vec<Route>>>);
+
+fn fused_edges(plan: &Plan, stage: &Stage, stage_of: &[usize]) -> Result<Fused> {
+    let unknown = || Error::internal("an edge names an unknown node");
+    let local = |n: NodeId| stage.nodes.iter().position(|m| *m == n);
+    let mut ports: Vec<Vec<(Port, NodeId)>> = vec![Vec::new(); stage.nodes.len()];
+    let mut routes: Vec<Vec<Vec<Route>>> = Vec::new();
+    for n in &stage.nodes {
+        let node = plan.graph.nodes.get(*n).ok_or_else(unknown)?;
+        routes.push(vec![Vec::new(); node.node.outputs().len()]);
+    }
+    for (at, n) in stage.nodes.iter().enumerate() {
+        let node = plan.graph.nodes.get(*n).ok_or_else(unknown)?;
+        for (port, input) in node.inputs.iter().enumerate() {
+            for (from, out) in &input.from {
+                if stage_of.get(*from) != Some(&stage.id) {
+                    continue;
+                }
+                let slot = ports.get(at).map_or(0, Vec::len);
+                ports.get_mut(at).ok_or_else(unknown)?.push((port, *from));
+                let producer = local(*from).ok_or_else(unknown)?;
+                let outs = routes.get_mut(producer).and_then(|r| r.get_mut(*out)).ok_or_else(unknown)?;
+                outs.push(Route::Local { node: at, slot });
+            }
+        }
+    }
+    Ok((ports, routes))
+}
+
 fn build_lane(
     plan: &Plan,
     stage_id: usize,
@@ -209,27 +239,7 @@ fn build_lane(
     let mut inlets: Vec<Option<Inlet>> = vec![None; my_slots.len()];
 
     // Input slots of each node: fused edges first come as they are listed, then remote ones by producer.
-    let mut ports: Vec<Vec<(Port, NodeId)>> = vec![Vec::new(); stage.nodes.len()];
-    let mut routes: Vec<Vec<Vec<Route>>> = Vec::new();
-    for n in &stage.nodes {
-        let node = plan.graph.nodes.get(*n).ok_or_else(unknown)?;
-        routes.push(vec![Vec::new(); node.node.outputs().len()]);
-    }
-    for (at, n) in stage.nodes.iter().enumerate() {
-        let node = plan.graph.nodes.get(*n).ok_or_else(unknown)?;
-        for (port, input) in node.inputs.iter().enumerate() {
-            for (from, out) in &input.from {
-                if stage_of.get(*from) != Some(&stage_id) {
-                    continue;
-                }
-                let slot = ports.get(at).map_or(0, Vec::len);
-                ports.get_mut(at).ok_or_else(unknown)?.push((port, *from));
-                let producer = local(*from).ok_or_else(unknown)?;
-                let outs = routes.get_mut(producer).and_then(|r| r.get_mut(*out)).ok_or_else(unknown)?;
-                outs.push(Route::Local { node: at, slot });
-            }
-        }
-    }
+    let (mut ports, mut routes) = fused_edges(plan, stage, stage_of)?;
     for (i, (e, _)) in my_slots.iter().enumerate() {
         let edge = edges.get(*e).ok_or_else(unknown)?;
         let at = local(edge.to.0).ok_or_else(unknown)?;
