@@ -39,6 +39,7 @@ bench:
 	@./bench/broker.sh
 	@LINES=$${LIVE_LINES:-2000000} ./bench/live.sh
 	@./bench/latency.sh
+	@./bench/recover.sh
 
 # Installs the release build for this user.
 install:

@@ -54,6 +54,8 @@ try:
     names = {"input_subscription": "orders-sub", "output_topic": "totals", "bad_topic": "bad"}
     sets = [word for name, value in names.items() for word in ["--set", f"{name}={value}"]]
     run = [purlin, "run", f"{here}/w1-live.yaml", *sets, "--until-idle", f"{IDLE_SECONDS}s", "--json"]
+    # FLAGS=--no-checkpoints runs without.
+    run += os.environ.get("FLAGS", f"--checkpoints {data}/checkpoints").split()
     child = subprocess.Popen(run, stdout=subprocess.PIPE, env=env)
     summary = json.loads(child.stdout.read())
     _, status, usage = os.wait4(child.pid, 0)
