@@ -222,6 +222,38 @@ fn fused_edges(plan: &Plan, stage: &Stage, stage_of: &[usize]) -> Result<Fused> 
     Ok((ports, routes))
 }
 
+/// What a lane's driver calls itself.
+#[derive(Default)]
+struct Built {
+    sources: Vec<(usize, Box<dyn Source>)>,
+    sinks: BTreeMap<usize, Box<dyn Sink>>,
+    outside: Option<Box<dyn AsyncOperator>>,
+}
+
+impl Built {
+    /// Takes what the driver calls, and answers what the cell is.
+    fn take(&mut self, at: usize, running: Running, is_head: bool) -> Result<Kind> {
+        Ok(match running {
+            Running::Operator(op) => Kind::Operator(op),
+            Running::Source(source) => {
+                self.sources.push((at, source));
+                Kind::Source
+            }
+            Running::Async(op) if is_head => {
+                self.outside = Some(op);
+                Kind::Async
+            }
+            Running::Async(_) => {
+                return Err(Error::internal("an asynchronous transform is not at the head of its stage"));
+            }
+            Running::Sink(sink) => {
+                self.sinks.insert(at, sink);
+                Kind::Sink
+            }
+        })
+    }
+}
+
 fn build_lane(
     plan: &Plan,
     stage_id: usize,
@@ -252,40 +284,24 @@ fn build_lane(
 
     let outlets = outlets(plan, stage_id, lane, edges, inlet_slots, &mut routes)?;
 
-    let (mut cells, mut sources, mut sinks) = (Vec::new(), Vec::new(), BTreeMap::new());
-    let mut outside = None;
+    let mut built = Built::default();
+    let mut cells = Vec::new();
     for (at, ((n, ports), routes)) in stage.nodes.iter().zip(ports).zip(routes).enumerate() {
         let node = plan.graph.nodes.get(*n).ok_or_else(unknown)?;
         let shared = shares.get(*n).ok_or_else(unknown)?.clone();
         let (label, environment) = (node.label.clone(), environment.clone());
         let cx = BuildCx { label, lane, lanes: stage.lanes, rows_max, shared, environment };
-        let kind = match node.node.build(&cx).map_err(|e| e.in_place(&node.label))? {
-            Running::Operator(op) => Kind::Operator(op),
-            Running::Source(source) => {
-                sources.push((at, source));
-                Kind::Source
-            }
-            Running::Async(op) if at == 0 && inlets.iter().flatten().all(|i| i.node == 0) => {
-                outside = Some(op);
-                Kind::Async
-            }
-            Running::Async(_) => {
-                let text = "an asynchronous transform is not at the head of its stage";
-                return Err(Error::internal(text).in_place(&node.label));
-            }
-            Running::Sink(sink) => {
-                sinks.insert(at, sink);
-                Kind::Sink
-            }
-        };
+        let running = node.node.build(&cx).map_err(|e| e.in_place(&node.label))?;
+        let is_head = at == 0 && inlets.iter().flatten().all(|i| i.node == 0);
+        let kind = built.take(at, running, is_head).map_err(|e| e.in_place(&node.label))?;
         let stats = stats.get(*n).ok_or_else(unknown)?.clone();
         cells.push(Cell::new(&node.label, kind, ports, routes, rows_max, stats));
     }
     let inlets = inlets.into_iter().collect::<Option<Vec<_>>>().ok_or_else(unknown)?;
     let (core, nodes) = (Core::new(cells), stage.nodes.clone());
+    let Built { sources, sinks, outside } = built;
     let progress = sources.iter().map(|_| Progress::default()).collect();
-    let (lanes, sizes) = (stage.lanes, LogSizes::default());
-    let stage = stage_id;
+    let (stage, lanes, sizes) = (stage_id, stage.lanes, LogSizes::default());
     Ok(LaneParts {
         stage,
         lane,

@@ -203,6 +203,9 @@ fn straight(node: &dyn PlanNode, calls: &[Call]) -> Outcome {
 }
 
 fn restarted(node: &dyn PlanNode, calls: &[Call], lanes_max: u64, random: &mut Random) -> Outcome {
+    // What gathers its rows runs in one lane.
+    let single = node.distribution(0) == Distribution::Single;
+    let lanes_max = if single { 1 } else { lanes_max };
     let some = |random: &mut Random| 1 + random.below(lanes_max) as usize;
     let rows_max = 1 + random.below(40) as usize;
     let mut lanes = Lanes::start(node, some(random), rows_max);

@@ -12,7 +12,7 @@ use crate::report::{Summary, count};
 use crate::run::{self, RunOptions};
 use indicatif::{ProgressBar, ProgressStyle};
 use purlin_api::operator::LogLevel;
-use purlin_api::{Environment, EventTime};
+use purlin_api::{Environment, ErrorKind, EventTime};
 use purlin_engine::NodeStats;
 use purlin_engine::clock::{Clock, SystemClock};
 use serde_json::{Map, Value};
@@ -56,7 +56,8 @@ pub(crate) fn run(args: RunArgs, options: Map<String, Value>, out: &mut Output) 
         Ok(job) => job,
         Err(e) => {
             out.error(&e);
-            return Exit::Failed;
+            let kind = e.kind();
+            return if kind == ErrorKind::Config { Exit::Refused } else { Exit::Failed };
         }
     };
     if !job.is_live() && !args.live.given().is_empty() {

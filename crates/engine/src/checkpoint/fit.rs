@@ -35,10 +35,12 @@ impl Fit {
     pub(crate) fn new(saved: &Manifest, graph: &Graph) -> Self {
         let mut transforms = Vec::new();
         for node in &graph.nodes {
-            let old = saved.transform(&node.label).filter(|t| t.has_state());
-            let was = old.and_then(|t| t.means.clone());
+            let old = saved.transform(&node.label);
+            let was = old.filter(|t| t.has_state()).and_then(|t| t.means.clone());
             let change = match (was, node.node.state().map(|s| s.means)) {
                 (None, None) => continue,
+                // It had none so far, which it keeps.
+                (None, is) if old.is_some_and(|t| t.means == is) => Change::Keeps,
                 (None, Some(_)) => Change::Gains,
                 (Some(was), None) => Change::Loses { was },
                 (Some(was), Some(is)) if was == is => Change::Keeps,

@@ -206,15 +206,15 @@ impl Windows {
         let inputs = layout.sides.len();
         for input in 0..inputs {
             let waiting = self.waiting.get_mut(input).ok_or_else(|| no_port(input))?;
-            let restored = waiting.restored_by_window()?;
+            let found = waiting.restored_by_window()?;
             cx.fates.in_state += waiting.len() as u64;
-            for (window, id) in restored {
+            for (window, id) in found {
                 self.open(&window, cx, input, id)?;
             }
             let joined = self.joined.get_mut(input).ok_or_else(|| no_port(input))?;
-            let restored = joined.restored_by_window()?;
+            let found = joined.restored_by_window()?;
             cx.fates.in_state += joined.len() as u64;
-            for (window, id) in restored {
+            for (window, id) in found {
                 let rows = joined.rows(id)?.num_rows();
                 let key = (layout.windowing.expiry(&window), window);
                 let ended = self.ended.entry(key).or_insert_with(|| {

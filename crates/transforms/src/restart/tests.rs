@@ -9,7 +9,7 @@ use purlin_spec::Diagnostics;
 use serde_json::json;
 use std::sync::Arc;
 
-const SCRIPTS: u64 = 25;
+const SCRIPTS: u64 = 12;
 
 /// A transform over inputs of these tags.
 fn node(name: &str, config: Value, inputs: &[(&str, Shape)]) -> Arc<dyn PlanNode> {
@@ -58,7 +58,7 @@ fn deduplicate() {
         (json!({"horizon": "20s"}), WindowFn::Global),
     ] {
         let (failed, rows) = survive("Deduplicate", config, window_fn, false, 3);
-        assert!(failed == 0 && rows > 100, "{rows}");
+        assert!(failed == 0 && rows > 30, "{rows}");
     }
     // What is forgotten for want of room depends on the lane.
     survive("Deduplicate", json!({"keys": ["k", "v"], "horizon": "30s", "keys_max": 4}), fixed(), false, 1);
@@ -87,9 +87,12 @@ fn the_changes_of_deduplicate_are_the_keys_that_were_touched() {
     driver.push(0, rows(49_990..50_003, 2)).unwrap();
     driver.save(Extent::Changes, &mut logs).unwrap();
     assert_eq!(count(&logs), [50_000, 3]);
+    driver.watermark(EventTime::from_seconds(3599)).unwrap();
+    driver.save(Extent::Changes, &mut logs).unwrap();
+    assert_eq!(count(&logs), [50_000, 3]);
     driver.watermark(EventTime::from_seconds(3600)).unwrap();
     driver.save(Extent::Changes, &mut logs).unwrap();
-    assert_eq!(count(&logs), [50_000, 3], "what is forgotten follows from the watermark");
+    assert_eq!(count(&logs), [3], "a log of which most is forgotten is written anew");
     let mut again = Driver::restored(node.as_ref(), (0, 1), &[&logs], EventTime::from_seconds(3600)).unwrap();
     again.push(0, rows(49_999..50_003, 3)).unwrap();
     assert_eq!(again.rows(0), [r#"{"k":49999}"#], "only that one is forgotten");
@@ -105,7 +108,7 @@ fn fill_empty_windows() {
         (json!({"values": {"v": 0}, "from": 5, "until": 90}), true),
     ] {
         let (failed, rows) = survive("FillEmptyWindows", config, fixed(), bounded, 3);
-        assert!(failed == 0 && rows > 100, "{rows}");
+        assert!(failed == 0 && rows > 30, "{rows}");
     }
 }
 
@@ -118,12 +121,12 @@ fn sql() {
         ("select max(v) as m from PCOLLECTION", WindowFn::Global),
     ] {
         let (failed, rows) = survive("Sql", json!({"query": query}), window_fn, true, 3);
-        assert!(failed == 0 && rows > 10, "{rows}");
+        assert!(failed == 0 && rows > 4, "{rows}");
     }
     let shapes = [shape(MODEL, fixed(), false), shape(MODEL, fixed(), false)];
     let config = json!({"query": "select a.k, a.v as x, b.v as y from a join b on a.k = b.k"});
     let node = node("Sql", config, &[("a", shapes[0].clone()), ("b", shapes[1].clone())]);
-    assert!(survives(node.as_ref(), &Feed { inputs: &shapes, row: &row }, 3, SCRIPTS).1 > 100);
+    assert!(survives(node.as_ref(), &Feed { inputs: &shapes, row: &row }, 3, SCRIPTS).1 > 30);
 }
 
 #[test]
@@ -134,7 +137,7 @@ fn sql_by_key() {
     let node = node("Combine", config, &[("input", shape.clone())]);
     assert_eq!(node.distribution(0), Distribution::Keyed(vec![0]));
     assert!(node.explain().contains("window by window"), "{}", node.explain());
-    assert!(survives(node.as_ref(), &Feed { inputs: &[shape], row: &row }, 3, SCRIPTS).1 > 100);
+    assert!(survives(node.as_ref(), &Feed { inputs: &[shape], row: &row }, 3, SCRIPTS).1 > 30);
 }
 
 /// Joins of `a` and `b`, which have other fields.
@@ -146,7 +149,10 @@ fn join(config: Value, windowing: Windowing, bounded: bool) -> usize {
     let node = node("Join", config, &tags);
     assert!(node.state().is_some());
     let row = |port: Port, random: &mut Random| match port {
-        1 => json!({"k": (["a", "b", "c"].get(random.below(4) as usize)), "w": random.below(4)}),
+        1 => {
+            let k = ["a", "b", "c"].get(random.below(4) as usize);
+            json!({"k": k, "w": random.below(4)})
+        }
         _ => row(port, random),
     };
     let (failed, rows) = survives(node.as_ref(), &Feed { inputs: &shapes[..inputs], row: &row }, 3, SCRIPTS);
@@ -157,35 +163,36 @@ fn join(config: Value, windowing: Windowing, bounded: bool) -> usize {
 #[test]
 fn join_in_windows() {
     for kind in ["inner", "left", "right", "outer"] {
-        assert!(join(json!({"type": kind, "equalities": "k"}), Windowing::of(fixed()), false) > 100);
+        assert!(join(json!({"type": kind, "equalities": "k"}), Windowing::of(fixed()), false) > 30);
     }
-    assert!(join(json!({"equalities": "k"}), Windowing::of(sliding()), false) > 100);
-    assert!(join(json!({"type": "outer", "equalities": "k"}), Windowing::global(), true) > 100);
+    assert!(join(json!({"equalities": "k"}), Windowing::of(sliding()), false) > 30);
+    assert!(join(json!({"type": "outer", "equalities": "k"}), Windowing::global(), true) > 30);
     // An integer and a float: all in one lane.
     let numbers = json!({"equalities": [{"a": "v", "b": "w"}], "fields": {"a": ["k"]}});
-    assert!(join(numbers, Windowing::of(fixed()), false) > 100);
+    assert!(join(numbers, Windowing::of(fixed()), false) > 30);
     let three = json!({"equalities": [{"a": "k", "b": "k"}, {"b": "k", "c": "k"}], "type": {"outer": ["a"]}});
-    assert!(join(three, Windowing::of(fixed()), false) > 100);
+    assert!(join(three, Windowing::of(fixed()), false) > 4);
 }
 
 #[test]
 fn join_of_late_rows() {
     let windowing = Windowing { allowed_lateness: 15 * SECOND, ..Windowing::of(fixed()) };
-    assert!(join(json!({"equalities": "k"}), windowing, false) > 100);
+    assert!(join(json!({"equalities": "k"}), windowing, false) > 30);
 }
 
 #[test]
 fn join_in_sessions() {
     let sessions = || Windowing::of(WindowFn::Sessions { gap: 8 * SECOND });
     for kind in ["inner", "left", "outer"] {
-        assert!(join(json!({"type": kind, "equalities": "k"}), sessions(), false) > 100);
+        assert!(join(json!({"type": kind, "equalities": "k"}), sessions(), false) > 30);
     }
 }
 
 #[test]
 fn assert_equal() {
     let shape = shape(MODEL, WindowFn::Global, true);
-    let elements: Vec<Value> = (0..8).map(|i| json!({"k": (["a", "b", "c"][i % 3]), "v": i / 3})).collect();
+    let elements: Vec<Value> =
+        (0..8_usize).map(|i| json!({"k": format!("k{}", i % 3), "v": i / 3})).collect();
     let node = node("AssertEqual", json!({"elements": elements}), &[("input", shape.clone())]);
     assert!(node.state().is_some());
     // The same rows in any order, and now and then one more.
@@ -202,21 +209,25 @@ fn assert_equal() {
 
 #[test]
 fn thresholds() {
-    let errors = json!({"output": "bad", "threshold": 0.3});
-    let type_ = json!({"type": "object", "properties": {"v": {"maximum": 2}}});
+    let errors = json!({"output": "bad", "threshold": 0.1});
+    let small = json!({"type": "object", "properties": {"v": {"maximum": 38}}});
+    let by = "['x', 'y'][0 if 1 / v > 0.1 else 1]";
+    // One row of forty fails.
+    let row = |_: Port, random: &mut Random| json!({"k": "a", "v": random.below(40)});
     for (name, config) in [
-        ("Filter", json!({"language": "python", "keep": "1 / v > 0.4", "error_handling": errors})),
-        ("MapToFields", json!({"language": "python", "fields": {"x": "1 / v"}, "error_handling": errors})),
-        (
-            "Partition",
-            json!({"language": "python", "by": "['x', 'y'][v - 1]", "outputs": ["x", "y"],
-            "error_handling": errors}),
-        ),
-        ("AssignTimestamps", json!({"language": "python", "timestamp": "100 / v", "error_handling": errors})),
-        ("ValidateWithSchema", json!({"schema": type_, "error_handling": errors})),
+        ("Filter", json!({"language": "python", "keep": "1 / v > 0.05"})),
+        ("MapToFields", json!({"language": "python", "fields": {"x": "1 / v"}})),
+        ("Partition", json!({"language": "python", "by": by, "outputs": ["x", "y"]})),
+        ("AssignTimestamps", json!({"language": "python", "timestamp": "100 / v"})),
+        ("ValidateWithSchema", json!({"schema": small})),
     ] {
-        let (failed, rows) = survive(name, config, fixed(), false, 3);
-        assert!(failed > 0 && failed < SCRIPTS && rows > 20, "{name}: {failed} failed, {rows} rows");
+        let mut config = config;
+        config["error_handling"] = errors.clone();
+        let shape = shape(MODEL, fixed(), false);
+        let node = node(name, config, &[("input", shape.clone())]);
+        assert!(node.state().is_some(), "{name}");
+        let (failed, rows) = survives(node.as_ref(), &Feed { inputs: &[shape], row: &row }, 3, SCRIPTS);
+        assert!(failed > 0 && failed < SCRIPTS && rows > 4, "{name}: {failed} failed, {rows} rows");
     }
 }
 
