@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 
 SECONDS_LIVE="${DEMO_SECONDS:-60}"
 
-echo "Building purlin without SQL (some minutes the first time) ..."
+echo "Building purlin without SQL (about 10 minutes the first time on two cores) ..."
 cargo build --quiet --profile quick --package purlin --no-default-features --features pubsub
 bin="$(cd "${CARGO_TARGET_DIR:-target}" && pwd)/quick/purlin"
 
