@@ -1,7 +1,7 @@
 //! `purlin up`: a broker and pipelines in one process, on one data folder.
 //!
-//! [`project`] reads what is to run. Each pipeline has a [`keeper`], a thread that plans it, runs it, starts it again when
-//! it failed and when its files changed; [`pipe`] is what others see of it. [`run`] holds all of them together.
+//! [`project`] reads what is to run. Each pipeline has a `keeper`, a thread that plans it, runs it, starts it again when
+//! it failed and when its files changed; [`pipe`] is what others see of it. `run` holds all of them together.
 
 pub mod apply;
 mod backoff;
