@@ -667,6 +667,27 @@ fn damaged(rows: &StateRows, damage: &Damage) -> (StateRows, bool) {
     }
 }
 
+#[test]
+fn a_key_in_a_wrong_slot_is_refused_though_a_later_row_counts() {
+    let w = fixed(10);
+    let a = aggregate(&[0], &[0], w.clone());
+    let mut lane = Lane::new(a.operator().unwrap(), 100);
+    for extent in [Extent::Whole, Extent::Changes] {
+        lane.give(batch(&[(Some("a"), Some(3), 1)], &w.window_fn, &|_| true));
+        lane.save(extent);
+    }
+    let log = ordered(vec![lane.log.clone()], Order::Joined);
+    let refused = |damage: &Damage| {
+        let (rows, put) = damaged(&log[0], damage);
+        let mut other = Lane::new(a.operator().unwrap(), 100);
+        assert!(put, "{damage:?}");
+        other.apply(rows).is_err()
+    };
+    let puts: Vec<usize> =
+        (0..log[0].rows.num_rows()).filter(|row| damaged(&log[0], &Damage::Slot(*row)).1).collect();
+    assert!(puts.len() >= 2 && puts.into_iter().all(|row| refused(&Damage::Slot(row))));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(600))]
 

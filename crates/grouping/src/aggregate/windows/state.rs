@@ -285,6 +285,12 @@ impl WindowTable {
         let places = rows.iter().map(|row| row - puts.start);
         pool.groups.intern(member, puts.keys, places, &mut groups);
         pool.groups.grow();
+        for (group, row) in groups.iter().zip(&rows) {
+            let slot = puts.head.slot(*row);
+            if slot_of(pool.groups.key(*group)) != slot {
+                return Err(damaged(format!("a key in slot {slot}, where it does not belong")));
+            }
+        }
         // Of a group that was put twice the later row counts.
         let mut seen = HashSet::with_capacity(groups.len());
         let latest: Vec<bool> = groups.iter().rev().map(|g| seen.insert(*g)).collect();
@@ -300,12 +306,8 @@ impl WindowTable {
             pool.panes.resize(pool.groups.len(), PaneCount::default());
         }
         for (group, row) in groups.iter().zip(&rows) {
-            let slot = puts.head.slot(*row);
-            if slot_of(pool.groups.key(*group)) != slot {
-                return Err(damaged(format!("a key in slot {slot}, where it does not belong")));
-            }
             if let Some(logged) = pool.logged_mut(member.number()) {
-                logged.slots.insert(slot);
+                logged.slots.insert(puts.head.slot(*row));
             }
             if let (true, Some(panes)) = (fired, pool.panes.get_mut(*group as usize)) {
                 let count = u32::try_from(puts.head.panes.value(*row));
