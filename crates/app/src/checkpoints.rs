@@ -1,8 +1,7 @@
 //! Where the checkpoints of a pipeline are on this machine.
 
-use purlin_api::{Result, Shape};
+use purlin_api::Result;
 use purlin_engine::checkpoint::{CheckpointStore, Checkpoints, Folder, From};
-use purlin_plan::Plan;
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -47,13 +46,6 @@ impl CheckpointOptions {
         let store: Arc<dyn CheckpointStore> = Arc::new(Folder::look(&self.folder));
         Checkpoints::open(store, pipeline, From::Checkpoint, "").map(Some)
     }
-}
-
-/// True if a pipeline does not end by itself, and so has checkpoints.
-pub fn is_live(plan: &Plan) -> bool {
-    let unbounded = |shape: &Shape| !shape.bounded;
-    let sources = plan.graph.nodes.iter().filter(|n| n.is_source());
-    sources.flat_map(|n| n.node.outputs()).any(|o| unbounded(&o.shape))
 }
 
 /// Like no other: the hasher's keys are random.

@@ -1,6 +1,6 @@
 //! Runs a plan on this machine.
 
-use crate::checkpoints::{CheckpointOptions, DATA, is_live};
+use crate::checkpoints::{CheckpointOptions, DATA};
 use crate::report::Summary;
 use purlin_api::Environment;
 use purlin_engine::channel::Bounds;
@@ -49,7 +49,7 @@ pub fn environment(pipeline: &str, file: &str) -> Environment {
 /// If a transform cannot be built, or the pipeline cannot go on from its checkpoints.
 pub fn job(plan: &Plan, options: &RunOptions) -> purlin_api::Result<Job> {
     let mut environment = options.environment.clone();
-    let checkpoints = options.checkpoints.as_ref().filter(|_| is_live(plan));
+    let checkpoints = options.checkpoints.as_ref().filter(|_| plan.graph.is_live());
     let checkpoints = checkpoints.map(|c| c.open(&environment.pipeline)).transpose()?;
     if let Some(c) = &checkpoints {
         environment.lineage = c.lineage().to_owned();

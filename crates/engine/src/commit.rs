@@ -122,12 +122,10 @@ impl Committer {
         }
     }
 
-    /// With checkpoints, after this epoch.
-    #[must_use]
-    pub(crate) fn saving_after(mut self, epoch: u64) -> Self {
+    /// From now on with checkpoints, after this epoch. No epoch may have begun.
+    pub(crate) fn save_after(&mut self, epoch: u64) {
         self.saves = true;
         self.orders = Orders { barrier: epoch, commit: epoch, acknowledged: epoch, ..self.orders };
-        self
     }
 
     /// The epoch whose checkpoint is to be written now.
@@ -301,7 +299,11 @@ mod tests {
 
     #[test]
     fn a_checkpoint_without_a_lane_that_failed_is_never_written() {
-        let saving = || committer().saving_after(6);
+        let saving = || {
+            let mut c = committer();
+            c.save_after(6);
+            c
+        };
         let mut c = saving();
         c.begin();
         (0..3).for_each(|lane| c.report(passed(lane, 7)));

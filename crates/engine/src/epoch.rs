@@ -21,7 +21,7 @@ const RUNS_MAX: usize = 1024;
 pub(crate) type Oldest = BTreeMap<NodeId, u64>;
 
 /// The ages of all that is kept.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Ages {
     /// By node: all nodes that its rows come from.
     upstream: Vec<Vec<NodeId>>,

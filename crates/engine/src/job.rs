@@ -106,7 +106,7 @@ impl Job {
     /// Builds every transform of a plan.
     pub fn new(plan: &Plan, options: JobOptions) -> Result<Self> {
         let wiring = wiring::wire(plan, options.rows_max, &options.environment)?;
-        let graph = is_live(&plan.graph).then(|| plan.graph.clone());
+        let graph = plan.graph.is_live().then(|| plan.graph.clone());
         let watcher = Watcher {
             looks: Arc::new(watch::channel(0).0),
             board: Arc::new(Board::new(wiring.lanes.iter().map(|l| l.nodes.clone()))),
@@ -264,12 +264,6 @@ async fn end(
         rites.iter_mut().for_each(LastRites::abort);
     }
     Outcome { result, ending, stats, made, checkpoint: None }
-}
-
-/// True if some source never ends by itself.
-fn is_live(graph: &Graph) -> bool {
-    let sources = graph.nodes.iter().filter(|n| n.is_source());
-    sources.flat_map(|n| n.node.outputs()).any(|o| !o.shape.bounded)
 }
 
 struct Shared {

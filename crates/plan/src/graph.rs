@@ -121,6 +121,12 @@ impl Graph {
         self.nodes.get(id)
     }
 
+    /// True if some source never ends by itself: such a pipeline is live, and has epochs and checkpoints.
+    pub fn is_live(&self) -> bool {
+        let sources = self.nodes.iter().filter(|n| n.is_source());
+        sources.flat_map(|n| n.node.outputs()).any(|o| !o.shape.bounded)
+    }
+
     /// All edges, by reader, port, and order of merging.
     pub fn edges(&self) -> impl Iterator<Item = Edge> + '_ {
         self.nodes.iter().flat_map(|n| {

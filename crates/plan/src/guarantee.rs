@@ -29,14 +29,9 @@ pub struct Promised {
     pub links: Vec<Link>,
 }
 
-/// Whether a job of this graph has checkpoints: those that do not end by themselves have.
-pub fn has_checkpoints(graph: &Graph) -> bool {
-    graph.nodes.iter().any(|n| n.is_source() && n.node.outputs().iter().any(|o| !o.shape.bounded))
-}
-
 /// What the pipeline promises whose author asks for this delivery.
 pub fn promised(graph: &Graph, delivery: Delivery) -> Promised {
-    let circumstances = Circumstances { delivery, checkpoints: has_checkpoints(graph) };
+    let circumstances = Circumstances { delivery, checkpoints: graph.is_live() };
     let link = |node: &GraphNode| {
         let guarantee = node.node.guarantee_in(circumstances);
         let (label, type_name) = (node.label.clone(), node.type_name.clone());

@@ -132,7 +132,11 @@ impl Loading<'_> {
         if root.get("pipeline").is_none() {
             let problem = match near_pipeline {
                 Some((key, span)) => Diagnostic {
-                    help: vec!["did you mean `pipeline`?".to_owned()],
+                    help: vec![match key.as_str() {
+                        "pipelines" => "a project, which lists pipelines, is run by `purlin up`; a pipeline has the key `pipeline`",
+                        _ => "did you mean `pipeline`?",
+                    }
+                    .to_owned()],
                     ..no_pipeline(span, &format!("this is `{key}`"))
                 },
                 None => no_pipeline(

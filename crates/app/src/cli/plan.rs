@@ -2,24 +2,16 @@
 
 use super::Exit;
 use super::args::PlanArgs;
+use super::explain;
 use super::output::Output;
-use crate::checkpoints::is_live;
-use crate::pipeline::Pipeline;
 use purlin_engine::checkpoint::{Change, Fit};
 use serde_json::{Map, Value, json};
 
 pub(crate) fn plan(args: &PlanArgs, options: &Map<String, Value>, out: &mut Output) -> Exit {
-    let opened = args.load.pipeline_options(options).and_then(|o| Ok((Pipeline::open(&args.file, &o)?, o)));
-    let (mut pipeline, load) = match opened {
-        Ok(p) => p,
-        Err(e) => {
-            out.error(&e);
-            return Exit::Refused;
-        }
+    let plan = match explain::plan(&args.file, &args.load, options, out) {
+        Ok(plan) => plan,
+        Err(exit) => return exit,
     };
-    let plan = pipeline.plan(&load);
-    out.diagnostics(&pipeline);
-    let Some(plan) = plan else { return out.refusal(&pipeline) };
     let (name, checkpoints) = args.checkpoints.of_file(&args.file);
     let found = match checkpoints.look(&name) {
         Ok(found) => found,
@@ -51,7 +43,7 @@ pub(crate) fn plan(args: &PlanArgs, options: &Map<String, Value>, out: &mut Outp
                 };
                 format!("{head}{}{end}", fit.to_text())
             }
-            _ if !is_live(&plan) => "the pipeline ends by itself: it has no checkpoints\n".to_owned(),
+            _ if !plan.graph.is_live() => "the pipeline ends by itself: it has no checkpoints\n".to_owned(),
             _ => format!(
                 "no checkpoint in {}: the pipeline starts from scratch\n",
                 checkpoints.folder.display()

@@ -4,7 +4,6 @@ use super::Exit;
 use super::args::{RunArgs, cores};
 use super::options;
 use super::output::Output;
-use crate::checkpoints::is_live;
 use crate::live::door::{self, Door};
 use crate::pipeline::Pipeline;
 use crate::rehearse::rehearse;
@@ -48,7 +47,7 @@ pub(crate) fn run(args: RunArgs, options: Map<String, Value>, out: &mut Output) 
         environment: Environment { delivery: pipeline.delivery(), ..run::environment(&name, &args.file) },
         checkpoints: (!args.checkpoints.off).then_some(checkpoints),
     };
-    if args.rehearse_deaths && !is_live(&plan) {
+    if args.rehearse_deaths && !plan.graph.is_live() {
         let summary = rehearse(&plan, &args.file, &run_options);
         return report(&summary, args.quiet, out);
     }

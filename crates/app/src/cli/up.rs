@@ -79,6 +79,13 @@ pub(super) fn open(files: &[String], out: &mut Output) -> Option<Project> {
             if let Some(project) = files.iter().find(|f| project::is_project(f)) {
                 return refuse(format!("`{project}` is a project: name it alone"), out);
             }
+            // One that a project file names may come later; one that was typed just now is a slip.
+            if let Some(missing) = files.iter().find(|f| !Path::new(f).exists()) {
+                return refuse(
+                    format!("there is no file `{missing}`; name pipeline files, or a project file"),
+                    out,
+                );
+            }
             Project::of_files(files).map_err(|e| out.error(&e)).ok()
         }
     }

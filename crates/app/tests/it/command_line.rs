@@ -136,3 +136,13 @@ fn two_writers_of_one_path_are_refused() {
     let ran = s.purlin(&["check", "p.yaml"]);
     assert!(ran.code == 2 && ran.err.contains("both write files `out-*`"), "{ran:?}");
 }
+
+#[test]
+fn slips_around_projects_are_told() {
+    let s = Scratch::new();
+    s.write("purlin.yaml", "pipelines: [p.yaml]\n").write("kept", "");
+    let up = s.purlin(&["up", "nope.yaml"]);
+    assert!(up.code == 2 && up.err.contains("there is no file `nope.yaml`"), "{up:?}");
+    let run = s.purlin(&["run", "purlin.yaml"]);
+    assert!(run.code == 2 && run.err.contains("is run by `purlin up`"), "{run:?}");
+}

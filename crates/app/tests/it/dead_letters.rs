@@ -426,6 +426,13 @@ fn files_of_every_format_are_one_effect_of_a_replay() {
 }
 
 #[test]
+fn a_name_under_which_nothing_was_kept_is_told() {
+    let s = run_with(PIPELINE);
+    let ran = ok(letters(&s, &["list", "ordres"]));
+    assert!(ran.out.contains("no dead letters of `ordres` here; there are some of `"), "{}", ran.out);
+}
+
+#[test]
 fn a_file_called_pipeline_goes_by_its_folder() {
     let s = Scratch::new();
     s.write("shop/pipeline.yaml", PIPELINE).write("orders.csv", ORDERS);

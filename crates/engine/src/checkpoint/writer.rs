@@ -59,16 +59,16 @@ impl Writer {
     /// Writes the checkpoint of an epoch, at this time. Answers how many bytes it has.
     pub(crate) fn write(&mut self, epoch: u64, at: i64, drained: bool, parts: Vec<LanePart>) -> Result<u64> {
         self.check_all_lanes(&parts)?;
-        let mut by_node: BTreeMap<usize, Vec<(usize, usize, NodePart)>> = BTreeMap::new();
+        let mut by_node: BTreeMap<usize, Vec<(usize, NodePart)>> = BTreeMap::new();
         for part in parts {
             for node in part.nodes {
-                by_node.entry(node.node).or_default().push((part.lane, part.lanes, node));
+                by_node.entry(node.node).or_default().push((part.lane, node));
             }
         }
         let mut object = Object::new(epoch);
         let mut transforms = Vec::with_capacity(by_node.len());
         for (node, mut lanes) in by_node {
-            lanes.sort_by_key(|(lane, ..)| *lane);
+            lanes.sort_by_key(|(lane, _)| *lane);
             let Some(known) = self.nodes.get(node) else { continue };
             transforms.push(self.transform(known, lanes, &mut object)?);
         }
@@ -112,7 +112,7 @@ impl Writer {
     fn transform(
         &self,
         known: &Known,
-        lanes: Vec<(usize, usize, NodePart)>,
+        lanes: Vec<(usize, NodePart)>,
         object: &mut Object,
     ) -> Result<TransformEntry> {
         let old = self.last.transform(&known.label);
@@ -125,7 +125,7 @@ impl Writer {
             ..TransformEntry::default()
         };
         let mut tables: BTreeMap<&'static str, Vec<LogEntry>> = BTreeMap::new();
-        for (lane, _, part) in lanes {
+        for (lane, part) in lanes {
             entry.counts.add(&part.counts);
             let (ended, position) = match part.position {
                 SavedPosition::None => (false, None),

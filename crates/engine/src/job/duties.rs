@@ -38,6 +38,11 @@ impl Duties {
         Duties { index, orders, reports, read: 0, barrier, commit, tell: 0, look: 0, prepared, saves }
     }
 
+    /// True if the job has checkpoints.
+    pub(super) fn saves(&self) -> bool {
+        self.saves
+    }
+
     /// True if a barrier is ordered that has not passed here.
     pub(super) fn owes_barrier(&self) -> bool {
         self.barrier < self.orders.borrow().barrier

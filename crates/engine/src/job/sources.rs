@@ -52,16 +52,20 @@ impl Task {
             match self.attend(lane).await? {
                 Reading::On => due.extend(open.iter().filter(|o| o.due <= now).map(|o| o.place)),
                 Reading::Off if self.duties.as_ref().is_some_and(Duties::owes_barrier) => {
-                    // No barrier can pass where they stand: only what it takes to get to such a place is read.
-                    let stands = |o: &&Open| lane.progress.get(o.place).is_some_and(|p| !p.is_resumable());
-                    due.extend(open.iter().filter(stands).map(|o| o.place));
+                    due = self.between_borders(lane, &open);
                 }
                 Reading::Off => {}
                 Reading::Ended => {
-                    for o in open.drain(..) {
+                    due = self.between_borders(lane, &open);
+                    let (stay, end): (Vec<Open>, Vec<Open>) =
+                        open.iter().partition(|o| due.contains(&o.place));
+                    open = stay;
+                    for o in end {
                         self.end_source(lane, o.place).await?;
                     }
-                    continue;
+                    if open.is_empty() {
+                        continue;
+                    }
                 }
             }
             if !due.is_empty() {
@@ -97,6 +101,16 @@ impl Task {
             tokio::task::yield_now().await;
         }
         Ok(())
+    }
+
+    /// With checkpoints: the sources that stand where no barrier can pass. Before they are left, what it takes to get to
+    /// such a place is read, or it would come again.
+    fn between_borders(&self, lane: &LaneParts, open: &[Open]) -> Vec<usize> {
+        if !self.duties.as_ref().is_some_and(Duties::saves) {
+            return Vec::new();
+        }
+        let stands = |o: &&Open| lane.progress.get(o.place).is_some_and(|p| !p.is_resumable());
+        open.iter().filter(stands).map(|o| o.place).collect()
     }
 
     async fn take(

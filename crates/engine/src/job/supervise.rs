@@ -118,8 +118,7 @@ impl Epochs {
     /// Writes a checkpoint for every epoch. Answers what lanes go on from.
     pub(super) fn save(&mut self, loaded: Loaded) -> Image {
         let Loaded { image, writer, status } = loaded;
-        let fresh = std::mem::replace(&mut self.committer, Committer::new(Vec::new(), Ages::default(), 0));
-        self.committer = fresh.saving_after(image.epoch);
+        self.committer.save_after(image.epoch);
         self.orders.send_replace(self.committer.orders());
         let (parts, at_work) = (Vec::new(), None);
         self.saver = Some(Saver { writer: Some(writer), status, parts, began: self.began, at_work });
@@ -153,6 +152,10 @@ impl Epochs {
                 Wish::Stop => Phase::Stopping,
                 Wish::None => Phase::Running,
             };
+            if self.phase != Phase::Running {
+                // At once: an epoch that is under way needs no more than what has been read.
+                self.committer.stop_reading(Reading::Off);
+            }
         }
         if self.committer.is_between() {
             let all_done = self.saver.is_some() && self.done.0 == self.done.1;
@@ -163,7 +166,6 @@ impl Epochs {
                 }
                 Phase::Running => self.begin_if_due(shared, now, read, quiet),
                 Phase::Stopping => {
-                    self.committer.stop_reading(Reading::Off);
                     self.begin(now);
                     self.phase = Phase::LastEpoch;
                 }

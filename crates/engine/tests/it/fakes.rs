@@ -382,6 +382,9 @@ struct Given {
     watermark: Option<EventTime>,
     heard: bool,
     pulls: usize,
+    /// A barrier can pass after every so many batches; 0: after none.
+    border: usize,
+    batches: usize,
     /// Rows of the epoch under way, and of those that ended.
     since: Vec<i64>,
     epochs: Vec<(u64, Vec<i64>)>,
@@ -396,6 +399,12 @@ impl std::fmt::Debug for LiveInput {
 }
 
 impl LiveInput {
+    /// A barrier can pass after every so many batches.
+    pub(crate) fn with_borders(every: usize) -> Self {
+        let input = LiveInput::default();
+        input.0.0.lock().unwrap().border = every;
+        input
+    }
     /// Rows, then a watermark in seconds. Without rows, the source is idle.
     pub(crate) fn give(&self, numbers: &[i64], watermark: Option<i64>) {
         self.0.0.lock().unwrap().waiting.push_back((numbers.to_vec(), watermark.map(t)));
@@ -435,6 +444,8 @@ impl Source for LiveInput {
                         given.heard = true;
                         given.watermark = given.watermark.max(watermark);
                         given.since.extend(&numbers);
+                        given.batches += usize::from(!numbers.is_empty());
+                        let is_border = given.border > 0 && given.batches % given.border == 0;
                         return Ok(Pull {
                             read: numbers.len() as u64,
                             batches: if numbers.is_empty() { vec![] } else { vec![(0, rows(&numbers))] },
@@ -444,7 +455,10 @@ impl Source for LiveInput {
                             } else {
                                 SourceStatus::Ready
                             },
-                            resume: Resume::Barrier,
+                            resume: match is_border {
+                                true => Resume::Seek(given.batches.to_string().into()),
+                                false => Resume::Barrier,
+                            },
                             dead: 0,
                             skipped: 0,
                         });
@@ -580,6 +594,8 @@ struct State {
     committed: usize,
     /// Writing waits while this is set.
     blocked: Option<Arc<Notify>>,
+    /// Preparing fails.
+    fails: bool,
 }
 
 impl std::fmt::Debug for Seen {
@@ -613,6 +629,10 @@ impl Seen {
         let gate = Arc::new(Notify::new());
         self.0.lock().unwrap().blocked = Some(gate.clone());
         gate
+    }
+    /// From now on it cannot prepare.
+    pub(crate) fn fail(&self) {
+        self.0.lock().unwrap().fails = true;
     }
     pub(crate) fn unblock(&self) {
         if let Some(gate) = self.0.lock().unwrap().blocked.take() {
@@ -654,6 +674,9 @@ impl Sink for Seen {
     fn prepare(&mut self, epoch: u64) -> BoxFuture<'_, Result<Bytes>> {
         Box::pin(async move {
             let mut s = self.0.lock().unwrap();
+            if s.fails {
+                return Err(purlin_api::Error::data("cannot prepare"));
+            }
             let rows = s.numbers.len();
             s.prepared.push((epoch, rows));
             Ok(Bytes::from(epoch.to_string()))

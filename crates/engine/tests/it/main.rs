@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)] // a test fails by these
 
+mod checkpoints;
 mod fakes;
 mod live;
 mod outside;

@@ -15,12 +15,17 @@ use std::path::Path;
 const SHOWN_CHARS_MAX: usize = 60;
 
 pub(super) fn list(args: &ListArgs, data: &Path, out: &mut Output) -> Result<Exit> {
+    let kept = Store::pipelines(data)?;
     let names = match &args.pipeline {
         Some(name) => vec![name_of_file(name)],
-        None => Store::pipelines(data)?,
+        None => kept.clone(),
     };
     let (mut exit, mut all) = (Exit::Success, Vec::new());
     for name in &names {
+        if !out.json && !kept.contains(name) {
+            out.print(&nothing_of(name, &kept));
+            continue;
+        }
         let shelf = Shelf::look(data, name)?;
         if shelf.tell_damage(out) {
             exit = Exit::Failed;
@@ -39,6 +44,14 @@ pub(super) fn list(args: &ListArgs, data: &Path, out: &mut Output) -> Result<Exi
         out.print("no pipeline has dead letters here\n");
     }
     Ok(exit)
+}
+
+/// For a name under which nothing was ever kept: maybe a slip.
+fn nothing_of(name: &str, kept: &[String]) -> String {
+    match kept {
+        [] => format!("no dead letters of `{name}` here, nor of any other pipeline\n"),
+        kept => format!("no dead letters of `{name}` here; there are some of `{}`\n", kept.join("`, `")),
+    }
 }
 
 fn json(shelf: &Shelf, letters: &[&Letter], sum: Summary) -> Value {

@@ -43,6 +43,13 @@ fn file_shape() {
     ",
     );
     check(
+        "pipelines: [a.yaml]",
+        "
+        shape/no-pipeline 1:1 the file has no `pipeline`
+          ? a project, which lists pipelines, is run by `purlin up`; a pipeline has the key `pipeline`
+    ",
+    );
+    check(
         "other: 1",
         "
         shape/no-pipeline 1:1 the file has no `pipeline`

@@ -1,0 +1,114 @@
+//! Checkpoints of jobs on threads: where barriers may pass, and what is written when something fails.
+
+use super::fakes::{Fake, LiveInput, Seen, TestClock, options_at, plan};
+use super::numbers;
+use purlin_engine::checkpoint::{CheckpointStore, Checkpoints, From, Memory};
+use purlin_engine::{Ending, Job, Outcome, Stop};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+
+struct Running {
+    stop: Stop,
+    task: JoinHandle<Outcome>,
+    clock: Arc<TestClock>,
+}
+
+/// A source, a transform in two lanes, a sink, on this store.
+fn start(input: &LiveInput, seen: &Seen, store: &Arc<Memory>) -> Running {
+    let clock = Arc::<TestClock>::default();
+    let nodes = vec![
+        ("In", Fake::live(input), vec![]),
+        ("Key", Fake::keyed(), vec![0]),
+        ("Out", Fake::sink(seen), vec![1]),
+    ];
+    let checkpoints = Checkpoints::open(store.clone(), "p", From::Checkpoint, "lineage").unwrap();
+    let job = Job::new(&plan(2, nodes), options_at(&clock)).unwrap().with_checkpoints(checkpoints).unwrap();
+    let stop = job.stop_handle();
+    #[allow(clippy::disallowed_methods)] // a test's own task
+    let task = tokio::spawn(job.run_async());
+    Running { stop, task, clock }
+}
+
+impl Running {
+    /// Lets time pass until this holds. Checkpoints are written on other threads, which know no test's time.
+    async fn until(&self, what: &str, holds: impl Fn() -> bool) {
+        for _ in 0..2000 {
+            if holds() {
+                return;
+            }
+            self.clock.pass(Duration::from_millis(10)).await;
+            std::thread::yield_now();
+        }
+        panic!("{what}: it did not come");
+    }
+
+    async fn end(self) -> Outcome {
+        self.until("the end", || self.task.is_finished()).await;
+        self.task.await.unwrap()
+    }
+}
+
+fn written(store: &Memory) -> usize {
+    store.list().unwrap().len()
+}
+
+#[tokio::test]
+async fn rows_are_shown_and_acknowledged_once_they_are_in_a_checkpoint() {
+    let (input, seen, store) = (LiveInput::with_borders(1), Seen::default(), Arc::<Memory>::default());
+    let running = start(&input, &seen, &store);
+    input.give(&[1, 2], Some(1));
+    running.until("a commit", || seen.committed() == 2 && input.acknowledged() == [1, 2]).await;
+    assert_eq!(written(&store), 1);
+    running.stop.stop();
+    let outcome = running.end().await;
+    outcome.result.unwrap();
+    assert!(
+        matches!(outcome.ending, Ending::Stopped(_)) && outcome.checkpoint > Some(1),
+        "{:?}",
+        outcome.checkpoint
+    );
+    assert!(input.closed() && !seen.aborted());
+}
+
+#[tokio::test]
+async fn a_barrier_waits_for_a_place_where_it_can_pass() {
+    for drains in [false, true] {
+        let (input, seen, store) = (LiveInput::with_borders(2), Seen::default(), Arc::<Memory>::default());
+        let running = start(&input, &seen, &store);
+        input.give(&[1], Some(1));
+        running.until("the first row", || numbers(&seen) == [1]).await;
+        running.clock.pass(Duration::from_secs(5)).await;
+        assert_eq!((written(&store), seen.committed()), (0, 0), "between two borders nothing is cut");
+        if drains {
+            running.stop.drain()
+        } else {
+            running.stop.stop()
+        }
+        running.clock.pass(Duration::from_secs(5)).await;
+        assert!(!running.task.is_finished(), "what is given after a restart would come twice");
+        input.give(&[2], Some(2));
+        input.give(&[3], Some(3));
+        let outcome = running.end().await;
+        outcome.result.unwrap();
+        assert_ne!(outcome.ending, Ending::End);
+        assert_eq!((numbers(&seen), seen.committed()), (vec![1, 2], 2), "read to the border and no further");
+        assert_eq!((input.acknowledged(), input.waiting()), (vec![1, 2], 1));
+    }
+}
+
+#[tokio::test]
+async fn a_job_whose_sink_fails_leaves_no_checkpoint_of_that_epoch() {
+    let (input, seen, store) = (LiveInput::with_borders(1), Seen::default(), Arc::<Memory>::default());
+    let running = start(&input, &seen, &store);
+    input.give(&[1], Some(1));
+    running.until("a commit", || seen.committed() == 1).await;
+    let before = store.list().unwrap();
+    seen.fail();
+    input.give(&[2], Some(2));
+    let outcome = running.end().await;
+    assert!(outcome.result.unwrap_err().message().contains("cannot prepare"));
+    assert_eq!((store.list().unwrap(), outcome.checkpoint), (before, Some(1)));
+    assert!(!seen.aborted(), "what is open is in the checkpoint before");
+    assert_eq!(input.acknowledged(), [1]);
+}
