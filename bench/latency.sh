@@ -11,5 +11,5 @@ if [ -z "${PURLIN:-}" ]; then
     PURLIN=${CARGO_TARGET_DIR:-target}/release/purlin
 fi
 mkdir -p .bench
-python=$(./testkit/pubsub/venv.sh "${CARGO_TARGET_DIR:-target}/pubsub-venv")
+python=$(./testkit/venv.sh "${CARGO_TARGET_DIR:-target}/pubsub-venv" testkit/pubsub/requirements.txt)
 exec "$python" bench/latency.py "$PURLIN" "${RATE:-200}" "${SECONDS_EACH:-20}"

@@ -33,7 +33,10 @@ part "doc tests and documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --wo
 # The binary that the tests were run with: another build of it would build its libraries anew.
 part "the pipelines' own tests" "${CARGO_TARGET_DIR:-target}/debug/purlin" test pipelines
 # Google's own client judges the broker, and Beam's own pipeline uses it.
-pubsub_python="$(./testkit/pubsub/venv.sh "${CARGO_TARGET_DIR:-target}/pubsub-venv")"
+pubsub_python="$(./testkit/venv.sh "${CARGO_TARGET_DIR:-target}/pubsub-venv" testkit/pubsub/requirements.txt)"
 part "the broker, with Google's client" "$pubsub_python" testkit/pubsub/run.py "${CARGO_TARGET_DIR:-target}/debug/purlin"
 # Killed under load, with a full disk where one can be mounted: every order once, every cent.
 part "kills and a ledger" testkit/ledger/run.py "${CARGO_TARGET_DIR:-target}/debug/purlin" --kills 6 --rate 2000 --seconds 20
+# The same with checkpoints in an object store, by Amazon's API; and two processes that use one place.
+objects_python="$(./testkit/venv.sh "${CARGO_TARGET_DIR:-target}/objects-venv" testkit/objects/requirements.txt)"
+part "checkpoints in an object store" "$objects_python" testkit/objects/run.py "${CARGO_TARGET_DIR:-target}/debug/purlin"

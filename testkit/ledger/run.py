@@ -41,8 +41,9 @@ def free_port():
 class Up:
     """`purlin up`, which may be killed."""
 
-    def __init__(self, purlin, folder):
+    def __init__(self, purlin, folder, checkpoints):
         self.purlin, self.folder = purlin, folder
+        self.flags = ["--log-format", "json"] + (["--checkpoints", checkpoints] if checkpoints else [])
         self.broker, self.http = free_port(), free_port()
         self.process, self.starts = None, 0
         self.log = open(folder / "up.log", "wb")
@@ -57,7 +58,7 @@ class Up:
     def start(self):
         self.starts += 1
         self.process = subprocess.Popen(
-            [self.purlin, "up", "--log-format", "json"], cwd=self.folder, stdout=self.log, stderr=self.log
+            [self.purlin, "up", *self.flags], cwd=self.folder, stdout=self.log, stderr=self.log
         )
 
     def wait_ready(self):
@@ -176,7 +177,7 @@ def differences(orders, out):
 def run(args, folder):
     shutil.copy(args.pipeline, folder / "orders.yaml")
     disk = SmallDisk(folder / "out", 256)
-    up = Up(Path(args.purlin).resolve(), folder)
+    up = Up(Path(args.purlin).resolve(), folder, args.checkpoints)
     try:
         return trial(args, folder, disk, up)
     finally:
@@ -235,6 +236,7 @@ def main():
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--seed", type=int, default=None, help="of the moments of kills")
     parser.add_argument("--pipeline", default=ROOT / "pipelines/orders/pipeline.yaml")
+    parser.add_argument("--checkpoints", help="where they are kept, if not in the data folder")
     parser.add_argument("--keep", action="store_true", help="leave the folder")
     args = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="purlin-ledger-"))

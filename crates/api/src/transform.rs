@@ -180,6 +180,11 @@ pub trait PlanNode: Debug + Send + Sync {
         Vec::new()
     }
 
+    /// True for a writer that shows rows as they come: unlike a file it needs no end.
+    fn prints(&self) -> bool {
+        false
+    }
+
     /// A node to run before this one on its only input: it computes outside the program what this one reads.
     /// Its first output is what this node's columns are bound to.
     fn ahead(&self) -> Option<Arc<dyn PlanNode>> {

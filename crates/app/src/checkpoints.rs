@@ -1,29 +1,118 @@
-//! Where the checkpoints of a pipeline are on this machine.
+//! Where the checkpoints of a pipeline are.
 
-use purlin_api::Result;
+#[cfg(feature = "cloud")]
+mod bucket;
+
+use purlin_api::{Error, ErrorKind, Result};
 use purlin_engine::checkpoint::{CheckpointStore, Checkpoints, Folder, From};
+use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::sync::Arc;
 
 /// The folder of all pipelines' checkpoints, below the data folder.
-pub const FOLDER: &str = "checkpoints";
+const FOLDER: &str = "checkpoints";
 /// The data folder, below the folder that a pipeline is started in.
 pub const DATA: &str = ".purlin";
+
+/// Where checkpoints are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In a folder of this machine.
+    Folder(PathBuf),
+    /// In an object store: `s3://BUCKET/PREFIX`, `gs://…`, `az://…`.
+    Bucket(String),
+}
+
+impl Place {
+    /// Where all pipelines' checkpoints are unless told otherwise: in the data folder.
+    pub fn in_data(data: &Path) -> Self {
+        Place::Folder(data.join(FOLDER))
+    }
+
+    /// A place in this one, by name.
+    #[must_use]
+    pub fn join(&self, name: &str) -> Self {
+        match self {
+            Place::Folder(path) => Place::Folder(path.join(name)),
+            Place::Bucket(url) => Place::Bucket(format!("{}/{name}", url.trim_end_matches('/'))),
+        }
+    }
+
+    /// Opens it for this process alone. In an object store, where nothing can be locked, another process is found out
+    /// when it writes.
+    pub(crate) fn open(&self) -> Result<Arc<dyn CheckpointStore>> {
+        match self {
+            Place::Folder(path) => Ok(Arc::new(Folder::open(path)?)),
+            Place::Bucket(url) => bucket(url),
+        }
+    }
+
+    /// Opens it to be read only. `None` if there is no such folder.
+    fn look(&self) -> Result<Option<Arc<dyn CheckpointStore>>> {
+        match self {
+            Place::Folder(path) if !path.is_dir() => Ok(None),
+            Place::Folder(path) => Ok(Some(Arc::new(Folder::look(path)))),
+            Place::Bucket(url) => bucket(url).map(Some),
+        }
+    }
+}
+
+#[cfg(feature = "cloud")]
+fn bucket(url: &str) -> Result<Arc<dyn CheckpointStore>> {
+    Ok(Arc::new(bucket::Bucket::open(url)?))
+}
+
+#[cfg(not(feature = "cloud"))]
+fn bucket(url: &str) -> Result<Arc<dyn CheckpointStore>> {
+    let text = format!(
+        "this purlin was built without `cloud`, and cannot keep checkpoints in `{url}`: name a folder"
+    );
+    Err(Error::new(ErrorKind::Config, text))
+}
+
+impl FromStr for Place {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text.split_once("://") {
+            None if text.is_empty() => {
+                Err(Error::new(ErrorKind::Config, "no place for checkpoints is named"))
+            }
+            None => Ok(Place::Folder(text.into())),
+            Some(("file", path)) => Ok(Place::Folder(path.into())),
+            Some(_) => {
+                // What is wrong with it is told now, not when a pipeline starts.
+                bucket(text)?;
+                Ok(Place::Bucket(text.to_owned()))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Folder(path) => write!(f, "{}", path.display()),
+            Place::Bucket(url) => f.write_str(url),
+        }
+    }
+}
 
 /// The checkpoints that a job is to have.
 #[derive(Clone, Debug)]
 pub struct CheckpointOptions {
-    /// Their folder: one for each pipeline.
-    pub folder: PathBuf,
+    /// Where they are: every pipeline has a place of its own.
+    pub place: Place,
     /// Where the job begins.
     pub from: From,
 }
 
 impl CheckpointOptions {
-    /// Those of a pipeline in a data folder.
-    pub fn of_pipeline(data: &Path, pipeline: &str) -> Self {
-        CheckpointOptions { folder: data.join(FOLDER).join(pipeline), from: From::default() }
+    /// Those of a pipeline among others.
+    pub fn of_pipeline(all: &Place, pipeline: &str) -> Self {
+        CheckpointOptions { place: all.join(pipeline), from: From::default() }
     }
 
     /// Opens them for a job, for this process alone.
@@ -31,8 +120,7 @@ impl CheckpointOptions {
     /// # Errors
     /// If another process uses them, or they cannot be read.
     pub fn open(&self, pipeline: &str) -> Result<Checkpoints> {
-        let store: Arc<dyn CheckpointStore> = Arc::new(Folder::open(&self.folder)?);
-        Checkpoints::open(store, pipeline, self.from, &new_lineage())
+        Checkpoints::open(self.place.open()?, pipeline, self.from, &unlike_others())
     }
 
     /// Looks at them; a job may be using them. `None` if there is no such folder.
@@ -40,15 +128,12 @@ impl CheckpointOptions {
     /// # Errors
     /// If they cannot be read.
     pub fn look(&self, pipeline: &str) -> Result<Option<Checkpoints>> {
-        if !self.folder.is_dir() {
-            return Ok(None);
-        }
-        let store: Arc<dyn CheckpointStore> = Arc::new(Folder::look(&self.folder));
-        Checkpoints::open(store, pipeline, From::Checkpoint, "").map(Some)
+        let store = self.place.look()?;
+        store.map(|s| Checkpoints::open(s, pipeline, From::Checkpoint, "")).transpose()
     }
 }
 
 /// Like no other: the hasher's keys are random.
-fn new_lineage() -> String {
+pub(crate) fn unlike_others() -> String {
     format!("{:016x}", RandomState::new().hash_one(std::process::id()))
 }

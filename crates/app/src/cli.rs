@@ -4,6 +4,7 @@ mod apply;
 pub mod args;
 mod broker;
 mod check;
+mod checkpoints;
 pub mod deadletters;
 mod explain;
 mod generate;
@@ -63,6 +64,7 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
         Command::Status(a) => status::status(&a, &mut out),
         Command::Apply(a) => apply::apply(&a, &mut out),
         Command::Why(a) => why::why(&a, &mut out),
+        Command::Checkpoints(c) => checkpoints::checkpoints(&c, &mut out),
         Command::Plan(a) => plan::plan(&a, &options, &mut out),
         Command::Check(a) => check::check(a, options, &mut out),
         Command::Explain(a) => explain::explain(a, options, &mut out),

@@ -24,5 +24,5 @@ pub(crate) use image::{Image, NodeImage};
 pub(crate) use lane::{Counts, LanePart, LogSizes, NodePart, Progress, SavedPosition};
 pub(crate) use open::Loaded;
 pub use open::{Checkpoints, From, Status, StatusView};
-pub use store::{CheckpointStore, Folder, Memory};
+pub use store::{CheckpointStore, Folder, Memory, taken, try_store};
 pub(crate) use writer::Writer;

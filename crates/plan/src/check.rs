@@ -77,7 +77,7 @@ fn never_fires(shape: &Shape) -> bool {
 fn check_ends(graph: &Graph, node: &GraphNode, d: &mut Diagnostics) {
     let source = unbounded_source(graph, node);
     let name = &node.label;
-    let diagnostic = if FILE_SINKS.contains(&node.type_name.as_str()) {
+    let diagnostic = if FILE_SINKS.contains(&node.type_name.as_str()) && !node.node.prints() {
         Diagnostic::error(
             "window/unbounded-file",
             node.span,

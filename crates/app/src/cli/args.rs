@@ -3,7 +3,7 @@
 mod checkpoints;
 mod up;
 
-pub use checkpoints::{Begin, CheckpointArgs, PlanArgs};
+pub use checkpoints::{Begin, CheckpointArgs, CheckpointsCommand, PlanArgs};
 pub use up::{ApplyArgs, StatusArgs, UpArgs};
 
 use super::deadletters::args::DeadlettersArgs;
@@ -81,6 +81,9 @@ Ask from the folder that the pipeline was started in.")]
     /// would be lost.
     #[command(after_help = "Example:\n  purlin plan pipeline.yaml")]
     Plan(PlanArgs),
+    /// Look after the places where checkpoints are kept.
+    #[command(subcommand)]
+    Checkpoints(CheckpointsCommand),
     /// Say everything that is wrong with pipelines, without running them.
     #[command(after_help = "Example:\n  purlin check pipelines/*.yaml --json")]
     Check(FilesArgs),

@@ -34,7 +34,7 @@ pub(crate) fn plan(args: &PlanArgs, options: &Map<String, Value>, out: &mut Outp
     } else {
         out.print(&match (&fit, resumes) {
             (Some(fit), Some((epoch, at))) => {
-                let head = format!("checkpoint {epoch} of {at} in {}\n", checkpoints.folder.display());
+                let head = format!("checkpoint {epoch} of {at} in {}\n", checkpoints.place);
                 let end = match good {
                     true => "the pipeline goes on from it\n",
                     false => {
@@ -44,10 +44,7 @@ pub(crate) fn plan(args: &PlanArgs, options: &Map<String, Value>, out: &mut Outp
                 format!("{head}{}{end}", fit.to_text())
             }
             _ if !plan.graph.is_live() => "the pipeline ends by itself: it has no checkpoints\n".to_owned(),
-            _ => format!(
-                "no checkpoint in {}: the pipeline starts from scratch\n",
-                checkpoints.folder.display()
-            ),
+            _ => format!("no checkpoint in {}: the pipeline starts from scratch\n", checkpoints.place),
         });
     }
     if good { Exit::Success } else { Exit::Refused }

@@ -15,6 +15,9 @@ pub(crate) fn up(args: &UpArgs, out: &mut Output) -> Exit {
     if let Some(data) = &args.data {
         project.data.clone_from(data);
     }
+    if args.checkpoints.is_some() {
+        project.checkpoints.clone_from(&args.checkpoints);
+    }
     project.http.address = args.http.unwrap_or(project.http.address);
     if let Some(address) = args.broker {
         project.broker = Some(Listen { address, open: project.broker.is_some_and(|b| b.open) });

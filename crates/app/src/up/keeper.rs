@@ -8,14 +8,14 @@ use super::pipe::{Failure, Figures, Pipe, State};
 use super::project::{Entry, Pubsub};
 use super::resources::Needs;
 use super::threads;
-use crate::checkpoints::CheckpointOptions;
+use crate::checkpoints::{CheckpointOptions, Place};
 use crate::live::door::Door;
 use crate::pipeline::{self, Pipeline, PipelineOptions};
 use crate::report::Summary;
 use crate::run::{self, RunOptions};
 use purlin_api::{Delivery, Environment, Error, EventTime};
 use purlin_engine::clock::{Clock, SystemClock};
-use purlin_engine::{Ending, Live, Stop};
+use purlin_engine::{Ending, Job, Live, Stop};
 use purlin_plan::Plan;
 use purlin_pubsub::{Client, ClientOptions};
 use std::any::Any;
@@ -43,6 +43,8 @@ const MESSAGES_MAX: usize = 8;
 pub(crate) struct Shared {
     /// The data folder.
     pub(crate) data: PathBuf,
+    /// Where checkpoints are, each pipeline's below by its name.
+    pub(crate) checkpoints: Place,
     /// Where Pub/Sub is, as the project says.
     pub(crate) pubsub: Pubsub,
     /// Its address, if it is not as the usual variables say.
@@ -53,8 +55,12 @@ pub(crate) struct Shared {
     pub(crate) applies: bool,
     /// How pipelines are loaded; variables of the project come on top.
     pub(crate) load: PipelineOptions,
+    /// How often live pipelines commit, in processing time.
+    pub(crate) commit_every: Duration,
     /// How many signals to end have come.
     pub(crate) signals: Arc<AtomicUsize>,
+    /// Runs a job to its end.
+    pub(crate) run: fn(Job, &Plan, &str) -> Summary,
 }
 
 impl Shared {
@@ -76,7 +82,7 @@ impl Shared {
             batch_rows: run::BATCH_ROWS,
             threads: self.pipeline_options(entry).lanes.max(crate::cli::args::cores()),
             log: Arc::new(move |transform, level, text| log::of_transform(&name, transform, level, text)),
-            live: Live::default(),
+            live: Live { epoch_every: self.commit_every, ..Live::default() },
             environment: Environment {
                 pubsub: self.address.clone(),
                 project: self.project.clone(),
@@ -89,7 +95,7 @@ impl Shared {
     }
 
     fn checkpoints(&self, entry: &Entry) -> CheckpointOptions {
-        CheckpointOptions::of_pipeline(&self.data, &entry.name)
+        CheckpointOptions::of_pipeline(&self.checkpoints, &entry.name)
     }
 
     /// A client of the environment's Pub/Sub, and the project of short names there.
@@ -385,7 +391,7 @@ impl Keeper {
                 "state of its last checkpoint would be lost:\n{}give transforms their old names and settings back; or, \
                  to begin without that state, move {} away",
                 fit.to_text(),
-                self.shared.checkpoints(&self.entry).folder.display()
+                self.shared.checkpoints(&self.entry).place
             ));
         }
         Ok(Prepared { text, plan: Arc::new(plan), needs, delivery: p.delivery() })
@@ -431,10 +437,10 @@ impl Keeper {
             let door = Door::open(&self.shared.data.join("run"), &self.entry.name, &plan, w);
             door.inspect_err(|e| tracing::warn!(pipeline = self.entry.name, "{e}")).ok()
         });
-        let (name, to_keeper) = (self.entry.name.clone(), self.to_self.clone());
+        let (name, to_keeper, run) = (self.entry.name.clone(), self.to_self.clone(), self.shared.run);
         self.pipe.begin(figures, now);
         let thread = threads::start(&format!("run-{name}"), move || {
-            let ended = catch_unwind(AssertUnwindSafe(|| run::run(job, &plan, &name)));
+            let ended = catch_unwind(AssertUnwindSafe(|| run(job, &plan, &name)));
             let ended = ended.map_err(|e| format!("it broke down: {}", said(&*e)));
             // A keeper that broke down hears nothing more.
             let _told = to_keeper.send(Message::Ended(Box::new(ended)));
@@ -505,3 +511,6 @@ impl Keeper {
         self.start_at = Some(again);
     }
 }
+
+#[cfg(test)]
+mod tests;

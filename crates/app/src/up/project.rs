@@ -1,14 +1,18 @@
 //! The project file, `purlin.yaml`: what `purlin up` runs, and where it keeps and shows things.
 
+use crate::checkpoints::Place;
 use crate::pipeline;
 use purlin_api::{Error, ErrorKind, Result};
+use purlin_engine::Live;
 use purlin_spec::config::{FromNode, check_keys, wrong_kind};
 use purlin_spec::template::LineMap;
+use purlin_spec::types as spec;
 use purlin_spec::{Diagnostic, Diagnostics, Node, Sources, Span, Value, suggest, yaml};
 use serde_json::{Map, Value as Json};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The project file that is looked for when none is named.
 pub const FILE: &str = "purlin.yaml";
@@ -19,7 +23,8 @@ pub const BROKER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ip
 /// Where HTTP is served unless told otherwise.
 pub const HTTP: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8090);
 
-const KEYS: &[&str] = &["name", "data", "environment", "broker", "http", "pipelines", "apply"];
+const KEYS: &[&str] =
+    &["name", "data", "checkpoints", "commit_every", "environment", "broker", "http", "pipelines", "apply"];
 const ENVIRONMENTS: &[&str] = &["local", "gcp"];
 const ENVIRONMENT_KEYS: &[&str] = &["pubsub", "project"];
 const LISTEN_KEYS: &[&str] = &["listen", "allow_anyone"];
@@ -73,6 +78,10 @@ pub struct Project {
     pub file: Option<String>,
     /// The data folder.
     pub data: PathBuf,
+    /// Where checkpoints are, each pipeline's below by its name, if not in the data folder.
+    pub checkpoints: Option<Place>,
+    /// How often live pipelines commit, in processing time.
+    pub commit_every: Duration,
     /// Where Pub/Sub is.
     pub pubsub: Pubsub,
     /// The project of short names.
@@ -122,6 +131,8 @@ impl Project {
             name: "purlin".to_owned(),
             file: None,
             data: PathBuf::from(DATA),
+            checkpoints: None,
+            commit_every: Live::default().epoch_every,
             pubsub: Pubsub::Embedded,
             project: None,
             broker: Some(Listen { address: BROKER, open: false }),
@@ -206,6 +217,7 @@ fn decode(file: &str, root: &Node, d: &mut Diagnostics) -> Option<Project> {
     if let Some(data) = given::<String>(root, "data", d) {
         project.data = folder.join(data);
     }
+    checkpoints(root, &folder, &mut project, d);
     if let Some(apply) = given::<bool>(root, "apply", d) {
         project.apply = apply;
     }
@@ -251,6 +263,27 @@ fn at_start(root: &Node) -> Span {
 
 fn given<T: FromNode>(node: &Node, key: &str, d: &mut Diagnostics) -> Option<T> {
     node.get(key).filter(|n| !n.is_null()).and_then(|n| T::from_node(n, d))
+}
+
+fn checkpoints(root: &Node, folder: &Path, project: &mut Project, d: &mut Diagnostics) {
+    let span = |key: &str| root.get(key).map_or(root.span, |n| n.span);
+    if let Some(place) = given::<String>(root, "checkpoints", d) {
+        match place.parse() {
+            Ok(Place::Folder(path)) => project.checkpoints = Some(Place::Folder(folder.join(path))),
+            Ok(bucket) => project.checkpoints = Some(bucket),
+            Err(e) => d.push(Diagnostic::error("project/checkpoints", span("checkpoints"), e.to_string())),
+        }
+    }
+    if let Some(every) = given::<spec::Duration>(root, "commit_every", d) {
+        match u64::try_from(every.micros()) {
+            Ok(micros) if micros > 0 => project.commit_every = Duration::from_micros(micros),
+            _ => d.push(Diagnostic::error(
+                "project/commit-every",
+                span("commit_every"),
+                "must be longer than nothing",
+            )),
+        }
+    }
 }
 
 fn environment(root: &Node, project: &mut Project, d: &mut Diagnostics) {
@@ -415,6 +448,17 @@ mod tests {
     }
 
     #[test]
+    fn checkpoints_are_in_a_folder_beside_the_file_or_in_a_bucket() {
+        assert_eq!(project("pipelines: []").checkpoints, None);
+        let p = project("pipelines: []\ncheckpoints: state\ncommit_every: 10s");
+        assert_eq!(p.checkpoints, Some(Place::Folder("shop/state".into())));
+        assert_eq!(p.commit_every, Duration::from_secs(10));
+        let p = project("pipelines: []\ncheckpoints: \"s3://bucket/state/\"");
+        let place = p.checkpoints.map(|c| c.join("orders").to_string());
+        assert_eq!(place.as_deref(), Some("s3://bucket/state/orders"));
+    }
+
+    #[test]
     fn environments_say_where_pubsub_is() {
         let p = project("pipelines: []\nenvironment: gcp");
         assert_eq!((p.pubsub, p.broker), (Pubsub::Google, None));
@@ -444,6 +488,9 @@ mod tests {
             ("pipelines: [{file: x, name: a/b}]", "cannot be a name"),
             ("pipelines: [{file: x, lanes: 0}]", "lanes are 1 to 1024"),
             ("pipelines: [a.yaml, sub/a.yaml]", "two pipelines are called `a`"),
+            ("pipelines: []\ncheckpoints: \"s4://bucket\"", "no checkpoints can be kept in `s4://bucket`"),
+            ("pipelines: []\ncommit_every: soon", "commit_every"),
+            ("pipelines: []\ncommit_every: 0s", "longer than nothing"),
             ("name: x", "names its pipelines"),
             ("pipelines: [[]]", "expected a mapping"),
             ("pipelines: []\nenvironment: {pubsub: nowhere}", "no address of a Pub/Sub service"),
@@ -460,7 +507,7 @@ mod tests {
         #[test]
         fn anything_is_read_or_refused(
             lines in proptest::collection::vec(
-                ("(name|data|environment|broker|http|pipelines|apply|x)", "[a-z:{}\\[\\]0-9., \\-\"]{0,24}"), 0..6),
+                ("(name|data|checkpoints|commit_every|environment|broker|http|pipelines|apply|x)", "[a-z:{}\\[\\]0-9., \\-\"]{0,24}"), 0..6),
         ) {
             let text: String = lines.iter().map(|(k, v)| format!("{k}: {v}\n")).collect();
             let read = Project::from_text("purlin.yaml", &text);

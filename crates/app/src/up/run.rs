@@ -8,6 +8,7 @@ use super::project::{Entry, Project, Pubsub};
 use super::record::Record;
 use super::resources::Needs;
 use super::threads;
+use crate::checkpoints::Place;
 use crate::pipeline::{Pipeline, PipelineOptions};
 use purlin_api::{Error, ErrorKind, EventTime, Result};
 use purlin_broker::{Backlogs, Broker, Options};
@@ -83,12 +84,15 @@ pub fn up(project: &Project, load: PipelineOptions, announce: impl FnOnce(&Recor
     };
     let shared = Arc::new(Shared {
         data: project.data.clone(),
+        checkpoints: project.checkpoints.clone().unwrap_or_else(|| Place::in_data(&project.data)),
         pubsub: project.pubsub.clone(),
         address,
         project: project.project.clone(),
         applies: project.apply && project.is_local(),
         load,
+        commit_every: project.commit_every,
         signals,
+        run: crate::run::run,
     });
     let up = Arc::new(Up {
         name: project.name.clone(),

@@ -146,3 +146,19 @@ fn slips_around_projects_are_told() {
     let run = s.purlin(&["run", "purlin.yaml"]);
     assert!(run.code == 2 && run.err.contains("is run by `purlin up`"), "{run:?}");
 }
+
+#[test]
+fn what_is_printed_needs_no_windows() {
+    let s = Scratch::new();
+    let pipeline = |path: &str| {
+        format!(
+            "pipeline:\n  type: chain\n  transforms:\n    - {{type: ReadFromPubSub, config: {{subscription: projects/p/\
+             subscriptions/lines, format: RAW}}}}\n    - {{type: WriteToText, config: {{path: {path}}}}}\n"
+        )
+    };
+    s.write("print.yaml", pipeline("/dev/stdout")).write("file.yaml", pipeline("out"));
+    let ran = s.purlin(&["check", "print.yaml"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let ran = s.purlin(&["check", "file.yaml"]);
+    assert!(ran.code == 2 && ran.err.contains("would never finish a file"), "{ran:?}");
+}

@@ -120,10 +120,14 @@ impl PlanNode for WriteNode {
         Distribution::Single
     }
 
+    fn prints(&self) -> bool {
+        Console::of(&self.target.prefix).is_some()
+    }
+
     fn claims(&self) -> Vec<String> {
         // Many may print; only one may own the files of a name.
         let prefix = &self.target.prefix;
-        if Console::of(prefix).is_some() || self.target.beam_compat {
+        if self.prints() || self.target.beam_compat {
             Vec::new()
         } else {
             vec![format!("files `{prefix}-*`")]

@@ -1,8 +1,12 @@
 //! Where checkpoints are: named objects that appear whole.
 
+mod contract;
+
 use bytes::Bytes;
+pub use contract::try_store;
 use purlin_api::{Error, Result};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
@@ -12,12 +16,14 @@ use std::sync::{Mutex, PoisonError};
 /// A store of objects.
 ///
 /// **Constraints.** An object is visible under its name only once all of it is safe from a crash of the machine, and
-/// never changes then. Calls may wait for a disk or a network: they are made on threads where that is allowed.
+/// never changes then: of two processes that write one name, one is refused. What was written or deleted before a list
+/// is asked for is in it, or not. Calls may wait for a disk or a network: they are made on threads where that is
+/// allowed. [`try_store`] tries an implementation.
 pub trait CheckpointStore: Send + Sync + std::fmt::Debug {
     /// Writes an object: all of the parts, one after the other.
     ///
     /// # Errors
-    /// If it could not be made safe: then it is not visible.
+    /// `Conflict` if there is another object of that name; else if it could not be made safe.
     fn put(&self, name: &str, parts: &[Bytes]) -> Result<()>;
 
     /// The names of all objects and their sizes in bytes, sorted.
@@ -42,6 +48,16 @@ pub trait CheckpointStore: Send + Sync + std::fmt::Debug {
     fn place(&self) -> String;
 }
 
+/// For a name that another process has given to an object.
+pub fn taken(name: &str, store: &dyn CheckpointStore) -> Error {
+    let text = format!(
+        "another process has written `{name}` in `{}`: this pipeline runs elsewhere, too. Stop one of them, or give this \
+         one another place with `--checkpoints`",
+        store.place()
+    );
+    Error::new(purlin_api::ErrorKind::Conflict, text)
+}
+
 /// A folder of a file system. What is being written has a name that ends in `.part`.
 #[derive(Debug)]
 pub struct Folder {
@@ -64,7 +80,7 @@ impl Folder {
         if let Err(e) = file.try_lock() {
             return Err(match e {
                 fs::TryLockError::WouldBlock => Error::new(
-                    purlin_api::ErrorKind::Config,
+                    purlin_api::ErrorKind::Conflict,
                     format!(
                         "the checkpoints in `{}` are in use by another process: this pipeline is running already; stop \
                      it, or give this one a folder of its own with `--checkpoints FOLDER`",
@@ -97,6 +113,10 @@ impl Folder {
 
 impl CheckpointStore for Folder {
     fn put(&self, name: &str, parts: &[Bytes]) -> Result<()> {
+        // Only this process writes here: it holds the lock.
+        if self.at(name).exists() {
+            return Err(taken(name, self));
+        }
         let part = self.at(&format!("{name}.part"));
         let write = || -> std::io::Result<()> {
             let mut file = File::create(&part)?;
@@ -168,7 +188,10 @@ impl Memory {
 impl CheckpointStore for Memory {
     fn put(&self, name: &str, parts: &[Bytes]) -> Result<()> {
         let whole: Vec<u8> = parts.iter().flatten().copied().collect();
-        self.objects().insert(name.to_owned(), whole.into());
+        match self.objects().entry(name.to_owned()) {
+            Entry::Occupied(_) => return Err(taken(name, self)),
+            Entry::Vacant(free) => free.insert(whole.into()),
+        };
         Ok(())
     }
 
@@ -198,30 +221,12 @@ impl CheckpointStore for Memory {
 mod tests {
     use super::*;
 
-    /// What every store must do.
-    fn contract(store: &dyn CheckpointStore) {
-        let objects = |s: &dyn CheckpointStore| -> Vec<(String, u64)> {
-            s.list().unwrap().into_iter().filter(|(n, _)| n != "lock").collect()
-        };
-        assert!(objects(store).is_empty());
-        store.put("b", &[Bytes::from_static(b"hello "), Bytes::from_static(b"world")]).unwrap();
-        store.put("a", &[]).unwrap();
-        assert_eq!(objects(store), [("a".to_owned(), 0), ("b".to_owned(), 11)]);
-        assert_eq!(store.get("b", 6..100).unwrap(), "world");
-        assert_eq!(store.get("b", 0..5).unwrap(), "hello");
-        assert_eq!(store.get("b", 50..60).unwrap(), "");
-        assert!(store.get("c", 0..1).is_err());
-        store.delete("b").unwrap();
-        store.delete("b").unwrap();
-        assert_eq!(objects(store), [("a".to_owned(), 0)]);
-    }
-
     #[test]
     fn every_store_keeps_the_contract() {
-        contract(&Memory::default());
+        try_store(&Memory::default()).unwrap();
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("x.part"), "half").unwrap();
-        contract(&Folder::open(&folder.path().join("deep/er")).unwrap());
+        try_store(&Folder::open(&folder.path().join("deep/er")).unwrap()).unwrap();
         let _clears = Folder::open(folder.path()).unwrap();
         assert!(!folder.path().join("x.part").exists());
     }

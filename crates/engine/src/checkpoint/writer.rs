@@ -3,7 +3,7 @@
 use super::format::{Object, encode_log, epoch_of, object_name};
 use super::lane::{LanePart, NodePart, SavedPosition};
 use super::manifest::{Counts, FORMAT, LaneEntry, LogEntry, Manifest, TableEntry, TransformEntry};
-use super::store::CheckpointStore;
+use super::store::{CheckpointStore, taken};
 use purlin_api::{Error, Extent, Result};
 use purlin_plan::Graph;
 use std::collections::{BTreeMap, BTreeSet};
@@ -86,7 +86,7 @@ impl Writer {
         let bytes = parts.iter().map(|p| p.len() as u64).sum();
         self.store.put(&object_name(epoch), &parts)?;
         let before = std::mem::replace(&mut self.last, manifest);
-        self.clear(&before)?;
+        self.clear(epoch, &before)?;
         Ok(bytes)
     }
 
@@ -158,13 +158,19 @@ impl Writer {
     }
 
     /// Deletes what neither this checkpoint nor the one before it needs.
-    fn clear(&self, before: &Manifest) -> Result<()> {
+    ///
+    /// Nothing may be committed unless this epoch is the newest there is. A process that stood still while another took
+    /// over may find the name of its epoch free again, as the other has deleted that object; but then it finds later
+    /// ones, as the newest is never deleted.
+    fn clear(&self, epoch: u64, before: &Manifest) -> Result<()> {
         let needed: BTreeSet<u64> = self.last.needs().chain(before.needs()).collect();
-        for (name, _) in self.store.list()? {
-            // Later ones are of another life of this pipeline, which started from scratch since.
-            if epoch_of(&name).is_some_and(|e| !needed.contains(&e)) {
-                self.store.delete(&name)?;
-            }
+        let objects = self.store.list()?;
+        let known = || objects.iter().filter_map(|(name, _)| Some((name, epoch_of(name)?)));
+        if let Some((later, _)) = known().find(|(_, e)| *e > epoch) {
+            return Err(taken(later, self.store.as_ref()));
+        }
+        for (name, _) in known().filter(|(_, e)| !needed.contains(e)) {
+            self.store.delete(name)?;
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use super::fakes::{Fake, LiveInput, Seen, TestClock, options_at, plan};
 use super::numbers;
+use purlin_api::ErrorKind;
 use purlin_engine::checkpoint::{CheckpointStore, Checkpoints, From, Memory};
 use purlin_engine::{Ending, Job, Outcome, Stop};
 use std::sync::Arc;
@@ -111,4 +112,59 @@ async fn a_job_whose_sink_fails_leaves_no_checkpoint_of_that_epoch() {
     assert_eq!((store.list().unwrap(), outcome.checkpoint), (before, Some(1)));
     assert!(!seen.aborted(), "what is open is in the checkpoint before");
     assert_eq!(input.acknowledged(), [1]);
+}
+
+#[tokio::test]
+async fn of_two_processes_on_one_store_only_one_commits_an_epoch() {
+    for stalls_long in [false, true] {
+        let store = Arc::<Memory>::default();
+        let (old_input, old_seen) = (LiveInput::with_borders(1), Seen::default());
+        let old = start(&old_input, &old_seen, &store);
+        old_input.give(&[1], Some(1));
+        old.until("a commit", || old_seen.committed() == 1).await;
+
+        // It stands still, and another takes over.
+        let (input, seen) = (LiveInput::with_borders(1), Seen::default());
+        let new = start(&input, &seen, &store);
+        for (row, count) in [(2, 1), (3, 2), (4, 3)] {
+            input.give(&[row], Some(row));
+            new.until("a commit of the other", || seen.committed() == count).await;
+        }
+        if stalls_long {
+            // As if the other had gone on until nothing needs its first ones: the old one's next name is free again.
+            let names: Vec<String> = store.list().unwrap().into_iter().map(|(n, _)| n).collect();
+            names.iter().rev().skip(1).for_each(|n| store.delete(n).unwrap());
+        }
+        old_input.give(&[2], Some(2));
+        let outcome = old.end().await;
+        let e = outcome.result.unwrap_err();
+        assert!(e.kind() == ErrorKind::Conflict && e.message().contains("runs elsewhere, too"), "{e}");
+        assert_eq!((old_seen.committed(), old_input.acknowledged()), (1, vec![1]));
+
+        input.give(&[5], Some(5));
+        new.until("the other goes on", || seen.committed() == 4).await;
+        new.stop.stop();
+        new.end().await.result.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_bug_ends_its_own_job_and_no_other() {
+    let (input, seen, store) = (LiveInput::with_borders(1), Seen::default(), Arc::<Memory>::default());
+    let (other_input, other_seen, other_store) =
+        (LiveInput::with_borders(1), Seen::default(), Arc::<Memory>::default());
+    let (broken, other) = (start(&input, &seen, &store), start(&other_input, &other_seen, &other_store));
+    input.give(&[1], Some(1));
+    broken.until("a commit", || seen.committed() == 1).await;
+    seen.on_row(2, || panic!("planted"));
+    input.give(&[2], Some(2));
+    let outcome = broken.end().await;
+    let e = outcome.result.unwrap_err();
+    assert!(e.kind() == ErrorKind::Internal && e.message().contains("a lane broke down"), "{e}");
+    assert_eq!((written(&store), outcome.checkpoint, input.acknowledged()), (1, Some(1), vec![1]));
+
+    other_input.give(&[3], Some(3));
+    other.until("the other goes on", || other_seen.committed() == 1).await;
+    other.stop.stop();
+    other.end().await.result.unwrap();
 }

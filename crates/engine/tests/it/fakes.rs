@@ -445,7 +445,7 @@ impl Source for LiveInput {
                         given.watermark = given.watermark.max(watermark);
                         given.since.extend(&numbers);
                         given.batches += usize::from(!numbers.is_empty());
-                        let is_border = given.border > 0 && given.batches % given.border == 0;
+                        let is_border = given.border > 0 && given.batches.is_multiple_of(given.border);
                         return Ok(Pull {
                             read: numbers.len() as u64,
                             batches: if numbers.is_empty() { vec![] } else { vec![(0, rows(&numbers))] },
@@ -686,6 +686,10 @@ impl Sink for Seen {
         Box::pin(async move {
             let mut s = self.0.lock().unwrap();
             assert_eq!(prepared, Bytes::from(epoch.to_string()));
+            if s.prepared.is_empty() {
+                // Of the checkpoint that the job goes on from.
+                return Ok(());
+            }
             let (of, rows) = s.prepared.remove(0);
             assert_eq!(of, epoch);
             s.committed = rows;

@@ -1,6 +1,7 @@
 //! What can be written after `up`, `status` and `apply`.
 
 use super::LoadArgs;
+use crate::checkpoints::Place;
 use crate::cli::pubsub::args::ServiceArgs;
 use crate::up::log::Format;
 use crate::up::project::DATA;
@@ -17,6 +18,10 @@ pub struct UpArgs {
     /// The data folder (default: as the project says, else `.purlin`).
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
+    /// Where checkpoints are, each pipeline's below by its name: a folder, or `s3://BUCKET/PREFIX`, `gs://…`, `az://…`
+    /// (default: as the project says, else in the data folder).
+    #[arg(long, value_name = "PLACE")]
+    pub checkpoints: Option<Place>,
     /// Where the broker listens; port 0 takes any that is free (default: as the project says, else 127.0.0.1:8085).
     #[arg(long, value_name = "ADDRESS")]
     pub broker: Option<SocketAddr>,

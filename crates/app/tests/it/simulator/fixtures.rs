@@ -90,7 +90,7 @@ fn damage_is_an_error_that_names_the_checkpoint() {
         for (name, size) in folder.list().expect("fixtures") {
             store.put(&name, &[folder.get(&name, 0..size).expect("a fixture")]).expect("a copy");
         }
-        store.put(&name, &[bytes.into()]).expect("room");
+        store.delete(&name).and_then(|()| store.put(&name, &[bytes.into()])).expect("room");
         let plan = plan.plan(2);
         let checkpoints = Checkpoints::open(Arc::new(store), "simulated", From::Checkpoint, "0")?;
         StepRun::new(&plan, 7)?.with_checkpoints(&plan, checkpoints).map(|_| ())
