@@ -30,7 +30,7 @@ fn until(what: &str, holds: impl Fn() -> bool) {
     let end = SystemClock.now().plus(60_000_000);
     while !holds() {
         assert!(SystemClock.now() < end, "{what}: it did not come");
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::park_timeout(Duration::from_millis(20));
     }
 }
 
