@@ -41,7 +41,7 @@ def free_port():
 class Up:
     """`purlin up`, which may be killed."""
 
-    def __init__(self, purlin, folder, checkpoints):
+    def __init__(self, purlin, folder, checkpoints, commit_every):
         self.purlin, self.folder = purlin, folder
         self.flags = ["--log-format", "json"] + (["--checkpoints", checkpoints] if checkpoints else [])
         self.broker, self.http = free_port(), free_port()
@@ -49,6 +49,7 @@ class Up:
         self.log = open(folder / "up.log", "wb")
         (folder / "purlin.yaml").write_text(
             f"name: ledger\n"
+            f"commit_every: {commit_every}\n"
             f"broker: {{listen: 127.0.0.1:{self.broker}}}\n"
             f"http: {{listen: 127.0.0.1:{self.http}}}\n"
             f"pipelines:\n"
@@ -177,7 +178,7 @@ def differences(orders, out):
 def run(args, folder):
     shutil.copy(args.pipeline, folder / "orders.yaml")
     disk = SmallDisk(folder / "out", 256)
-    up = Up(Path(args.purlin).resolve(), folder, args.checkpoints)
+    up = Up(Path(args.purlin).resolve(), folder, args.checkpoints, args.commit_every)
     try:
         return trial(args, folder, disk, up)
     finally:
@@ -237,6 +238,7 @@ def main():
     parser.add_argument("--seed", type=int, default=None, help="of the moments of kills")
     parser.add_argument("--pipeline", default=ROOT / "pipelines/orders/pipeline.yaml")
     parser.add_argument("--checkpoints", help="where they are kept, if not in the data folder")
+    parser.add_argument("--commit-every", default="1s", help="how often the pipeline commits")
     parser.add_argument("--keep", action="store_true", help="leave the folder")
     args = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="purlin-ledger-"))

@@ -52,7 +52,8 @@ purlin_spec::config! {
         /// Name of a field for the time at which the message was published.
         pub publish_time_field: Option<Spanned<String>>,
         /// How far the watermark stays behind the greatest event time at least: a second, or two with Google's service,
-        /// unless given. More disorder than that is seen and allowed for. An extension.
+        /// unless given. More disorder than that is seen and allowed for: with `timestamp_attribute` there is no watermark
+        /// before 1,000 messages or 10 s, unless this is given. An extension.
         pub watermark_slack: Option<Spanned<Duration>>,
         /// Where messages go that cannot be decoded. `element` has `payload`, `attributes`, `message_id` and
         /// `publish_time`.

@@ -85,7 +85,7 @@ mod tests {
     const S: i64 = 1_000_000;
 
     fn table() -> EventTimes {
-        let estimate = Estimate::new(Clock::Attribute, S);
+        let estimate = Estimate::new(Clock::Attribute, Some(S), false);
         EventTimes::new(Arc::new(Mutex::new(estimate)), own_slot(0, 1))
     }
 
@@ -109,7 +109,7 @@ mod tests {
         later.estimate().saw(971 * S);
         let now = later.estimate().watermark(3001 * S, None).unwrap();
         assert!(now <= 971 * S, "what comes 30 s late is not late: {now}");
-        let mut forgetful = Estimate::new(Clock::Attribute, S);
+        let mut forgetful = Estimate::new(Clock::Attribute, Some(S), false);
         forgetful.saw(1001 * S);
         assert_eq!(forgetful.watermark(3001 * S, None), Some(1000 * S), "as it would be without");
     }

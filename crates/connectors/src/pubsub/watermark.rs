@@ -10,8 +10,10 @@
 //!   behind the time of day, a backlog, it is at least a tenth of the lag, up to [`BACKLOG_SLACK_US_MAX`]:
 //!   several streams bring a backlog in less order than new messages.
 //! - The watermark is high less slack, and never goes back. Messages behind it are late.
-//! - **Quiet** is a subscription that had nothing for us for [`QUIET_US`] although it could have sent
-//!   something. With publish times what may still come has not been published yet: the watermark is now less slack, also
+//! - **Learning**: with a timestamp attribute, unless the author says the slack, there is no watermark before
+//!   [`LEARN_MESSAGES`] have come or [`LEARN_US`] have passed since the first one: the disorder of a few says nothing.
+//! - **Quiet** is a subscription that had nothing for us for [`QUIET_US`] (from Google, that may take a while with a
+//!   backlog: [`QUIET_US_GOOGLE`]) although it could have sent something. With publish times what may still come has not been published yet: the watermark is now less slack, also
 //!   if nothing ever came.
 //! - With a timestamp attribute nobody knows what may still come. When it has been quiet for
 //!   [`IDLE_US`], event time is taken to go on as fast as the clock: the watermark is high less slack plus the
@@ -30,6 +32,12 @@ pub(super) const SLACK_US_MAX: i64 = 600_000_000;
 pub(super) const BACKLOG_SLACK_US_MAX: i64 = 60_000_000;
 /// After so long without a message a subscription counts as read to its end.
 pub(super) const QUIET_US: i64 = 200_000;
+/// The same for Google's service.
+pub(super) const QUIET_US_GOOGLE: i64 = 5_000_000;
+/// From so many messages one can tell how disordered they are: a 99.9th percentile needs them.
+pub(super) const LEARN_MESSAGES: u64 = 1000;
+/// Where messages are few, time goes on so long after the first one.
+pub(super) const LEARN_US: i64 = 10_000_000;
 /// After so long it counts as idle.
 pub(super) const IDLE_US: i64 = 5_000_000;
 /// How long leases are in a pipeline with checkpoints, in seconds: they are kept short, as after a crash
@@ -55,17 +63,40 @@ pub(super) enum Clock {
 pub(super) struct Estimate {
     clock: Clock,
     slack_us_min: i64,
+    quiet_us_min: i64,
+    /// Until it is known how disordered messages are.
+    learning: Learning,
     high: Option<i64>,
     disorder: Disorder,
     watermark: Option<i64>,
     held_until: Option<i64>,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Learning {
+    /// Nothing has come yet.
+    Not,
+    /// The first message came at this time of day.
+    Since(i64),
+    Over,
+}
+
 impl Estimate {
-    /// Nothing seen yet.
-    pub(super) fn new(clock: Clock, slack_us_min: i64) -> Self {
-        let (high, disorder) = (None, Disorder::default());
-        Estimate { clock, slack_us_min, high, disorder, watermark: None, held_until: None }
+    /// Nothing seen yet. `slack_us` is the least slack if the author says it.
+    pub(super) fn new(clock: Clock, slack_us: Option<i64>, is_google: bool) -> Self {
+        let (slack, quiet_us_min) =
+            if is_google { (SLACK_US_MIN_GOOGLE, QUIET_US_GOOGLE) } else { (SLACK_US_MIN, QUIET_US) };
+        let learns = clock == Clock::Attribute && slack_us.is_none();
+        Estimate {
+            clock,
+            slack_us_min: slack_us.unwrap_or(slack),
+            quiet_us_min,
+            learning: if learns { Learning::Not } else { Learning::Over },
+            high: None,
+            disorder: Disorder::default(),
+            watermark: None,
+            held_until: None,
+        }
     }
 
     /// What outlives a process: the greatest event time, and how many messages had a disorder of so many bits.
@@ -91,6 +122,27 @@ impl Estimate {
     /// True if it stands still at `now`.
     pub(super) fn is_held(&self, now: i64) -> bool {
         self.held_until.is_some_and(|until| now < until)
+    }
+
+    /// True if too little has come to tell how disordered messages are.
+    fn is_learning(&mut self, now: i64) -> bool {
+        match self.learning {
+            Learning::Over => return false,
+            // Nothing moves anyway.
+            Learning::Not if self.high.is_none() => return true,
+            Learning::Not => self.learning = Learning::Since(now),
+            Learning::Since(_) => {}
+        }
+        let Learning::Since(since) = self.learning else { return false };
+        if self.knows_little(since, now) {
+            return true;
+        }
+        self.learning = Learning::Over;
+        false
+    }
+
+    fn knows_little(&self, since: i64, now: i64) -> bool {
+        self.disorder.total < LEARN_MESSAGES && now.saturating_sub(since) < LEARN_US
     }
 
     /// A message with this event time, in microseconds since 1970, was read.
@@ -123,13 +175,13 @@ impl Estimate {
     /// to wait for one, if nothing is known to be left.
     pub(super) fn watermark(&mut self, now: i64, quiet_since: Option<i64>) -> Option<i64> {
         self.disorder.forget(now);
-        if self.is_held(now) {
+        if self.is_held(now) || self.is_learning(now) {
             return self.watermark;
         }
         let quiet_us = quiet_since.map_or(0, |since| now.saturating_sub(since));
         let seen = self.high.map(|high| high.saturating_sub(self.slack(now)));
         let estimate = match self.clock {
-            Clock::PublishTime if quiet_us >= QUIET_US => {
+            Clock::PublishTime if quiet_us >= self.quiet_us_min => {
                 let slack = self.disorder.percentile().min(SLACK_US_MAX).max(self.slack_us_min);
                 Some(now.saturating_sub(slack))
             }
@@ -142,7 +194,8 @@ impl Estimate {
 
     /// True if the source does not hold time back.
     pub(super) fn is_idle(&self, now: i64, quiet_since: Option<i64>) -> bool {
-        !self.is_held(now) && quiet_since.is_some_and(|since| now.saturating_sub(since) >= IDLE_US)
+        let learns = matches!(self.learning, Learning::Since(since) if self.knows_little(since, now));
+        !self.is_held(now) && !learns && quiet_since.is_some_and(|since| now.saturating_sub(since) >= IDLE_US)
     }
 }
 
@@ -201,7 +254,7 @@ mod tests {
     const LEAST: i64 = 250_000;
 
     fn publish() -> Estimate {
-        Estimate::new(Clock::PublishTime, LEAST)
+        Estimate::new(Clock::PublishTime, Some(LEAST), false)
     }
 
     #[test]
@@ -270,7 +323,7 @@ mod tests {
 
     #[test]
     fn quiet_attributes_go_on_as_fast_as_the_clock() {
-        let mut e = Estimate::new(Clock::Attribute, LEAST);
+        let mut e = Estimate::new(Clock::Attribute, Some(LEAST), false);
         assert_eq!(e.watermark(1000 * S, Some(0)), None, "nothing ever came");
         assert!(e.is_idle(1000 * S, Some(0)));
         e.saw(10 * S);
@@ -279,6 +332,35 @@ mod tests {
         assert_eq!(e.watermark(1004 * S, Some(1000 * S)), Some(base));
         assert_eq!(e.watermark(1006 * S, Some(1000 * S)), Some(base + 6 * S));
         assert!(!e.is_idle(1004 * S, Some(1000 * S)) && !e.is_idle(1004 * S, None));
+    }
+
+    #[test]
+    fn a_few_messages_say_nothing_of_disorder() {
+        let fresh = || Estimate::new(Clock::Attribute, None, false);
+        let mut e = fresh();
+        assert_eq!(e.watermark(90 * S, None), None);
+        // Few: the first ones are in order by chance, and the next are four seconds behind.
+        (0..5).for_each(|i| e.saw(100 * S + i));
+        assert_eq!(e.watermark(105 * S, None), None);
+        e.saw(96 * S);
+        assert_eq!(e.watermark(105 * S + LEARN_US - 1, None), None);
+        assert!(!e.is_idle(105 * S + LEARN_US - 1, Some(0)) && e.is_idle(105 * S + LEARN_US, Some(0)));
+        assert_eq!(e.watermark(105 * S + LEARN_US, None), Some(100 * S + 4 - (1 << 22)));
+        // Many.
+        let mut e = fresh();
+        (1..LEARN_MESSAGES as i64).for_each(|i| e.saw(100 * S + i));
+        assert_eq!(e.watermark(105 * S, None), None);
+        e.saw(100 * S + LEARN_MESSAGES as i64);
+        assert_eq!(e.watermark(105 * S, None), Some(99 * S + LEARN_MESSAGES as i64));
+        assert_eq!(e.watermark(106 * S, None), Some(99 * S + LEARN_MESSAGES as i64), "it has learned");
+    }
+
+    #[test]
+    fn a_silence_of_google_is_no_quiet() {
+        let mut e = Estimate::new(Clock::PublishTime, None, true);
+        e.saw(55 * S);
+        assert_eq!(e.watermark(60 * S, Some(56 * S)), Some(53 * S), "more of the backlog may be on its way");
+        assert_eq!(e.watermark(61 * S, Some(56 * S)), Some(59 * S));
     }
 
     #[test]
@@ -297,10 +379,12 @@ mod tests {
         #[test]
         fn it_never_goes_back_and_never_passes_what_it_knows(
             steps in prop::collection::vec((0_i64..1000, -50_i64..50, any::<bool>(), any::<bool>()), 1..200),
-            attribute in any::<bool>()
+            attribute in any::<bool>(),
+            slack in any::<bool>(),
+            google in any::<bool>(),
         ) {
             let clock = if attribute { Clock::Attribute } else { Clock::PublishTime };
-            let mut e = Estimate::new(clock, LEAST);
+            let mut e = Estimate::new(clock, slack.then_some(LEAST), google);
             let (mut now, mut last) = (1_000 * S, None);
             for (ahead, skew, saw, quiet) in steps {
                 now += ahead * S / 100;

@@ -2,7 +2,7 @@
 
 use super::check::failed;
 use super::seen::Seen;
-use super::watermark::{CHECKPOINT_LEASE_SECONDS, Clock, Estimate, SLACK_US_MIN, SLACK_US_MIN_GOOGLE};
+use super::watermark::{CHECKPOINT_LEASE_SECONDS, Clock, Estimate};
 use purlin_api::key::hash;
 use purlin_api::{BuildCx, Result};
 use purlin_pubsub::clock;
@@ -118,13 +118,12 @@ impl Work {
         });
         let (client, subscriber, temporary) = opened.map_err(failed)?;
         let google = client.address().is_google();
-        let slack = slack_us.unwrap_or(if google { SLACK_US_MIN_GOOGLE } else { SLACK_US_MIN });
         Ok(Work {
             client,
             subscriber: Arc::new(subscriber),
             temporary,
             seen: Mutex::default(),
-            estimate: Arc::new(Mutex::new(Estimate::new(clock, slack))),
+            estimate: Arc::new(Mutex::new(Estimate::new(clock, slack_us, google))),
             lanes: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
         })
