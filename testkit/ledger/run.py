@@ -41,16 +41,20 @@ def free_port():
 class Up:
     """`purlin up`, which may be killed."""
 
-    def __init__(self, purlin, folder, checkpoints, commit_every):
+    def __init__(self, purlin, folder, checkpoints, commit_every, apart):
         self.purlin, self.folder = purlin, folder
         self.flags = ["--log-format", "json"] + (["--checkpoints", checkpoints] if checkpoints else [])
         self.broker, self.http = free_port(), free_port()
         self.process, self.starts = None, 0
         self.log = open(folder / "up.log", "wb")
+        at = f"127.0.0.1:{self.broker}"
+        listen = f'environment: {{pubsub: "{at}"}}' if apart else f"broker: {{listen: {at}}}"
+        self.apart = [purlin, "broker", "--listen", at, "--data", str(folder / "broker")] if apart else None
+        self.other = None
         (folder / "purlin.yaml").write_text(
             f"name: ledger\n"
             f"commit_every: {commit_every}\n"
-            f"broker: {{listen: 127.0.0.1:{self.broker}}}\n"
+            f"{listen}\n"
             f"http: {{listen: 127.0.0.1:{self.http}}}\n"
             f"pipelines:\n"
             f"  - {{file: orders.yaml, name: orders, variables: {{window: {WINDOW_SECONDS}s, output: out, spike: 1000000}}}}\n"
@@ -58,6 +62,9 @@ class Up:
 
     def start(self):
         self.starts += 1
+        if self.apart and self.other is None:
+            self.other = subprocess.Popen(self.apart, cwd=self.folder, stdout=self.log, stderr=self.log)
+            self.wait_for_broker()
         self.process = subprocess.Popen(
             [self.purlin, "up", *self.flags], cwd=self.folder, stdout=self.log, stderr=self.log
         )
@@ -73,6 +80,21 @@ class Up:
             except OSError:
                 time.sleep(0.05)
         self.fail("purlin up does not become ready")
+
+    def wait_for_broker(self):
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            with socket.socket() as s:
+                if s.connect_ex(("127.0.0.1", self.broker)) == 0:
+                    return
+            time.sleep(0.05)
+        self.fail("the broker does not answer")
+
+    def close(self):
+        for process in (self.process, self.other):
+            if process and process.poll() is None:
+                process.kill()
+                process.wait()
 
     def ledger(self):
         url = f"http://127.0.0.1:{self.http}/api/v1/pipelines/orders/ledger"
@@ -178,12 +200,11 @@ def differences(orders, out):
 def run(args, folder):
     shutil.copy(args.pipeline, folder / "orders.yaml")
     disk = SmallDisk(folder / "out", 256)
-    up = Up(Path(args.purlin).resolve(), folder, args.checkpoints, args.commit_every)
+    up = Up(Path(args.purlin).resolve(), folder, args.checkpoints, args.commit_every, args.apart)
     try:
         return trial(args, folder, disk, up)
     finally:
-        if up.process and up.process.poll() is None:
-            up.kill()
+        up.close()
         disk.close()
 
 
@@ -239,6 +260,7 @@ def main():
     parser.add_argument("--pipeline", default=ROOT / "pipelines/orders/pipeline.yaml")
     parser.add_argument("--checkpoints", help="where they are kept, if not in the data folder")
     parser.add_argument("--commit-every", default="1s", help="how often the pipeline commits")
+    parser.add_argument("--apart", action="store_true", help="the broker is a process of its own, which is not killed")
     parser.add_argument("--keep", action="store_true", help="leave the folder")
     args = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="purlin-ledger-"))

@@ -4,7 +4,8 @@
 Starts moto's server on a free port, makes a bucket with Amazon's own client, and checks with the real binary that
 
 - the store keeps what checkpoints need, and one that would replace objects, or is not there, is refused with a reason;
-- `purlin up` under kills loses and doubles nothing with its checkpoints there (the ledger of testkit/ledger);
+- `purlin up` under kills loses and doubles nothing with its checkpoints there, and a broker that lives on with the leases of
+  the dead (the ledger of testkit/ledger);
 - of two processes on one place, one commits and the other says why it does not.
 
     testkit/objects/run.py target/debug/purlin        with the Python of testkit/venv.sh
@@ -81,7 +82,7 @@ def tries(purlin):
 
 def ledger(purlin):
     command = [sys.executable, ROOT / "testkit/ledger/run.py", purlin, "--kills", "4", "--rate", "1000", "--seconds", "12",
-               "--checkpoints", f"s3://{BUCKET}/ledger"]
+               "--apart", "--checkpoints", f"s3://{BUCKET}/ledger"]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=300)
     print(ran.stdout, end="")
     expect("kills lose and double nothing", ran.returncode == 0, ran.stdout + ran.stderr)

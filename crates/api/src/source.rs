@@ -129,6 +129,10 @@ pub trait Source: Send {
         Vec::new()
     }
 
+    /// A process before this one began to read and ended before its first checkpoint: called before the first `next`. What it
+    /// had taken and not acknowledged may still come.
+    fn restarted(&mut self) {}
+
     /// Goes on from a checkpoint: called once after the tables have been filled and before the first `next`, with the
     /// positions ([`Pull::resume`]) of all instances there were then, in the order of their lanes; of one that had not
     /// given anything there is none. Each instance is given all of them.

@@ -5,6 +5,7 @@ mod bucket;
 
 use purlin_api::{Error, ErrorKind, Result};
 use purlin_engine::checkpoint::{CheckpointStore, Checkpoints, Folder, From};
+use purlin_engine::clock::{Clock, SystemClock};
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
@@ -115,12 +116,14 @@ impl CheckpointOptions {
         CheckpointOptions { place: all.join(pipeline), from: From::default() }
     }
 
-    /// Opens them for a job, for this process alone.
+    /// Opens them for a job, for this process alone. A pipeline that begins has one after this.
     ///
     /// # Errors
-    /// If another process uses them, or they cannot be read.
+    /// If another process uses them, or they cannot be read or written.
     pub fn open(&self, pipeline: &str) -> Result<Checkpoints> {
-        Checkpoints::open(self.place.open()?, pipeline, self.from, &unlike_others())
+        let mut checkpoints = Checkpoints::open(self.place.open()?, pipeline, self.from, &unlike_others())?;
+        checkpoints.begin(SystemClock.now())?;
+        Ok(checkpoints)
     }
 
     /// Looks at them; a job may be using them. `None` if there is no such folder.

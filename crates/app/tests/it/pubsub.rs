@@ -321,6 +321,49 @@ pipeline:
 }
 
 #[test]
+fn a_kill_before_the_first_epoch_loses_nothing_of_a_topic() {
+    let w = World::new();
+    w.s.write(
+        "p.yaml",
+        "
+pipeline:
+  type: chain
+  transforms:
+    - {type: ReadFromPubSub, config: {topic: orders, format: RAW}}
+    - {type: WriteToPubSub, config: {topic: totals, format: RAW}}
+",
+    );
+    let subscriptions = || {
+        let c = w.client.clone();
+        block_on(async move { c.list_topic_subscriptions(&topic("orders")).await }).expect("a list")
+    };
+    let mut first = Command::new(env!("CARGO_BIN_EXE_purlin"))
+        .args(["run", "p.yaml", "--commit-every", "1h"])
+        .env("PUBSUB_EMULATOR_HOST", &w.address)
+        .env("GOOGLE_CLOUD_PROJECT", "shop")
+        .current_dir(w.s.path())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the binary starts");
+    while subscriptions().len() < 2 {
+        assert!(first.try_wait().expect("a child").is_none(), "it ended by itself");
+        let pause = async {
+            clock::sleep(Duration::from_millis(20)).await;
+            Ok(())
+        };
+        block_on(pause).expect("a pause");
+    }
+    first.kill().expect("a process that can be killed");
+    first.wait().expect("an end");
+
+    w.publish(vec![message("while nobody read", &[])]);
+    let (ran, came) =
+        w.stopped(&std::fs::read_to_string(w.s.path().join("p.yaml")).expect("it"), &[], |c| !c.is_empty());
+    assert_eq!((ran.code, came), (0, vec!["while nobody read".to_owned()]), "{}", ran.err);
+    assert_eq!(subscriptions().len(), 2, "the same subscription");
+}
+
+#[test]
 fn rows_that_cannot_be_messages_go_to_the_error_output() {
     let w = World::new();
     let pipeline = "

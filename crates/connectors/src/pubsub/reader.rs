@@ -228,12 +228,16 @@ impl Source for Reader {
         vec![&mut self.given, &mut self.times]
     }
 
+    fn restarted(&mut self) {
+        self.work.estimate().hold(clock::now().saturating_add(HOLD_US));
+    }
+
     /// Where to go on is what the service knows: it gives again what was not acknowledged. What the checkpoint has of that is
     /// known by its id; what it has not comes when the leases of the process before have run out, and must not be late.
     fn restore(&mut self, _: &[Bytes]) -> Result<()> {
         let now = clock::now();
         self.given.restored(now, &mut self.work.seen());
-        self.work.estimate().hold(now.saturating_add(HOLD_US));
+        self.restarted();
         Ok(())
     }
 

@@ -13,6 +13,8 @@ pub(crate) struct Image {
     pub(crate) epoch: u64,
     /// No windows were open, and time begins anew.
     pub(crate) drained: bool,
+    /// A process began and ended before it had written anything: what it had taken from sources may still come.
+    pub(crate) restarted: bool,
     nodes: BTreeMap<String, NodeImage>,
 }
 
@@ -54,7 +56,7 @@ pub(crate) struct LaneImage {
 impl Image {
     /// Nothing was kept; epochs go on from this one.
     pub(crate) fn scratch(epoch: u64) -> Self {
-        Image { epoch, drained: true, nodes: BTreeMap::new() }
+        Image { epoch, drained: true, restarted: false, nodes: BTreeMap::new() }
     }
 
     /// Reads all that a manifest names.
@@ -84,7 +86,8 @@ impl Image {
             }
             nodes.insert(t.label.clone(), node);
         }
-        Ok(Image { epoch: manifest.epoch, drained: manifest.drained, nodes })
+        let restarted = manifest.transforms.is_empty();
+        Ok(Image { epoch: manifest.epoch, drained: manifest.drained, restarted, nodes })
     }
 
     /// What there is of a transform.

@@ -181,6 +181,9 @@ impl LaneParts {
         }
         for ((at, source), progress) in self.sources.iter_mut().zip(&mut self.progress) {
             let label = self.core.label(*at).to_owned();
+            if image.restarted {
+                source.restarted();
+            }
             let Some(node) = image.node(&label) else { continue };
             self.sizes.restore(*at, source.tables(), node, place).map_err(|e| e.in_place(&label))?;
             let positions: Vec<Bytes> = node.lanes.iter().filter_map(|l| l.position.clone()).collect();

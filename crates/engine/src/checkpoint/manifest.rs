@@ -15,6 +15,9 @@ pub(crate) struct Manifest {
     pub(crate) pipeline: String,
     /// Drawn when the pipeline started from scratch.
     pub(crate) lineage: String,
+    /// Drawn by each run, so that two processes never write the same bytes; earlier ones have none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) run: String,
     pub(crate) epoch: u64,
     /// When it was written, in microseconds since 1970.
     pub(crate) at: i64,

@@ -29,15 +29,17 @@ pub struct Checkpoints {
     last: Option<Manifest>,
     /// Later epochs than any there was.
     first_epoch: u64,
+    /// The last one is of nothing, and of this run.
+    begins: bool,
     status: Arc<Status>,
 }
 
 impl Checkpoints {
-    /// Opens those of a pipeline. `lineage` is used if the job begins from scratch: it should be like no other.
+    /// Opens those of a pipeline. `run` is drawn for this run, like no other: also its lineage, if it begins from scratch.
     ///
     /// # Errors
     /// If the last checkpoint cannot be read, or is of another pipeline.
-    pub fn open(store: Arc<dyn CheckpointStore>, pipeline: &str, from: From, lineage: &str) -> Result<Self> {
+    pub fn open(store: Arc<dyn CheckpointStore>, pipeline: &str, from: From, run: &str) -> Result<Self> {
         let mut objects = store.list()?;
         objects.retain(|(name, _)| epoch_of(name).is_some());
         let newest = objects.last().cloned();
@@ -56,13 +58,26 @@ impl Checkpoints {
                 ),
             ));
         }
-        let lineage = last.as_ref().map_or(lineage, |m| &m.lineage).to_owned();
+        let lineage = last.as_ref().map_or(run, |m| &m.lineage).to_owned();
         let status = Arc::new(Status::default());
         if let Some(m) = &last {
             status.put(StatusView { epoch: m.epoch, at: Some(EventTime(m.at)), ..StatusView::default() });
         }
-        let origin = Origin { pipeline: pipeline.to_owned(), lineage };
-        Ok(Checkpoints { store, origin, last, first_epoch, status })
+        let origin = Origin { pipeline: pipeline.to_owned(), lineage, run: run.to_owned() };
+        Ok(Checkpoints { store, origin, last, first_epoch, begins: false, status })
+    }
+
+    /// For a job that begins from scratch: writes a checkpoint of nothing, so that the lineage outlives a process that is
+    /// killed before its first epoch. What it made outside under that name (subscriptions, hidden files) is found again.
+    ///
+    /// # Errors
+    /// If it cannot be written; `Conflict` if another process began at the same time.
+    pub fn begin(&mut self, now: EventTime) -> Result<()> {
+        if self.last.is_none() {
+            self.last = Some(self.origin.begin(self.store.as_ref(), self.first_epoch, now.0)?);
+            self.begins = true;
+        }
+        Ok(())
     }
 
     /// What tells this life of the pipeline from others.
@@ -102,6 +117,7 @@ impl Checkpoints {
             ));
         }
         let image = match &self.last {
+            Some(first) if self.begins => Image::scratch(first.epoch),
             Some(manifest) => Image::load(self.store.as_ref(), manifest)?,
             None => Image::scratch(self.first_epoch - 1),
         };

@@ -14,6 +14,30 @@ use std::sync::Arc;
 pub(crate) struct Origin {
     pub(crate) pipeline: String,
     pub(crate) lineage: String,
+    pub(crate) run: String,
+}
+
+impl Origin {
+    /// Writes the checkpoint of nothing.
+    pub(crate) fn begin(&self, store: &dyn CheckpointStore, epoch: u64, at: i64) -> Result<Manifest> {
+        let manifest = Manifest { drained: true, ..self.manifest(epoch, at) };
+        store.put(&object_name(epoch), &Object::new(epoch).finish(&manifest)?)?;
+        Ok(manifest)
+    }
+
+    /// Of no transforms yet.
+    fn manifest(&self, epoch: u64, at: i64) -> Manifest {
+        Manifest {
+            format: FORMAT,
+            purlin: env!("CARGO_PKG_VERSION").to_owned(),
+            pipeline: self.pipeline.clone(),
+            lineage: self.lineage.clone(),
+            run: self.run.clone(),
+            epoch,
+            at,
+            ..Manifest::default()
+        }
+    }
 }
 
 /// What is known of a transform beside what lanes save.
@@ -72,16 +96,7 @@ impl Writer {
             let Some(known) = self.nodes.get(node) else { continue };
             transforms.push(self.transform(known, lanes, &mut object)?);
         }
-        let manifest = Manifest {
-            format: FORMAT,
-            purlin: env!("CARGO_PKG_VERSION").to_owned(),
-            pipeline: self.origin.pipeline.clone(),
-            lineage: self.origin.lineage.clone(),
-            epoch,
-            at,
-            drained,
-            transforms,
-        };
+        let manifest = Manifest { drained, transforms, ..self.origin.manifest(epoch, at) };
         let parts = object.finish(&manifest)?;
         let bytes = parts.iter().map(|p| p.len() as u64).sum();
         self.store.put(&object_name(epoch), &parts)?;

@@ -2,7 +2,7 @@
 
 use super::fakes::{Fake, LiveInput, Seen, TestClock, options_at, plan};
 use super::numbers;
-use purlin_api::ErrorKind;
+use purlin_api::{ErrorKind, EventTime};
 use purlin_engine::checkpoint::{CheckpointStore, Checkpoints, From, Memory};
 use purlin_engine::{Ending, Job, Outcome, Stop};
 use std::sync::Arc;
@@ -17,13 +17,20 @@ struct Running {
 
 /// A source, a transform in two lanes, a sink, on this store.
 fn start(input: &LiveInput, seen: &Seen, store: &Arc<Memory>) -> Running {
+    start_with(input, seen, open(store, "run"))
+}
+
+fn open(store: &Arc<Memory>, run: &str) -> Checkpoints {
+    Checkpoints::open(store.clone(), "p", From::Checkpoint, run).unwrap()
+}
+
+fn start_with(input: &LiveInput, seen: &Seen, checkpoints: Checkpoints) -> Running {
     let clock = Arc::<TestClock>::default();
     let nodes = vec![
         ("In", Fake::live(input), vec![]),
         ("Key", Fake::keyed(), vec![0]),
         ("Out", Fake::sink(seen), vec![1]),
     ];
-    let checkpoints = Checkpoints::open(store.clone(), "p", From::Checkpoint, "lineage").unwrap();
     let job = Job::new(&plan(2, nodes), options_at(&clock)).unwrap().with_checkpoints(checkpoints).unwrap();
     let stop = job.stop_handle();
     #[allow(clippy::disallowed_methods)] // a test's own task
@@ -167,4 +174,31 @@ async fn a_bug_ends_its_own_job_and_no_other() {
     other.until("the other goes on", || other_seen.committed() == 1).await;
     other.stop.stop();
     other.end().await.result.unwrap();
+}
+
+#[tokio::test]
+async fn a_lineage_outlives_a_process_that_is_killed_before_its_first_epoch() {
+    let store = Arc::<Memory>::default();
+    let mut killed = open(&store, "first");
+    killed.begin(EventTime::from_seconds(5)).unwrap();
+    assert_eq!((killed.lineage(), written(&store)), ("first", 1));
+    let mut at_once = open(&Arc::default(), "first");
+    at_once.begin(EventTime::from_seconds(5)).unwrap();
+
+    let mut second = open(&store, "second");
+    second.begin(EventTime::from_seconds(6)).unwrap();
+    assert_eq!((second.lineage(), written(&store)), ("first", 1));
+    assert_eq!(second.resumes_from(), Some((1, EventTime::from_seconds(5))));
+    for (checkpoints, restarted, epoch) in [(at_once, false, 2), (second, true, 2)] {
+        let (input, seen) = (LiveInput::with_borders(1), Seen::default());
+        let running = start_with(&input, &seen, checkpoints);
+        input.give(&[1], Some(1));
+        running.until("a commit", || seen.committed() == 1).await;
+        assert_eq!(input.restarted(), restarted, "what the first one had taken may still come");
+        running.stop.stop();
+        let outcome = running.end().await;
+        outcome.result.unwrap();
+        assert!(outcome.checkpoint >= Some(epoch), "{:?}", outcome.checkpoint);
+    }
+    assert_eq!(open(&store, "third").lineage(), "first");
 }

@@ -384,6 +384,7 @@ struct Given {
     pulls: usize,
     /// A barrier can pass after every so many batches; 0: after none.
     border: usize,
+    restarted: bool,
     batches: usize,
     /// Rows of the epoch under way, and of those that ended.
     since: Vec<i64>,
@@ -404,6 +405,10 @@ impl LiveInput {
         let input = LiveInput::default();
         input.0.0.lock().unwrap().border = every;
         input
+    }
+    /// True if it was told that an earlier process left no position.
+    pub(crate) fn restarted(&self) -> bool {
+        self.0.0.lock().unwrap().restarted
     }
     /// Rows, then a watermark in seconds. Without rows, the source is idle.
     pub(crate) fn give(&self, numbers: &[i64], watermark: Option<i64>) {
@@ -430,6 +435,9 @@ impl LiveInput {
 }
 
 impl Source for LiveInput {
+    fn restarted(&mut self) {
+        self.0.0.lock().unwrap().restarted = true;
+    }
     fn next(&mut self, _: Budget) -> BoxFuture<'_, Result<Pull>> {
         Box::pin(async move {
             self.0.0.lock().unwrap().pulls += 1;
