@@ -7,6 +7,9 @@ use crate::window::Window;
 use arrow_array::{Array, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow_buffer::ScalarBuffer;
 use arrow_schema::SchemaRef;
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::fmt;
 use std::hash::Hash;
 use std::sync::Arc;
 
@@ -123,6 +126,42 @@ impl<T: Clone + Eq + Hash> Dict<T> {
     }
 }
 
+/// Where a row came from outside the pipeline.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Origin {
+    /// A line of a file.
+    Line {
+        /// The file's path.
+        file: Arc<str>,
+        /// The number of the line where its record begins, from 1.
+        line: u64,
+    },
+    /// A message.
+    Message(Arc<SourceMessage>),
+}
+
+/// A message as a service gave it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SourceMessage {
+    /// What it was read from.
+    pub subscription: Arc<str>,
+    /// The service's id of it.
+    pub id: String,
+    /// Its payload.
+    pub payload: Bytes,
+    /// Its attributes.
+    pub attributes: BTreeMap<String, String>,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::Line { file, line } => write!(f, "{file}:{line}"),
+            Origin::Message(m) => write!(f, "{}, message {}", m.subscription, m.id),
+        }
+    }
+}
+
 /// Some rows of a collection: an Arrow record batch with event time, window and pane beside it.
 ///
 /// A row is in exactly one window: a window function that puts an element into several makes as many
@@ -137,6 +176,9 @@ pub struct Batch {
     pub windows: Dict<Window>,
     /// Pane by row.
     pub panes: Dict<Pane>,
+    /// Origin by row, if the reader was asked for it ([`Environment::keeps_letters`](crate::Environment)). Rows that are made of
+    /// several have none.
+    pub origins: Option<Dict<Origin>>,
 }
 
 impl Batch {
@@ -147,7 +189,22 @@ impl Batch {
 
     /// Rows with timestamps, in the global window.
     pub fn at(rows: RecordBatch, times: Times) -> Self {
-        Batch { rows, times, windows: Dict::one(Window::Global), panes: Dict::one(Pane::UNKNOWN) }
+        Batch {
+            rows,
+            times,
+            windows: Dict::one(Window::Global),
+            panes: Dict::one(Pane::UNKNOWN),
+            origins: None,
+        }
+    }
+
+    /// The same rows, each with its origin; there must be as many.
+    #[must_use]
+    pub fn from_origins(self, origins: Vec<Origin>) -> Batch {
+        debug_assert_eq!(origins.len(), self.len());
+        let keys = (0..origins.len() as u32).collect();
+        let origins = (!origins.is_empty()).then(|| Dict::new(origins, keys));
+        Batch { origins, ..self }
     }
 
     /// How many rows.
@@ -179,7 +236,13 @@ impl Batch {
     #[must_use]
     pub fn with_rows(&self, rows: RecordBatch) -> Batch {
         debug_assert_eq!(rows.num_rows(), self.len());
-        Batch { rows, times: self.times.clone(), windows: self.windows.clone(), panes: self.panes.clone() }
+        Batch {
+            rows,
+            times: self.times.clone(),
+            windows: self.windows.clone(),
+            panes: self.panes.clone(),
+            origins: self.origins.clone(),
+        }
     }
 
     /// The rows at these indices, in this order.
@@ -190,7 +253,8 @@ impl Batch {
             Times::One(t) => Times::One(*t),
             Times::Each(v) => Times::Each(at().map(|i| v.get(i).copied().unwrap_or_default()).collect()),
         };
-        Ok(Batch { rows, times, windows: self.windows.pick(at()), panes: self.panes.pick(at()) })
+        let origins = self.origins.as_ref().map(|o| o.pick(at()));
+        Ok(Batch { rows, times, windows: self.windows.pick(at()), panes: self.panes.pick(at()), origins })
     }
 
     /// The rows where `keep` is true (null counts as false).
@@ -209,7 +273,8 @@ impl Batch {
             Times::One(t) => Times::One(*t),
             Times::Each(v) => Times::Each(at().map(|i| v.get(i).copied().unwrap_or_default()).collect()),
         };
-        Ok(Batch { rows, times, windows: self.windows.pick(at()), panes: self.panes.pick(at()) })
+        let origins = self.origins.as_ref().map(|o| o.pick(at()));
+        Ok(Batch { rows, times, windows: self.windows.pick(at()), panes: self.panes.pick(at()), origins })
     }
 
     /// `length` rows from `offset`; both must lie inside.
@@ -221,6 +286,13 @@ impl Batch {
             Times::Each(v) => Times::Each(v.slice(offset, length)),
         };
         let range = offset..offset + length;
-        Batch { rows, times, windows: self.windows.pick(range.clone()), panes: self.panes.pick(range) }
+        let origins = self.origins.as_ref().map(|o| o.pick(range.clone()));
+        Batch {
+            rows,
+            times,
+            windows: self.windows.pick(range.clone()),
+            panes: self.panes.pick(range),
+            origins,
+        }
     }
 }

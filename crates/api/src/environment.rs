@@ -17,6 +17,8 @@ pub struct Environment {
     /// What tells the runs that go on from each other's checkpoints from others: drawn when a pipeline starts from
     /// scratch, and kept in its checkpoints. Empty in jobs without checkpoints.
     pub lineage: String,
+    /// Rows that fail may be kept as dead letters: readers say where each row came from.
+    pub keeps_letters: bool,
     /// `HOST:PORT` of the Pub/Sub service; `None`: as `PUBSUB_EMULATOR_HOST` says, or Google's.
     pub pubsub: Option<String>,
     /// The project of short names; `None`: as `GOOGLE_CLOUD_PROJECT` says, or the service's default.

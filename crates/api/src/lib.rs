@@ -31,7 +31,7 @@ pub mod trigger;
 pub mod unite;
 pub mod window;
 
-pub use batch::{Batch, Dict, Times, take_rows};
+pub use batch::{Batch, Dict, Origin, SourceMessage, Times, take_rows};
 pub use catalog::{Catalog, Entry};
 pub use environment::{Delivery, Environment};
 pub use error::{Error, ErrorKind, Result};

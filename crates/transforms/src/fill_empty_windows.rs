@@ -466,6 +466,7 @@ impl FillOperator {
             times: Times::Each(rows.iter().map(|(s, _)| window(*s).max_timestamp().0).collect()),
             windows: Dict::from_rows(rows.iter().map(|(s, _)| window(*s)), Window::Global),
             panes: Dict::one(Pane::ONLY),
+            origins: None,
         };
         cx.emit(0, batch);
         Ok(())

@@ -124,7 +124,8 @@ impl Shelf {
             "attempts": self.journal.attempts(&letter.id), "kept_at": letter.kept_at, "time": letter.time,
             "window": letter.window.map(|_| window_text(letter)),
             "transform": letter.transform, "reason": self.reason(letter), "stack": letter.stack,
-            "position": letter.position, "element": parsed(given.element.get()),
+            "position": letter.position, "message": letter.message,
+            "element": parsed(given.element.get()),
         })
     }
 }

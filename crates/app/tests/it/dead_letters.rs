@@ -426,6 +426,52 @@ fn files_of_every_format_are_one_effect_of_a_replay() {
 }
 
 #[test]
+fn rows_that_a_later_transform_refuses_say_which_line_they_were() {
+    let s = Scratch::new();
+    // In pieces of a few lines, some lines without rows, one that is broken, and a filter in between.
+    let lines: Vec<String> = (1..=2000)
+        .map(|n| match n {
+            n if n % 97 == 0 => String::new(),
+            n if n % 499 == 0 => "{\"broken".to_owned(),
+            n => format!("{{\"id\": {n}, \"quantity\": {}}}", i32::from(n % 250 != 3)),
+        })
+        .collect();
+    s.write("orders.jsonl", lines.join("\n"));
+    s.write(
+        "p.yaml",
+        "
+pipeline:
+  transforms:
+    - type: ReadFromJson
+      name: Orders
+      config:
+        path: orders.jsonl
+        schema: {type: object, properties: {id: {type: integer}, quantity: {type: integer}}}
+        error_handling: {output: broken}
+    - {type: Filter, name: Some, input: Orders, config: {language: python, keep: id % 3 != 1}}
+    - type: MapToFields
+      name: Share
+      input: Some
+      config: {language: python, fields: {id: id, share: 1 / quantity}, error_handling: {output: failed}}
+    - {type: WriteToJson, name: Good, input: Share, config: {path: good}}
+    - {type: WriteToDeadLetters, name: Letters, input: [Orders.broken, Share.failed]}
+",
+    );
+    ok(s.purlin(&["run", "p.yaml", "--lanes=3", "--piece-bytes=200"]));
+    let all = list(&s);
+    let mut found = Vec::new();
+    for letter in all["letters"].as_array().expect("letters") {
+        let position = letter["position"].as_str().expect("a position");
+        match letter["element"]["id"].as_i64() {
+            Some(id) => assert_eq!(position, format!("orders.jsonl:{id}")),
+            None => assert!(position.starts_with("orders.jsonl:") && letter["element"]["line"].is_i64()),
+        }
+        found.push(position.to_owned());
+    }
+    assert_eq!(found.len(), 5 + 4, "{found:?}");
+}
+
+#[test]
 fn a_name_under_which_nothing_was_kept_is_told() {
     let s = run_with(PIPELINE);
     let ran = ok(letters(&s, &["list", "ordres"]));

@@ -481,3 +481,53 @@ pipeline:
     assert_eq!(w.s.lines("out/sums-1970-01-01T00:01:00-1970-01-01T00:02:00-replay-"), [r#"{"cents":9}"#]);
     assert!(w.drain("orders").is_empty(), "what was refused was acknowledged");
 }
+
+#[test]
+fn a_row_that_a_later_transform_refuses_is_kept_with_its_message() {
+    let w = World::new();
+    let pipeline = "
+pipeline:
+  transforms:
+    - type: ReadFromPubSub
+      name: Orders
+      config:
+        subscription: projects/shop/subscriptions/orders
+        format: JSON
+        schema: {type: object, properties: {id: {type: integer}, cents: {type: integer}}}
+    - type: MapToFields
+      name: Rate
+      input: Orders
+      config: {language: python, fields: {id: id, rate: 100 / cents}, error_handling: {output: failed}}
+    - {type: WriteToPubSub, name: Out, input: Rate, config: {topic: totals, format: JSON}}
+    - {type: WriteToDeadLetters, name: Letters, input: Rate.failed}
+";
+    w.publish(vec![
+        message(r#"{"id": 1, "cents": 5}"#, &[]),
+        message(r#"{"id": 2, "cents": 0, "note": "free"}"#, &[("shop", "a")]),
+        message(r#"{"id": 3, "cents": 4}"#, &[]),
+    ]);
+    let ran = w.run(pipeline, &["--until-idle", "2s"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let list = w.s.purlin(&["deadletters", "list", "p", "--json"]);
+    let list: Value = serde_json::from_str(&list.out).expect("JSON");
+    let letter = &list[0]["letters"][0];
+    assert_eq!(list[0]["kept"], 1, "{list}");
+    let message = &letter["message"];
+    assert_eq!(message["payload"], r#"{"id": 2, "cents": 0, "note": "free"}"#);
+    assert_eq!(message["attributes"], json!({"shop": "a"}));
+    let at =
+        format!("projects/shop/subscriptions/orders, message {}", message["id"].as_str().expect("an id"));
+    assert_eq!(
+        (letter["position"].as_str(), &letter["element"]),
+        (Some(at.as_str()), &json!({"id": 2, "cents": 0}))
+    );
+    let id = letter["id"].as_str().expect("an id");
+    w.s.write("payload", "{}");
+    let ran = w.s.purlin(&["deadletters", "edit", id, "--payload-file", "payload"]);
+    assert!(
+        ran.code != 0 && ran.err.contains("is not of a reader"),
+        "the row is what is given back: {ran:?}"
+    );
+    let shown = w.s.purlin(&["deadletters", "show", id]).out;
+    assert!(shown.contains(&at) && shown.contains(r#""shop":"a""#), "{shown}");
+}

@@ -3,6 +3,7 @@
 use super::journal::Edited;
 use super::letter::Letter;
 use super::rows;
+use super::wrap::is_unit;
 use arrow_array::{ArrayRef, BinaryArray, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema};
 use purlin_api::literal::{Literal, build};
@@ -120,7 +121,7 @@ pub fn with_payload(letter: &Letter, row: &str, bytes: &[u8]) -> Result<Edited> 
     let batch = rows::decode(row)?;
     let schema = batch.schema();
     let at = ["payload", "text"].iter().find_map(|name| schema.index_of(name).ok());
-    let at = at.filter(|_| letter.position.is_some()).ok_or_else(|| {
+    let at = at.filter(|_| is_unit(&batch)).ok_or_else(|| {
         let text =
             format!("letter {} is not of a reader: it has no payload; change it with --set", letter.id);
         Error::new(ErrorKind::Config, text)

@@ -23,6 +23,10 @@ pub struct Letter {
     pub stack: String,
     /// Where it stood outside: file and line, or subscription and message.
     pub position: Option<String>,
+    /// The message it was made of, if it was made of one and a later transform refused it: `id`, `attributes`, and
+    /// `payload`, or `payload_base64` if that is no text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<Box<RawValue>>,
     /// Its event time, in microseconds since 1970.
     pub time_us: i64,
     /// The same for people; nothing if the row had no time.

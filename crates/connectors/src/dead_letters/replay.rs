@@ -52,7 +52,7 @@ pub fn to_input(input: &Shape, letters: &[(&Letter, Given<'_>)]) -> Result<Arc<d
     let times = Times::Each(letters.iter().map(|(l, _)| l.time_us).collect());
     let windows = letters.iter().map(|(l, _)| window(l, &input.windowing)).collect::<Result<Vec<_>>>()?;
     let windows = Dict::from_rows(windows, Window::Global);
-    let batch = Batch { rows, times, windows, panes: Dict::one(Pane::UNKNOWN) };
+    let batch = Batch { rows, times, windows, panes: Dict::one(Pane::UNKNOWN), origins: None };
     let shape = Shape { bounded: true, ..input.clone() };
     let outputs = vec![Output { tag: "out".to_owned(), shape, role: OutputRole::Main }];
     Ok(Arc::new(RowsNode { outputs, rows: Some(batch) }))

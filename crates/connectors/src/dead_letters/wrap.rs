@@ -117,8 +117,13 @@ fn element_of(column: &ArrayRef) -> Result<RecordBatch> {
 
 /// Where a unit of a reader stood outside: readers of files and of messages say it in `stack`.
 fn position(element: &RecordBatch, stack: &str) -> Option<String> {
+    is_unit(element).then(|| stack.to_owned())
+}
+
+/// True for a line or a message that a reader refused.
+pub(super) fn is_unit(element: &RecordBatch) -> bool {
     let has = |names: &[&str]| names.iter().all(|n| element.column_by_name(n).is_some());
     let file = has(&["file", "line", "text"]) && element.num_columns() == 3;
     let message = has(&["payload", "attributes", "message_id", "publish_time"]);
-    (file || message).then(|| stack.to_owned())
+    file || message
 }

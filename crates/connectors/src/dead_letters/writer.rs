@@ -6,10 +6,13 @@ use super::lines;
 use super::store::Store;
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, StringArray};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use purlin_api::source::BoxFuture;
-use purlin_api::{Batch, Environment, Error, EventTime, Result, Sink, Window};
+use purlin_api::{Batch, Environment, Error, EventTime, Origin, Result, Sink, Window};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use serde_json::value::RawValue;
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -88,6 +91,7 @@ impl Writer {
         let kept_us = now_us();
         for i in 0..batch.len() {
             let time = batch.times.get(i);
+            let origin = batch.origins.as_ref().map(|o| o.get(i));
             let shown = element.value(i).to_owned();
             let shown = RawValue::from_string(shown).map_err(|_| Error::internal("a row is no JSON"))?;
             let mut letter = Letter {
@@ -97,7 +101,11 @@ impl Writer {
                 transform: transform.value(i).to_owned(),
                 reason: reason.value(i).to_owned(),
                 stack: stack.value(i).to_owned(),
-                position: position.is_valid(i).then(|| position.value(i).to_owned()),
+                position: match position.is_valid(i) {
+                    true => Some(position.value(i).to_owned()),
+                    false => origin.map(Origin::to_string),
+                },
+                message: origin.and_then(message),
                 time_us: time.0,
                 time: instant(time),
                 window: match batch.windows.get(i) {
@@ -295,4 +303,15 @@ impl Replayed {
         let (_, letter) = same.swap_remove(at);
         Some(FailedAgain { letter, reason: row.reason.clone(), stack: row.stack.clone() })
     }
+}
+
+/// A message as letters have it.
+fn message(origin: &Origin) -> Option<Box<RawValue>> {
+    let Origin::Message(m) = origin else { return None };
+    let (name, payload) = match std::str::from_utf8(&m.payload) {
+        Ok(text) => ("payload", text.to_owned()),
+        Err(_) => ("payload_base64", STANDARD.encode(&m.payload)),
+    };
+    let told = json!({"id": m.id, name: payload, "attributes": m.attributes});
+    RawValue::from_string(told.to_string()).ok()
 }

@@ -82,9 +82,10 @@ impl PlanNode for AgainNode {
         format!("{}; {} messages once more", self.place, self.messages.len())
     }
 
-    fn build(&self, _: &BuildCx) -> Result<Running> {
+    fn build(&self, cx: &BuildCx) -> Result<Running> {
         let needed = vec![true; self.spec.schema().fields().len()];
-        let rows = Rows::new(self.spec.clone(), &needed, self.outputs.len() > 1, self.place.clone());
+        let rows = Rows::new(self.spec.clone(), &needed, self.outputs.len() > 1, &self.place)
+            .with_origins(cx.environment.keeps_letters);
         Ok(Running::Source(Box::new(Again { of: self.clone(), rows, next: 0 })))
     }
 }

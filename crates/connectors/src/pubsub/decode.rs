@@ -14,7 +14,7 @@ use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef};
 use arrow_select::filter::filter_record_batch;
 use purlin_api::shape::physical;
 use purlin_api::time::parse_rfc3339;
-use purlin_api::{Batch, Error, EventTime, Result, Times};
+use purlin_api::{Batch, Error, EventTime, Origin, Result, SourceMessage, Times};
 use purlin_pubsub::proto::PubsubMessage;
 use std::sync::Arc;
 
@@ -222,7 +222,9 @@ pub(super) struct Rows {
     messages: Vec<PubsubMessage>,
     /// Where bad messages go, unless they fail the run.
     bad: Option<BadRows>,
-    place: String,
+    place: Arc<str>,
+    /// Rows say which message they are.
+    tells_origins: bool,
 }
 
 /// What was read.
@@ -235,7 +237,7 @@ pub(super) struct Filled {
 
 impl Rows {
     /// Empty. `place` names the subscription.
-    pub(super) fn new(spec: Arc<Spec>, needed: &[bool], errors: bool, place: String) -> Self {
+    pub(super) fn new(spec: Arc<Spec>, needed: &[bool], errors: bool, place: &str) -> Self {
         let mut rows = Rows {
             payload: Columns::new(&spec, needed),
             needed: needed.to_vec(),
@@ -245,11 +247,19 @@ impl Rows {
             times: Vec::new(),
             messages: Vec::new(),
             bad: errors.then(BadRows::default),
-            place,
+            place: place.into(),
+            tells_origins: false,
             spec,
         };
         rows.begin();
         rows
+    }
+
+    /// From now on each row says which message it is.
+    #[must_use]
+    pub(super) fn with_origins(mut self, tells: bool) -> Self {
+        self.tells_origins = tells;
+        self
     }
 
     fn begin(&mut self) {
@@ -307,7 +317,7 @@ impl Rows {
             None => {}
         }
         self.times.push(time);
-        if matches!(self.payload, Columns::Records(_) | Columns::Avro(_)) {
+        if self.tells_origins || matches!(self.payload, Columns::Records(_) | Columns::Avro(_)) {
             self.messages.push(message);
         }
         Ok(())
@@ -357,7 +367,7 @@ impl Rows {
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         let mut batch = RecordBatch::try_new_with_options(schema, columns, &options)?;
         let mut times = std::mem::take(&mut self.times);
-        let messages = std::mem::take(&mut self.messages);
+        let mut messages = std::mem::take(&mut self.messages);
         if !bad.is_empty() {
             let mut good = vec![true; rows];
             for (row, why) in bad {
@@ -370,8 +380,27 @@ impl Rows {
             }
             let mut kept = good.iter();
             times.retain(|_| *kept.next().unwrap_or(&true));
+            let mut kept = good.iter();
+            messages.retain(|_| *kept.next().unwrap_or(&true));
             batch = filter_record_batch(&batch, &BooleanArray::from(good))?;
         }
-        Ok((batch.num_rows() > 0).then(|| Batch::at(batch, Times::Each(times.into()))))
+        if batch.num_rows() == 0 {
+            return Ok(None);
+        }
+        let batch = Batch::at(batch, Times::Each(times.into()));
+        if !self.tells_origins {
+            return Ok(Some(batch));
+        }
+        let origins = messages.into_iter().map(|m| self.origin(m)).collect();
+        Ok(Some(batch.from_origins(origins)))
+    }
+
+    fn origin(&self, message: PubsubMessage) -> Origin {
+        Origin::Message(Arc::new(SourceMessage {
+            subscription: self.place.clone(),
+            id: message.message_id,
+            payload: message.data,
+            attributes: message.attributes.into_iter().collect(),
+        }))
     }
 }

@@ -220,8 +220,9 @@ impl PlanNode for ReadNode {
             self.spec.clone(),
             &self.needed,
             self.outputs.len() > 1,
-            work.subscriber().name().to_string(),
+            work.subscriber().name().as_str(),
         );
+        let rows = rows.with_origins(cx.environment.keeps_letters);
         let reader = Reader::new(work, self.spec.clone(), rows, self.id_attribute.clone(), cx);
         Ok(Running::Source(Box::new(reader)))
     }

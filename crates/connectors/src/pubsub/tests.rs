@@ -59,7 +59,7 @@ fn read(config: &str, messages: Vec<PubsubMessage>) -> Result<(Vec<String>, Vec<
     let spec = Arc::new(read_spec(config)?);
     let needed = vec![true; spec.schema().fields().len()];
     let errors = config.contains("error_handling");
-    let mut rows = decode::Rows::new(spec.clone(), &needed, errors, "projects/p/subscriptions/s".to_owned());
+    let mut rows = decode::Rows::new(spec.clone(), &needed, errors, "projects/p/subscriptions/s");
     let (mut good, mut bad) = (Vec::new(), Vec::new());
     // Twice, as what one batch leaves behind must not show in the next.
     for messages in [Vec::new(), messages] {
@@ -357,7 +357,7 @@ fn refused_messages_come_again_with_attributes_and_time() {
         attributes: [region], error_handling: {output: bad},
         schema: {type: object, properties: {a: {type: integer}}}}"#;
     let spec = Arc::new(read_spec(config).unwrap());
-    let mut rows = decode::Rows::new(spec.clone(), &[true, true], true, "s".to_owned());
+    let mut rows = decode::Rows::new(spec.clone(), &[true, true], true, "s");
     let bad = message(b"{\"a\": \"x\xff\"}", &[("region", "eu"), ("at", "1000")], 9);
     rows.push(bad.clone(), spec.time(&bad, 7), 7).unwrap();
     let (port, refused) = rows.finish().unwrap().batches.remove(0);

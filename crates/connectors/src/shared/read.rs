@@ -2,6 +2,7 @@
 
 mod again;
 mod errors;
+mod origins;
 pub(crate) mod pieces;
 mod source;
 mod waiting;
@@ -264,7 +265,8 @@ pub(crate) fn explained(format: &str, files: &[FileInfo], needed: &[bool], outpu
 fn start(node: &ReadNode, cut: Cut, cx: &BuildCx) -> Result<Running> {
     let work = || Shared::new(Work::new(node.files.list.clone(), node.format.framing(), cut));
     let shared = cx.shared.get_or_make(work)?;
-    Ok(Running::Source(Box::new(FilesSource::new(node.clone(), shared)?)))
+    let source = FilesSource::new(node.clone(), shared)?.with_origins(cx.environment.keeps_letters);
+    Ok(Running::Source(Box::new(source)))
 }
 
 /// A batch of finished columns.

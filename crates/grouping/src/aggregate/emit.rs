@@ -99,7 +99,7 @@ impl Emitter {
         };
         let windows = dict(&pieces, |p| &p.windows, Window::Global);
         let panes = dict(&pieces, |p| &p.panes, Pane::UNKNOWN);
-        cx.emit(OUT, Batch { rows, times, windows, panes });
+        cx.emit(OUT, Batch { rows, times, windows, panes, origins: None });
         Ok(())
     }
 

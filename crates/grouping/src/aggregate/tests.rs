@@ -32,6 +32,7 @@ fn batch(rows: &[Row], window_fn: &WindowFn) -> Batch {
         times: Times::Each(placed.iter().map(|(r, _)| r.2 * 1_000_000).collect()),
         windows: Dict::from_rows(placed.iter().map(|(_, w)| w.clone()), Window::Global),
         panes: Dict::one(Pane::UNKNOWN),
+        origins: None,
     }
 }
 

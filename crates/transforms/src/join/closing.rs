@@ -148,7 +148,7 @@ impl Results {
             [one] => Dict::one(*one),
             _ => Dict::new(self.panes, self.pane_of),
         };
-        cx.emit(0, Batch { rows, times, windows, panes });
+        cx.emit(0, Batch { rows, times, windows, panes, origins: None });
         Ok(())
     }
 }

@@ -246,6 +246,7 @@ fn result(window: &Window, rows: RecordBatch) -> Batch {
         times: Times::One(window.max_timestamp()),
         windows: Dict::one(window.clone()),
         panes: Dict::one(Pane::ONLY),
+        origins: None,
     }
 }
 

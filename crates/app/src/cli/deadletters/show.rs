@@ -55,6 +55,9 @@ fn text(shelf: &Shelf, letter: &Letter) -> Result<String> {
     if let Some(position) = &letter.position {
         line("position", position);
     }
+    if let Some(message) = &letter.message {
+        line("message", message.get());
+    }
     line("time", letter.time.as_deref().unwrap_or("none"));
     if letter.window.is_some() {
         line("window", &window_text(letter));

@@ -1,6 +1,7 @@
 //! A running file reader: one lane's.
 
 use super::errors::{ErrorRows, bad_record, fault_text};
+use super::origins::Origins;
 use super::pieces::Part;
 use super::waiting::Waiting;
 use super::work::{FileState, OpenAt, Position, Remainder, Shared, Todo, Work};
@@ -33,6 +34,7 @@ pub(crate) struct FilesSource {
     begun: bool,
     decoder: Box<dyn Decoder>,
     errors: Option<ErrorRows>,
+    origins: Option<Origins>,
     /// Bad records of the piece at hand that are not among the errors yet.
     waiting: Waiting,
     /// The buffer of the file before.
@@ -76,6 +78,7 @@ impl FilesSource {
         Ok(FilesSource {
             decoder: node.format.decoder(&schema, &node.needed),
             errors: matches!(node.on_bad, OnBad::Output { .. }).then(ErrorRows::default),
+            origins: None,
             position,
             begun: false,
             inherited,
@@ -87,6 +90,13 @@ impl FilesSource {
             spare: Vec::new(),
             ended: false,
         })
+    }
+
+    /// From now on each row says which line it is.
+    #[must_use]
+    pub(crate) fn with_origins(mut self, tells: bool) -> Self {
+        self.origins = tells.then(Origins::default);
+        self
     }
 
     fn pull(&mut self, budget: Budget) -> Result<Pull> {
@@ -121,7 +131,12 @@ impl FilesSource {
             bytes += self.step(&mut pull)?;
         }
         if self.decoder.rows() > 0 {
-            pull.batches.push((0, Batch::untimed(self.decoder.finish()?)));
+            let batch = Batch::untimed(self.decoder.finish()?);
+            let batch = match &mut self.origins {
+                Some(origins) => origins.tell(batch),
+                None => batch,
+            };
+            pull.batches.push((0, batch));
         }
         if let Some(errors) = self.errors.as_mut().filter(|e| e.len() > 0) {
             pull.batches.push((1, Batch::untimed(errors.finish()?)));
@@ -152,7 +167,7 @@ impl FilesSource {
                 let bytes = held.todo.piece.bytes;
                 let part = held.todo.piece.part;
                 let opened = self.open(at.path.clone(), part, bytes, Some(&at))?;
-                self.put(opened);
+                self.put(opened)?;
                 return Ok(true);
             }
             if held.next < held.todo.piece.files.end {
@@ -162,7 +177,7 @@ impl FilesSource {
                 let bytes = if part.is_some() { held.todo.piece.bytes } else { file.bytes };
                 let path = file.path.clone();
                 let opened = self.open(path, part, bytes, None)?;
-                self.put(opened);
+                self.put(opened)?;
                 return Ok(true);
             }
             self.position.finish(held.todo.index);
@@ -170,12 +185,16 @@ impl FilesSource {
         }
     }
 
-    fn put(&mut self, mut opened: Opened) {
-        let Some(held) = &mut self.held else { return };
+    fn put(&mut self, mut opened: Opened) -> Result<()> {
+        let Some(held) = &mut self.held else { return Ok(()) };
         if let (None, Some(part)) = (opened.lines_before, held.todo.piece.part) {
             opened.lines_before = self.work.told_lines_before(held.todo.index, part);
         }
+        if self.origins.is_some() && opened.lines_before.is_none() {
+            opened.lines_before = Some(lines_before(&self.work, &held.todo)?);
+        }
         held.open = Some(opened);
+        Ok(())
     }
 
     /// Opens a file, or a part of one, at its beginning or where its reading was left.
@@ -228,6 +247,10 @@ impl FilesSource {
         let Some(ahead) = open.records.ahead().filter(|_| rows_max > 0) else { return 0 };
         let begin_max = ahead.begin_max.min(usize::try_from(bytes_max).unwrap_or(usize::MAX));
         let (lines, bytes) = self.decoder.lines(&Ahead { begin_max, ..ahead }, rows_max);
+        if let Some(origins) = &mut self.origins {
+            let (_, line) = open.records.position();
+            origins.push(&open.path, open.lines_before.unwrap_or(0) + line, lines);
+        }
         open.records.pass(bytes, lines);
         pull.read += lines;
         bytes as u64
@@ -235,7 +258,7 @@ impl FilesSource {
 
     /// Takes the next record of the open file; returns how many bytes it had.
     fn step(&mut self, pull: &mut Pull) -> Result<u64> {
-        let FilesSource { node, work, held, decoder, errors, waiting, .. } = self;
+        let FilesSource { node, work, held, decoder, errors, origins, waiting, .. } = self;
         let Some(Held { todo, open: Some(open), .. }) = held else { return Ok(0) };
         let (before, _) = open.records.position();
         let Some(record) = open.records.next()? else {
@@ -248,7 +271,12 @@ impl FilesSource {
         };
         match fate {
             Ok(Fate::Header) => {}
-            Ok(Fate::Row) => pull.read += 1,
+            Ok(Fate::Row) => {
+                pull.read += 1;
+                if let Some(origins) = origins {
+                    origins.push(&open.path, open.lines_before.unwrap_or(0) + record.line, 1);
+                }
+            }
             Ok(Fate::Skipped) => {
                 pull.read += 1;
                 pull.skipped += 1;

@@ -68,6 +68,7 @@ fn batch(rows: &[Row], window_fn: &WindowFn, of: &dyn Fn(&Row) -> bool) -> Batch
         times: Times::Each(placed.iter().map(|(r, _)| r.2 * 1_000_000).collect()),
         windows: Dict::from_rows(placed.iter().map(|(_, w)| w.clone()), Window::Global),
         panes: Dict::one(Pane::UNKNOWN),
+        origins: None,
     }
 }
 
