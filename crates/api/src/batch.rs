@@ -200,7 +200,7 @@ impl Batch {
 
     /// The same rows, each with its origin; there must be as many.
     #[must_use]
-    pub fn from_origins(self, origins: Vec<Origin>) -> Batch {
+    pub fn with_origins(self, origins: Vec<Origin>) -> Batch {
         debug_assert_eq!(origins.len(), self.len());
         let keys = (0..origins.len() as u32).collect();
         let origins = (!origins.is_empty()).then(|| Dict::new(origins, keys));
@@ -230,6 +230,7 @@ impl Batch {
                 Times::Each(t) => t.len() * 8,
             }
             + self.windows.keys.as_ref().map_or(0, |k| k.len() * 4)
+            + self.origins.as_ref().map_or(0, |o| o.values.len() * size_of::<Origin>())
     }
 
     /// The same times, windows and panes around other columns; `rows` must have as many rows.

@@ -392,7 +392,7 @@ impl Rows {
             return Ok(Some(batch));
         }
         let origins = messages.into_iter().map(|m| self.origin(m)).collect();
-        Ok(Some(batch.from_origins(origins)))
+        Ok(Some(batch.with_origins(origins)))
     }
 
     fn origin(&self, message: PubsubMessage) -> Origin {

@@ -36,6 +36,6 @@ impl Origins {
         let lines = runs.flat_map(|(file, first, count)| {
             (0..count).map(move |i| Origin::Line { file: file.clone(), line: first.saturating_add(i) })
         });
-        batch.from_origins(lines.collect())
+        batch.with_origins(lines.collect())
     }
 }
