@@ -75,7 +75,10 @@ def tries(purlin):
     ran = tried("s3://nobody/tried")
     expect("a bucket that is not there is told", ran.returncode == 1 and "NoSuchBucket" in ran.stderr, ran)
     ran = tried(f"s3://{BUCKET}/tried", AWS_CONDITIONAL_PUT="disabled")
-    expect("a store that cannot refuse is refused", ran.returncode == 1, ran)
+    refused = ran.returncode == 1 and "cannot write the checkpoint" in ran.stderr
+    expect("a store that is told not to refuse is not used", refused, ran)
+    left = boto3.client("s3").list_objects_v2(Bucket=BUCKET).get("KeyCount")
+    expect("nothing is left of a trial that failed", left == 0, left)
     ran = tried(f"s3://{BUCKET}/tried", AWS_ENDPOINT_URL=f"http://127.0.0.1:{free_port()}")
     expect("a store that does not answer is told", ran.returncode == 1 and "AWS_" in ran.stderr, ran)
 

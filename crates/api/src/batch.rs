@@ -198,12 +198,13 @@ impl Batch {
         }
     }
 
-    /// The same rows, each with its origin; there must be as many.
+    /// The same rows, each with its origin; there must be as many, or the rows have none: a wrong one is worse.
     #[must_use]
     pub fn with_origins(self, origins: Vec<Origin>) -> Batch {
         debug_assert_eq!(origins.len(), self.len());
         let keys = (0..origins.len() as u32).collect();
-        let origins = (!origins.is_empty()).then(|| Dict::new(origins, keys));
+        let fits = !origins.is_empty() && origins.len() == self.len();
+        let origins = fits.then(|| Dict::new(origins, keys));
         Batch { origins, ..self }
     }
 

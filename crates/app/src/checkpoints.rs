@@ -17,6 +17,9 @@ const FOLDER: &str = "checkpoints";
 /// The data folder, below the folder that a pipeline is started in.
 pub const DATA: &str = ".purlin";
 
+/// How URLs of object stores begin.
+const SCHEMES: &[&str] = &["s3", "s3a", "gs", "az", "abfs", "abfss"];
+
 /// Where checkpoints are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -77,12 +80,25 @@ impl FromStr for Place {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
+        let refused = |why: &str| {
+            let text = format!(
+                "no checkpoints can be kept in `{text}`: {why}; write a folder, or `s3://BUCKET/PREFIX`, `gs://…` or `az://…`"
+            );
+            Err(Error::new(ErrorKind::Config, text))
+        };
         match text.split_once("://") {
             None if text.is_empty() => {
                 Err(Error::new(ErrorKind::Config, "no place for checkpoints is named"))
             }
+            // A folder of that name would be made, and nobody would look there.
+            None if is_url_without_slashes(text) => {
+                refused("it looks like a URL and is none (`./NAME:…` is a folder)")
+            }
             None => Ok(Place::Folder(text.into())),
             Some(("file", path)) => Ok(Place::Folder(path.into())),
+            Some((scheme, _)) if !SCHEMES.contains(&scheme) => {
+                refused(&format!("there is no `{scheme}://` here"))
+            }
             Some(_) => {
                 // What is wrong with it is told now, not when a pipeline starts.
                 bucket(text)?;
@@ -90,6 +106,11 @@ impl FromStr for Place {
             }
         }
     }
+}
+
+/// True for `s3:/bucket` and `s3:bucket`.
+fn is_url_without_slashes(text: &str) -> bool {
+    text.split_once(':').is_some_and(|(scheme, _)| SCHEMES.contains(&scheme))
 }
 
 impl fmt::Display for Place {
@@ -139,4 +160,27 @@ impl CheckpointOptions {
 /// Like no other: the hasher's keys are random.
 pub(crate) fn unlike_others() -> String {
     format!("{:016x}", RandomState::new().hash_one(std::process::id()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slips_do_not_become_folders() {
+        for (text, says) in [
+            ("s3:/bucket/x", "looks like a URL and is none"),
+            ("gs:bucket", "looks like a URL and is none"),
+            ("gcs://bucket/x", "there is no `gcs://` here; write a folder, or `s3://"),
+            ("https://example.org/x", "there is no `https://` here"),
+            ("", "no place for checkpoints is named"),
+        ] {
+            let e = text.parse::<Place>().unwrap_err();
+            assert!(e.message().contains(says), "{text}: {e}");
+        }
+        for folder in ["state", "./s3:x", "a:b/c", "/var/lib/purlin"] {
+            assert_eq!(folder.parse::<Place>().unwrap(), Place::Folder(folder.into()));
+        }
+        assert_eq!("file:///var/x".parse::<Place>().unwrap(), Place::Folder("/var/x".into()));
+    }
 }

@@ -4,7 +4,7 @@
 //! goes on from the checkpoint.
 
 use crate::report::Summary;
-use crate::run::{self, RunOptions};
+use crate::run::RunOptions;
 use purlin_api::{Environment, Result};
 use purlin_engine::checkpoint::{CheckpointStore, Checkpoints, From, Memory};
 use purlin_engine::clock::{Clock, SystemClock};
@@ -33,7 +33,7 @@ fn lives(plan: &Plan, options: &RunOptions, last: &mut Option<StepRun>) -> Resul
         let checkpoints =
             Checkpoints::open(store.clone(), &options.environment.pipeline, From::Checkpoint, "rehearsal")?;
         let lineage = checkpoints.lineage().to_owned();
-        let keeps_letters = run::keeps_letters(plan);
+        let keeps_letters = plan.graph.keeps_letters();
         let environment = Arc::new(Environment { lineage, keeps_letters, ..options.environment.clone() });
         let run = StepRun::in_environment(plan, options.batch_rows, &environment)?;
         let run = last.insert(run.with_checkpoints(plan, checkpoints)?);

@@ -43,17 +43,12 @@ pub fn environment(pipeline: &str, file: &str) -> Environment {
     }
 }
 
-/// True if rows that fail may become dead letters.
-pub(crate) fn keeps_letters(plan: &Plan) -> bool {
-    plan.graph.nodes.iter().any(|n| n.type_name == "WriteToDeadLetters")
-}
-
 /// Builds a job from a plan.
 ///
 /// # Errors
 /// If a transform cannot be built, or the pipeline cannot go on from its checkpoints.
 pub fn job(plan: &Plan, options: &RunOptions) -> purlin_api::Result<Job> {
-    let keeps_letters = keeps_letters(plan);
+    let keeps_letters = plan.graph.keeps_letters();
     let mut environment = Environment { keeps_letters, ..options.environment.clone() };
     let checkpoints = options.checkpoints.as_ref().filter(|_| plan.graph.is_live());
     let checkpoints = checkpoints.map(|c| c.open(&environment.pipeline)).transpose()?;

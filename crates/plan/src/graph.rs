@@ -127,6 +127,11 @@ impl Graph {
         sources.flat_map(|n| n.node.outputs()).any(|o| !o.shape.bounded)
     }
 
+    /// True if rows that fail may be kept as dead letters.
+    pub fn keeps_letters(&self) -> bool {
+        self.nodes.iter().any(|n| n.type_name == crate::resolve::DEAD_LETTERS)
+    }
+
     /// All edges, by reader, port, and order of merging.
     pub fn edges(&self) -> impl Iterator<Item = Edge> + '_ {
         self.nodes.iter().flat_map(|n| {

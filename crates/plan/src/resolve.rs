@@ -104,7 +104,7 @@ fn decode(leaf: &Leaf, catalog: &Catalog, d: &mut Diagnostics) -> Option<Decoded
 const WINDOW_INTO: &str = "WindowInto";
 const VALIDATE: &str = "ValidateWithSchema";
 const FLATTEN: &str = "Flatten";
-const DEAD_LETTERS: &str = "WriteToDeadLetters";
+pub(crate) const DEAD_LETTERS: &str = "WriteToDeadLetters";
 
 struct Resolver<'a> {
     spec: &'a Spec,

@@ -47,7 +47,7 @@ impl Bucket {
             ObjectStoreScheme::AmazonS3 => "AWS_",
             ObjectStoreScheme::GoogleCloudStorage => "GOOGLE_",
             ObjectStoreScheme::MicrosoftAzure => "AZURE_",
-            _ => return Err(config("name a folder, or `s3://…`, `gs://…` or `az://…`".to_owned())),
+            _ => return Err(config("it is no object store".to_owned())),
         };
         let (store, path) = parse_url_opts(&url, options(variables)).map_err(|e| config(e.to_string()))?;
         Self::of(store.into(), path, place, variables)
@@ -230,8 +230,7 @@ mod tests {
     #[test]
     fn places_that_are_none_are_refused() {
         for (place, said) in [
-            ("s4://bucket/a", "Unable to recognise"),
-            ("https://example.org/a", "name a folder, or `s3://"),
+            ("https://example.org/a", "it is no object store"),
             ("s3://", "no checkpoints can be kept in `s3://`"),
         ] {
             let e = Bucket::open(place).unwrap_err();

@@ -27,7 +27,15 @@ pub(crate) fn checkpoints(command: &CheckpointsCommand, out: &mut Output) -> Exi
 /// Tries it in a place of its own below, which is empty afterwards.
 fn try_place(place: &Place) -> Result<()> {
     let below = place.join(&format!("purlin-try-{}", crate::checkpoints::unlike_others()));
-    let tried = below.open().and_then(|store| try_store(store.as_ref()));
+    let tried = below.open().and_then(|store| {
+        let tried = try_store(store.as_ref());
+        if tried.is_err() {
+            // As far as it lets us; why it failed is told.
+            let left = store.list().unwrap_or_default();
+            let _gone = left.iter().try_for_each(|(name, _)| store.delete(name));
+        }
+        tried
+    });
     if let Place::Folder(path) = &below {
         // With its lock; a folder that could not be made is not there.
         let _gone = std::fs::remove_dir_all(path);

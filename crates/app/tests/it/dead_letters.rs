@@ -472,6 +472,51 @@ pipeline:
 }
 
 #[test]
+fn every_format_of_lines_knows_where_its_records_begin() {
+    let schema = "schema: {type: object, properties: {id: {type: integer}, note: {type: string}}}";
+    for (reader, config, text, lines) in [
+        // A record of two lines moves those behind it.
+        ("ReadFromCsv", schema, "id,note\n1,x\n0,\"two\nlines\"\n\n0,z\n", [3, 6]),
+        ("ReadFromJson", schema, "{\"id\": 1}\n\n{\"id\": 0}\n{\"id\": 0}", [3, 4]),
+        (
+            "ReadFromJson",
+            "orient: records, lines: false",
+            "[{\"id\": 1},\n{\"id\": 0}, {\"id\": 2},\n\n{\"id\": 0}]",
+            [2, 4],
+        ),
+        ("ReadFromText", "", "1\n0\n2\n0\n", [2, 4]),
+    ] {
+        let s = Scratch::new();
+        let id = if reader == "ReadFromText" { "int(line)" } else { "id" };
+        s.write("in", text).write(
+            "p.yaml",
+            format!(
+                "
+pipeline:
+  transforms:
+    - {{type: {reader}, name: In, config: {{path: in, {config}}}}}
+    - type: MapToFields
+      name: Share
+      input: In
+      config: {{language: python, fields: {{share: 1 / {id}}}, error_handling: {{output: failed}}}}
+    - {{type: WriteToJson, name: Good, input: Share, config: {{path: good}}}}
+    - {{type: WriteToDeadLetters, name: Letters, input: Share.failed}}
+"
+            ),
+        );
+        ok(s.purlin(&["run", "p.yaml"]));
+        let all = list(&s);
+        let found: Vec<&str> = all["letters"]
+            .as_array()
+            .expect("letters")
+            .iter()
+            .filter_map(|l| l["position"].as_str())
+            .collect();
+        assert_eq!(found, lines.map(|line| format!("in:{line}")), "{reader} {config}");
+    }
+}
+
+#[test]
 fn a_name_under_which_nothing_was_kept_is_told() {
     let s = run_with(PIPELINE);
     let ran = ok(letters(&s, &["list", "ordres"]));

@@ -7,7 +7,7 @@ use purlin_pubsub::proto::{PubsubMessage, Subscription, Topic};
 use purlin_pubsub::{Address, Client, SubscriptionName, TopicName, block_on, clock};
 use serde_json::{Value, json};
 use std::collections::HashMap;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -93,6 +93,31 @@ impl World {
 }
 
 impl World {
+    fn start(&self, pipeline: &str, flags: &[&str]) -> Child {
+        self.s.write("p.yaml", pipeline);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_purlin"));
+        command.args(["run", "p.yaml"]).args(flags).current_dir(self.s.path());
+        command.env("PUBSUB_EMULATOR_HOST", &self.address).env("GOOGLE_CLOUD_PROJECT", "shop");
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts")
+    }
+
+    /// The subscriptions to the topic `orders`.
+    fn subscriptions(&self) -> Vec<String> {
+        let c = self.client.clone();
+        block_on(async move { c.list_topic_subscriptions(&topic("orders")).await }).expect("a list")
+    }
+
+    /// Waits until a run has subscribed to the topic `orders`, or has ended.
+    fn wait_for_reader(&self, mut has_ended: impl FnMut() -> bool) {
+        while self.subscriptions().len() < 2 && !has_ended() {
+            let pause = async {
+                clock::sleep(Duration::from_millis(20)).await;
+                Ok(())
+            };
+            block_on(pause).expect("a pause");
+        }
+    }
+
     /// Runs a pipeline until so many messages have come to the topic `totals`, and stops it in order, as a service
     /// manager does. Answers those messages, too.
     fn stopped(
@@ -101,17 +126,7 @@ impl World {
         flags: &[&str],
         enough: impl Fn(&[String]) -> bool,
     ) -> (Ran, Vec<String>) {
-        self.s.write("p.yaml", pipeline);
-        let child = Command::new(env!("CARGO_BIN_EXE_purlin"))
-            .args(["run", "p.yaml"])
-            .args(flags)
-            .env("PUBSUB_EMULATOR_HOST", &self.address)
-            .env("GOOGLE_CLOUD_PROJECT", "shop")
-            .current_dir(self.s.path())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary starts");
+        let child = self.start(pipeline, flags);
         let mut came = Vec::new();
         for _ in 0..60 {
             came.extend(self.drain("totals").into_iter().map(|(text, _)| text));
@@ -298,69 +313,37 @@ pipeline:
     - type: WriteToPubSub
       config: {topic: totals, format: JSON}
 ";
-    let subscriptions = || {
-        let c = w.client.clone();
-        block_on(async move { c.list_topic_subscriptions(&topic("orders")).await }).expect("a list")
-    };
     std::thread::scope(|threads| {
         let running = threads.spawn(|| w.run(pipeline, &["--until-idle", "3s", "--no-checkpoints"]));
-        while subscriptions().len() < 2 && !running.is_finished() {
-            let pause = async {
-                clock::sleep(Duration::from_millis(20)).await;
-                Ok(())
-            };
-            block_on(pause).expect("a pause");
-        }
+        w.wait_for_reader(|| running.is_finished());
         w.publish(vec![message("late", &[("color", "red")])]);
         let ran = running.join().expect("the run");
         assert_eq!(ran.code, 0, "{}", ran.err);
     });
     let rows: Vec<String> = w.drain("totals").into_iter().map(|(t, _)| t).collect();
     assert_eq!(rows, [r#"{"color":1,"known":true,"text":"late"}"#]);
-    assert_eq!(subscriptions(), [subscription("orders").to_string()], "the temporary one is gone");
+    assert_eq!(w.subscriptions(), [subscription("orders").to_string()], "the temporary one is gone");
 }
 
 #[test]
 fn a_kill_before_the_first_epoch_loses_nothing_of_a_topic() {
     let w = World::new();
-    w.s.write(
-        "p.yaml",
-        "
+    let pipeline = "
 pipeline:
   type: chain
   transforms:
     - {type: ReadFromPubSub, config: {topic: orders, format: RAW}}
     - {type: WriteToPubSub, config: {topic: totals, format: RAW}}
-",
-    );
-    let subscriptions = || {
-        let c = w.client.clone();
-        block_on(async move { c.list_topic_subscriptions(&topic("orders")).await }).expect("a list")
-    };
-    let mut first = Command::new(env!("CARGO_BIN_EXE_purlin"))
-        .args(["run", "p.yaml", "--commit-every", "1h"])
-        .env("PUBSUB_EMULATOR_HOST", &w.address)
-        .env("GOOGLE_CLOUD_PROJECT", "shop")
-        .current_dir(w.s.path())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("the binary starts");
-    while subscriptions().len() < 2 {
-        assert!(first.try_wait().expect("a child").is_none(), "it ended by itself");
-        let pause = async {
-            clock::sleep(Duration::from_millis(20)).await;
-            Ok(())
-        };
-        block_on(pause).expect("a pause");
-    }
+";
+    let mut first = w.start(pipeline, &["--commit-every", "1h"]);
+    w.wait_for_reader(|| first.try_wait().expect("a child").is_some());
     first.kill().expect("a process that can be killed");
-    first.wait().expect("an end");
+    assert_eq!(first.wait().expect("an end").code(), None, "it did not end by itself");
 
     w.publish(vec![message("while nobody read", &[])]);
-    let (ran, came) =
-        w.stopped(&std::fs::read_to_string(w.s.path().join("p.yaml")).expect("it"), &[], |c| !c.is_empty());
+    let (ran, came) = w.stopped(pipeline, &[], |c| !c.is_empty());
     assert_eq!((ran.code, came), (0, vec!["while nobody read".to_owned()]), "{}", ran.err);
-    assert_eq!(subscriptions().len(), 2, "the same subscription");
+    assert_eq!(w.subscriptions().len(), 2, "the same subscription");
 }
 
 #[test]

@@ -694,13 +694,15 @@ impl Sink for Seen {
         Box::pin(async move {
             let mut s = self.0.lock().unwrap();
             assert_eq!(prepared, Bytes::from(epoch.to_string()));
-            if s.prepared.is_empty() {
-                // Of the checkpoint that the job goes on from.
-                return Ok(());
-            }
             let (of, rows) = s.prepared.remove(0);
             assert_eq!(of, epoch);
             s.committed = rows;
+            Ok(())
+        })
+    }
+    fn restore(&mut self, epoch: u64, prepared: Vec<Bytes>) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async move {
+            assert!(prepared.iter().all(|p| *p == epoch.to_string()), "what was prepared for that epoch");
             Ok(())
         })
     }

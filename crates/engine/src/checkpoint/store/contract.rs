@@ -56,3 +56,62 @@ fn is<T: PartialEq + std::fmt::Debug>(what: &str, found: &T, expected: &T) -> Re
     }
     Err(Error::internal(format!("{what}: found {found:?}, expected {expected:?}")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Memory;
+    use super::*;
+    use std::ops::Range;
+
+    /// What a store may do wrong.
+    #[derive(Clone, Copy, Debug)]
+    enum Flaw {
+        Replaces,
+        ListsLess,
+        CutsReads,
+        KeepsDeleted,
+    }
+
+    #[derive(Debug)]
+    struct Flawed(Memory, Flaw);
+
+    impl CheckpointStore for Flawed {
+        fn put(&self, name: &str, parts: &[Bytes]) -> Result<()> {
+            if matches!(self.1, Flaw::Replaces) {
+                self.0.delete(name)?;
+            }
+            self.0.put(name, parts)
+        }
+        fn list(&self) -> Result<Vec<(String, u64)>> {
+            let mut all = self.0.list()?;
+            if matches!(self.1, Flaw::ListsLess) {
+                all.truncate(20);
+            }
+            Ok(all)
+        }
+        fn get(&self, name: &str, range: Range<u64>) -> Result<Bytes> {
+            let bytes = self.0.get(name, range)?;
+            let cut = matches!(self.1, Flaw::CutsReads) && bytes.len() > 8;
+            Ok(if cut { bytes.slice(..8) } else { bytes })
+        }
+        fn delete(&self, name: &str) -> Result<()> {
+            if matches!(self.1, Flaw::KeepsDeleted) { Ok(()) } else { self.0.delete(name) }
+        }
+        fn place(&self) -> String {
+            "flawed".to_owned()
+        }
+    }
+
+    #[test]
+    fn flaws_are_found() {
+        for (flaw, found) in [
+            (Flaw::Replaces, "putting in the place of another"),
+            (Flaw::ListsLess, "the number of objects"),
+            (Flaw::CutsReads, "the bytes 0..11"),
+            (Flaw::KeepsDeleted, "what was not deleted"),
+        ] {
+            let e = try_store(&Flawed(Memory::default(), flaw)).unwrap_err();
+            assert!(e.message().contains(found), "{flaw:?}: {e}");
+        }
+    }
+}
