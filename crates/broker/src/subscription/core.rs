@@ -104,7 +104,8 @@ pub(crate) struct Core {
     leases: Leases,
     retries: Retries,
     keys: Keys,
-    hasher: std::hash::RandomState,
+    /// With seeds of this process: clients choose the keys.
+    hasher: ahash::RandomState,
     flows: HashMap<Holder, Flow>,
     lease_next: u64,
     /// Ids of leases before this one are from before a seek: they acknowledge nothing.
@@ -126,13 +127,20 @@ impl Core {
             leases: Leases::default(),
             retries: Retries::default(),
             keys: Keys::default(),
-            hasher: std::hash::RandomState::new(),
+            hasher: seeded(&std::hash::RandomState::new()),
             flows: HashMap::new(),
             lease_next: lease_first,
             lease_first: 0,
             holder_next: 1,
             fresh: Vec::new(),
         }
+    }
+
+    /// Hashes ordering keys in a way that a test can repeat.
+    #[cfg(test)]
+    pub(crate) fn with_hasher(mut self, hasher: ahash::RandomState) -> Self {
+        self.hasher = hasher;
+        self
     }
 
     /// Other rules from now on.
@@ -439,6 +447,12 @@ impl Core {
         }
         Some(delta)
     }
+}
+
+/// A hasher with seeds of a source of randomness.
+fn seeded(random: &std::hash::RandomState) -> ahash::RandomState {
+    let [a, b, c, d] = [0, 1, 2, 3].map(|n: u64| random.hash_one(n));
+    ahash::RandomState::with_seeds(a, b, c, d)
 }
 
 /// One call of [`Core::take`].

@@ -4,7 +4,7 @@ use super::Micros;
 use std::collections::{BTreeMap, HashMap};
 
 /// How finely deadlines are grouped: a lease ends at most this long after its deadline.
-const TICK_MICROS: Micros = 50_000;
+pub(super) const TICK_MICROS: Micros = 50_000;
 
 /// Who holds a lease: a stream, or one `Pull`. 0 is nobody outside: the message is on its way to the dead-letter topic.
 pub(crate) type Holder = u64;
