@@ -192,7 +192,8 @@ pub trait PlanNode: Debug + Send + Sync {
     }
 
     /// A node to run before this one on this input, whose first output is what this node is given there: for
-    /// nodes that treat each of several inputs in its own way before they treat them alike.
+    /// nodes that treat each of several inputs in its own way before they treat them alike, and for writers some of whose
+    /// rows go elsewhere: its further outputs are outputs of this node for all who read them.
     fn ahead_of(&self, port: usize) -> Option<Arc<dyn PlanNode>> {
         let _ = port;
         None

@@ -18,9 +18,6 @@ use purlin_plan::{Feed, Graph, NodeId};
 use purlin_spec::suggest;
 use std::collections::BTreeMap;
 
-/// What the program puts before a node whose expressions run in Python.
-const PYTHON_WORKER: &str = "PythonWorker";
-
 /// Letters, and the rows to give back for them.
 pub type Letters<'a> = Vec<(&'a Letter, Given<'a>)>;
 
@@ -98,9 +95,9 @@ fn target(graph: &Graph, label: &str, letters: &Letters<'_>) -> Result<(NodeId, 
             "`{label}` has several inputs: it is not known which of them a letter came from"
         ));
     };
-    // What it computes outside the program is computed by a node before it.
+    // A part of it may stand before it: what computes outside the program, what makes messages of rows.
     let ahead = match input.from.as_slice() {
-        [(from, _)] => graph.get(*from).filter(|n| n.implicit && n.type_name == PYTHON_WORKER),
+        [(from, _)] => graph.get(*from).filter(|n| n.ahead_of.as_deref() == Some(label)),
         _ => None,
     };
     match ahead.and_then(|n| Some((n.id, n.inputs.first()?.shape.clone()))) {

@@ -10,6 +10,7 @@ mod epochs;
 mod given;
 mod prepared;
 mod reader;
+mod rows;
 mod seen;
 pub(crate) mod sink;
 pub(crate) mod source;

@@ -166,6 +166,7 @@ mod tests {
                 inputs: vec![GraphInput { tag: String::new(), from, shape }],
                 span: Default::default(),
                 implicit: false,
+                ahead_of: None,
             });
         }
         graph

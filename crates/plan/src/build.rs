@@ -60,6 +60,8 @@ pub(crate) struct Made<'l> {
     pub(crate) type_name: &'l str,
     /// The author did not write it.
     pub(crate) implicit: bool,
+    /// The node before which it is put by that node itself.
+    pub(crate) ahead_of: Option<&'l str>,
 }
 
 impl<'a> Builder<'a> {
@@ -111,7 +113,7 @@ impl<'a> Builder<'a> {
 
     fn producer(&self, flow: &Flow) -> String {
         let first = flow.from.first().and_then(|(id, _)| self.graph.get(*id));
-        first.map(|n| n.label.clone()).unwrap_or_default()
+        first.map(|n| n.ahead_of.as_ref().unwrap_or(&n.label).clone()).unwrap_or_default()
     }
 
     /// Adds a bound node, and before it those it needs ahead of it.
@@ -120,7 +122,7 @@ impl<'a> Builder<'a> {
             let Some(ahead) = node.ahead_of(port) else { continue };
             let Some(shape) = ahead.outputs().first().map(|o| o.shape.clone()) else { continue };
             let label = format!("{}[{}]", made.label, self.producer(input));
-            let first = Made { label: &label, implicit: true, ..made };
+            let first = Made { label: &label, implicit: true, ahead_of: Some(made.label), ..made };
             let id = self.push(first, ahead, vec![input.clone()]);
             *input = Flow { shape, from: vec![(id, 0)], is_error: false, ..input.clone() };
         }
@@ -133,7 +135,13 @@ impl<'a> Builder<'a> {
         };
         let flow = Flow { shape, from: Vec::new(), ..input.clone() };
         let label = format!("{}[python3]", made.label);
-        let first = Made { label: &label, type_name: "PythonWorker", implicit: true, ..made };
+        let first = Made {
+            label: &label,
+            type_name: "PythonWorker",
+            implicit: true,
+            ahead_of: Some(made.label),
+            ..made
+        };
         let id = self.push(first, ahead, inputs);
         self.push(made, node, vec![Flow { from: vec![(id, 0)], ..flow }])
     }
@@ -159,6 +167,7 @@ impl<'a> Builder<'a> {
                 .collect(),
             span: made.leaf.span,
             implicit: made.implicit,
+            ahead_of: made.ahead_of.map(str::to_owned),
         });
         id
     }
@@ -172,7 +181,7 @@ impl<'a> Builder<'a> {
         config: &Node,
         inputs: Vec<Flow>,
     ) -> Option<NodeId> {
-        let made = Made { leaf, label, type_name, implicit: true };
+        let made = Made { leaf, label, type_name, implicit: true, ahead_of: None };
         let Some(entry) = self.catalog.get(type_name) else {
             self.d.push(
                 Diagnostic::error(
@@ -223,25 +232,22 @@ impl<'a> Builder<'a> {
         let shapes: Vec<Shape> = flows.iter().map(|f| f.shape.clone()).collect();
         let node = errors::merge(tag, &shapes);
         let label = format!("{}-Flatten[{tag}]", leaf.label());
-        let made = Made { leaf, label: &label, type_name: "Flatten", implicit: true };
+        let made = Made { leaf, label: &label, type_name: "Flatten", implicit: true, ahead_of: None };
         let shape = node.shape().clone();
         let id = self.push(made, Arc::new(node), flows);
         View { tag: tag.to_owned(), role: OutputRole::Error, shape, from: vec![(id, 0)] }
     }
 
-    /// The outputs of a node as references see them.
+    /// The outputs of a node as references see them: its own, and those of nodes it put ahead of itself, but for the first
+    /// ones, which it reads.
     pub(crate) fn views(&self, id: NodeId) -> Vec<View> {
-        let outputs = self.graph.get(id).map(|n| n.node.outputs()).unwrap_or_default();
-        outputs
-            .iter()
-            .enumerate()
-            .map(|(port, o)| View {
-                tag: o.tag.clone(),
-                role: o.role,
-                shape: o.shape.clone(),
-                from: vec![(id, port)],
-            })
-            .collect()
+        let Some(node) = self.graph.get(id) else { return Vec::new() };
+        let mut views = outputs(node, 0);
+        for (from, _) in node.inputs.iter().flat_map(|i| &i.from) {
+            let ahead = self.graph.get(*from).filter(|n| n.ahead_of.as_ref() == Some(&node.label));
+            views.extend(ahead.into_iter().flat_map(|n| outputs(n, 1)));
+        }
+        views
     }
 
     /// A contract was broken: something failed and said nothing.
@@ -257,6 +263,19 @@ impl<'a> Builder<'a> {
             ));
         }
     }
+}
+
+/// The outputs of a node from a port on.
+fn outputs(node: &GraphNode, from: OutPort) -> Vec<View> {
+    let outputs = node.node.outputs().iter().enumerate().skip(from);
+    outputs
+        .map(|(port, o)| View {
+            tag: o.tag.clone(),
+            role: o.role,
+            shape: o.shape.clone(),
+            from: vec![(node.id, port)],
+        })
+        .collect()
 }
 
 /// A mapping node, for configs that the plan makes up.

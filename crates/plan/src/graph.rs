@@ -34,6 +34,9 @@ pub struct GraphNode {
     pub span: Span,
     /// True for what the author left implicit: flattening, windowing, schema checks, partial steps.
     pub implicit: bool,
+    /// The label of the node that put this one before itself ([`PlanNode::ahead`], [`PlanNode::ahead_of`]): the two are one
+    /// transform, which takes what this one takes.
+    pub ahead_of: Option<String>,
 }
 
 /// One input of a node.
@@ -110,6 +113,7 @@ impl Graph {
                 inputs: Vec::new(),
                 span,
                 implicit: false,
+                ahead_of: None,
             });
         }
         nodes.extend(old);

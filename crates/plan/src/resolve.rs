@@ -179,7 +179,8 @@ impl Resolver<'_> {
         };
         let is_root = inputs.is_empty();
         let label = leaf.label();
-        let made = Made { leaf, label: &label, type_name: &leaf.type_name.value, implicit: false };
+        let made =
+            Made { leaf, label: &label, type_name: &leaf.type_name.value, implicit: false, ahead_of: None };
         let id = self.builder.add(made, decoded.transform.as_ref(), inputs)?;
         let mut views = self.builder.views(id);
         if let Some(schema) = &leaf.output_schema {

@@ -37,6 +37,7 @@ pub use tasks::block_on;
 pub use tonic::Code;
 
 /// The field masks, durations and timestamps that those use.
+pub use prost;
 pub use prost_types;
 /// Messages and requests, as Google's published protos define them.
 pub use pubsub_proto::google::pubsub::v1 as proto;

@@ -84,7 +84,7 @@ impl World {
         all.into_iter().map(|m| (String::from_utf8_lossy(&m.data).into_owned(), m.attributes)).collect()
     }
 
-    fn run(&self, pipeline: &str, args: &[&str]) -> Ran {
+    pub(crate) fn run(&self, pipeline: &str, args: &[&str]) -> Ran {
         self.s.write("p.yaml", pipeline);
         let args: Vec<&str> = ["run", "p.yaml"].iter().chain(args).copied().collect();
         self.s
@@ -93,7 +93,7 @@ impl World {
 }
 
 impl World {
-    fn start(&self, pipeline: &str, flags: &[&str]) -> Child {
+    pub(crate) fn start(&self, pipeline: &str, flags: &[&str]) -> Child {
         self.s.write("p.yaml", pipeline);
         let mut command = Command::new(env!("CARGO_BIN_EXE_purlin"));
         command.args(["run", "p.yaml"]).args(flags).current_dir(self.s.path());

@@ -11,7 +11,7 @@ use purlin_api::{
 };
 use purlin_pubsub::block_on;
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// A transform of a pipeline.
@@ -312,4 +312,54 @@ fn check_says_what_is_guaranteed() {
     let batch = "pipeline: {type: chain, transforms: [{type: Create, config: {elements: [{a: x}]}}, {type: \
                  WriteToPubSub, config: {topic: totals, format: RAW}}]}";
     assert!(said(batch, "").contains("guarantee: at least once, because WriteToPubSub"));
+    assert_eq!(said(&with_errors(), ""), "p.yaml: good\nguarantee: exactly once\n");
+}
+
+/// [`COPY`] of the messages that have no `x` in them; the others come as errors.
+fn with_errors() -> String {
+    COPY.replace("  type: chain\n", "").replace(
+        "    - {type: WriteToPubSub, name: Out, config: {topic: totals, format: STRING}}\n",
+        "    - type: MapToFields
+      name: Pick
+      input: In
+      config: {language: python, fields: {text: \"None if 'x' in payload else payload\"}}
+    - {type: WriteToPubSub, name: Out, input: Pick, config: {topic: totals, format: STRING, error_handling: {output: bad}}}
+    - {type: WriteToPubSub, name: Bad, input: Out.bad, config: {topic: totals, format: JSON}}
+",
+    )
+}
+
+#[test]
+fn a_writer_with_an_error_output_is_exactly_once_too() {
+    let w = World::new();
+    w.publish(messages(0..10));
+    let mut first = w.start(COPY, &["--commit-every", "200ms"]);
+    let mut came = Vec::new();
+    while came.len() < 10 && first.try_wait().expect("a child").is_none() {
+        came.extend(w.drain("totals"));
+    }
+    first.kill().expect("a process that can be killed");
+    first.wait().expect("an end");
+    // The author gives the writer an error output: it keeps the state it has.
+    w.publish(messages(10..20));
+    w.publish(["x1", "x2"].map(|text| message(text, &[])).to_vec());
+    let mut second = w.start(&with_errors(), &["--commit-every", "200ms"]);
+    while came.len() < 15 && second.try_wait().expect("a child").is_none() {
+        came.extend(w.drain("totals"));
+    }
+    second.kill().expect("a process that can be killed");
+    second.wait().expect("an end");
+    w.publish(messages(20..30));
+    let ran = w.run(&with_errors(), &["--until-idle", "3s"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    came.extend(w.drain("totals"));
+    let by_id: BTreeMap<&str, &str> =
+        came.iter().map(|(text, attributes)| (attributes["purlin_id"].as_str(), text.as_str())).collect();
+    let mut once: Vec<&str> = by_id.into_values().collect();
+    once.sort_unstable();
+    let (once, bad) = once.split_at(30);
+    assert_eq!(once, (0..30).map(|i| format!("m{i:02}")).collect::<Vec<_>>());
+    assert_eq!(bad.len(), 2, "{bad:?}");
+    let error = r#"{"element":{},"msg":"the payload is null","stack":"totals"}"#;
+    assert_eq!(bad, [error, error]);
 }

@@ -67,15 +67,14 @@ purlin_spec::config! {
     /// Where the topic is and who asks follows from the same variables as for `ReadFromPubSub`. That it exists is
     /// looked up when the pipeline starts.
     ///
-    /// **Guarantee: exactly once** for readers that tell messages apart by their ids, in a pipeline with checkpoints and without
-    /// `error_handling`. Messages are kept in memory and in the checkpoint until their epoch (about a second) is
-    /// committed, and published then, each with an id in the attribute `id_attribute`, or `purlin_id`. What has
-    /// to be published again after a failure has the same ids: a `ReadFromPubSub` with `id_attribute: purlin_id` gives each
-    /// once. The messages of one epoch may have a gigabyte; more fails the run.
+    /// **Guarantee: exactly once** for readers that tell messages apart by their ids, in a pipeline with checkpoints.
+    /// Messages are kept in memory and in the checkpoint until their epoch (about a second) is committed, and published
+    /// then, each with an id in the attribute `id_attribute`, or `purlin_id`. What has to be published again after a failure
+    /// has the same ids: a `ReadFromPubSub` with `id_attribute: purlin_id` gives each once. The messages of one epoch may
+    /// have a gigabyte; more fails the run.
     ///
-    /// **At least once** with `x-purlin: {delivery: at_least_once}`, with `error_handling`, or in a pipeline that ends by
-    /// itself: rows are published as they come, in batches, and an epoch is committed only when all of them have been
-    /// answered. After a failure rows of epochs that were not committed are published again, under other ids.
+    /// **At least once** with `x-purlin: {delivery: at_least_once}`, or in a pipeline that ends by itself: rows are published as
+    /// they come, in batches, and an epoch is committed only when all of them have been answered. After a failure rows of epochs that were not committed are published again, under other ids.
     ///
     /// A request that was not answered is repeated, so the topic may have a message twice, with one id. The order of rows
     /// is not kept.
@@ -98,7 +97,8 @@ purlin_spec::config! {
         pub id_attribute: Option<Spanned<String>>,
         /// An attribute to give each message the event time of its row, in milliseconds since 1970.
         pub timestamp_attribute: Option<Spanned<String>>,
-        /// Where rows go that cannot be a message.
+        /// Where rows go that cannot be a message: the payload is null or cannot be encoded, it is too large, an attribute is
+        /// too long.
         pub error_handling: Option<ErrorHandling>,
     }
 }

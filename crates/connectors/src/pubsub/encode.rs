@@ -12,6 +12,7 @@ use purlin_api::{Batch, EventTime, Result};
 use purlin_pubsub::check_message_with;
 use purlin_pubsub::proto::PubsubMessage;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// How payloads are encoded.
 #[derive(Clone, Debug)]
@@ -24,6 +25,18 @@ pub(super) enum PayloadSpec {
     Avro(Datum),
     /// A message of Protocol Buffers.
     Proto(proto::Writer),
+}
+
+impl PayloadSpec {
+    /// What it is, for people.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            PayloadSpec::Raw => "raw",
+            PayloadSpec::Json => "json",
+            PayloadSpec::Avro(_) => "avro",
+            PayloadSpec::Proto(_) => "proto",
+        }
+    }
 }
 
 /// How rows become messages.
@@ -85,6 +98,30 @@ impl Ids {
             Ids::Later(name) if !message.attributes.contains_key(name) => (1, name.len() + ID_BYTES_MAX + 16),
             _ => (0, 0),
         }
+    }
+}
+
+/// A row that cannot be a message, and why.
+pub(super) type BadRow = (usize, String);
+
+/// Makes messages of rows, in one lane.
+pub(super) struct Encoder {
+    pub(super) spec: Arc<Spec>,
+    pub(super) ids: Ids,
+}
+
+impl Encoder {
+    /// The messages of the rows that can be one, and which rows cannot, and why.
+    pub(super) fn messages(&mut self, batch: &Batch) -> Result<(Vec<PubsubMessage>, Vec<BadRow>)> {
+        let (mut messages, mut bad) = (Vec::with_capacity(batch.len()), Vec::new());
+        let mut rows = Rows::new(&self.spec, batch)?;
+        for row in 0..batch.len() {
+            match rows.message(row, &mut self.ids) {
+                Ok(message) => messages.push(message),
+                Err(why) => bad.push((row, why)),
+            }
+        }
+        Ok((messages, bad))
     }
 }
 

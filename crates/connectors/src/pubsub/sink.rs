@@ -2,18 +2,19 @@
 
 use super::check::{self, Payload, refuse};
 use super::config::WriteToPubSub;
-use super::encode::{Ids, PayloadSpec, Spec};
+use super::encode::{Encoder, Ids, PayloadSpec, Spec};
 use super::epochs::EpochWriter;
 use super::prepared::ID_ATTRIBUTE;
-use super::writer::{Open, Outgoing, Publishing, Slot, Writer, error_schema};
+use super::rows::RowsNode;
+use super::writer::{Incoming, Open, Outgoing, Slot, Writer};
 use crate::format::avro::Datum;
 use crate::format::proto;
 use crate::shared::bind;
 use arrow_schema::{DataType, Field, Fields, Schema};
 use purlin_api::shape::{is_any, physical, type_name};
 use purlin_api::{
-    BindCx, BuildCx, Circumstances, Delivery, Entry, Guarantee, InputShape, Output, OutputRole, PlanNode,
-    Promise, Result, Running, StateShape, Transform,
+    BindCx, BuildCx, Circumstances, Delivery, Entry, Guarantee, InputShape, Output, PlanNode, Promise,
+    Result, Running, StateShape, Transform,
 };
 use purlin_spec::config::Spanned;
 use purlin_spec::vocabulary::{Inputs, TransformDef};
@@ -38,20 +39,17 @@ impl Transform for WriteToPubSub {
     fn bind(&self, inputs: &[InputShape], cx: &mut BindCx<'_>) -> Option<Arc<dyn PlanNode>> {
         let input = bind::only_input(inputs, cx)?;
         let topic = check::topic(&self.topic, cx);
-        let errors = match &self.error_handling {
-            None => Vec::new(),
-            Some(e) => {
-                if e.threshold.is_some() {
-                    let what = "`threshold` has no effect here: rows that cannot be messages are few or all";
-                    cx.diagnostics.push(Diagnostic::warning("error-handling/threshold", e.output.span, what));
-                }
-                let tag = e.output.value.clone();
-                let shape = input.shape.with_schema(error_schema(&input.shape.schema));
-                vec![Output { tag, shape, role: OutputRole::Error }]
+        let errors = self.error_handling.as_ref().map(|e| {
+            if e.threshold.is_some() {
+                let what = "`threshold` has no effect here: rows that cannot be messages are few or all";
+                cx.diagnostics.push(Diagnostic::warning("error-handling/threshold", e.output.span, what));
             }
-        };
+            e.output.value.as_str()
+        });
         let spec = self.spec(&input.shape.schema, cx);
-        Some(Arc::new(WriteNode { topic: topic?, spec: Arc::new(spec?), errors }))
+        let (topic, spec) = (topic?, Arc::new(spec?));
+        let rows = errors.map(|errors| RowsNode::new(&input.shape, errors, &topic, spec.clone()));
+        Some(Arc::new(WriteNode { topic, spec, rows }))
     }
 }
 
@@ -201,24 +199,21 @@ impl WriteToPubSub {
 struct WriteNode {
     topic: String,
     spec: Arc<Spec>,
-    /// The error output, if there is one.
-    errors: Vec<Output>,
+    /// What makes messages of rows before them, if there is an error output.
+    rows: Option<RowsNode>,
 }
 
 impl PlanNode for WriteNode {
     fn outputs(&self) -> &[Output] {
-        &self.errors
+        &[]
     }
 
     fn explain(&self) -> String {
-        let format = match self.spec.payload {
-            PayloadSpec::Raw => "raw",
-            PayloadSpec::Json => "json",
-            PayloadSpec::Avro(_) => "avro",
-            PayloadSpec::Proto(_) => "proto",
-        };
-        let errors = self.errors.first().map(|o| format!("; errors to {}", o.tag)).unwrap_or_default();
-        format!("{format} messages; topic {}{errors}", self.topic)
+        format!("{} messages; topic {}", self.spec.payload.name(), self.topic)
+    }
+
+    fn ahead_of(&self, _: usize) -> Option<Arc<dyn PlanNode>> {
+        self.rows.clone().map(|r| Arc::new(r) as Arc<dyn PlanNode>)
     }
 
     fn guarantee(&self) -> Option<Guarantee> {
@@ -234,13 +229,8 @@ impl PlanNode for WriteNode {
             at_once("; to make it exactly once: leave `delivery: at_least_once` out of `x-purlin`")
         } else if !circumstances.checkpoints {
             at_once(", and a pipeline that ends by itself begins anew after a failure")
-        } else if !self.errors.is_empty() {
-            at_once(
-                " where there is an error output; to make it exactly once: leave `error_handling` out, and keep rows that \
-                 cannot be messages away from it",
-            )
         } else {
-            let name = self.spec.id_attribute.as_deref().unwrap_or(ID_ATTRIBUTE);
+            let name = id_attribute(&self.spec);
             let because = format!(
                 "messages are published when their epoch is committed, and one that has to be published again has the same \
                  `{name}`, by which readers can tell"
@@ -251,31 +241,39 @@ impl PlanNode for WriteNode {
 
     /// Each prepared epoch says itself where it goes.
     fn state(&self) -> Option<StateShape> {
-        self.errors.is_empty().then(|| StateShape::new("messages to publish"))
-    }
-
-    /// A sink has no outputs: one with an error output publishes as an asynchronous transform, which holds
-    /// barriers back until its requests are answered.
-    fn is_async(&self) -> bool {
-        !self.errors.is_empty()
+        Some(StateShape::new("messages to publish"))
     }
 
     fn build(&self, cx: &BuildCx) -> Result<Running> {
         let at = &cx.environment;
         let Open { client, publisher, topic } =
             cx.shared.get_or_make(Slot::default)?.open(&self.topic, at)?;
-        let named = self.spec.id_attribute.as_ref();
-        let ids = Ids::now(named, format!("{}-{}", purlin_pubsub::unique(), cx.lane));
-        let out = Outgoing { client, publisher, topic, spec: self.spec.clone(), ids };
-        if let Some(errors) = self.errors.first() {
-            return Ok(Running::Async(Box::new(Publishing::new(out, &errors.shape.schema))));
-        }
-        // Without checkpoints nothing would be published again under the same ids: waiting would gain nothing.
-        if at.delivery == Delivery::AtLeastOnce || at.lineage.is_empty() {
+        let incoming = match self.rows {
+            Some(_) => Incoming::Messages,
+            None => Incoming::Rows(Encoder { spec: self.spec.clone(), ids: ids(&self.spec, cx) }),
+        };
+        let out = Outgoing { client, publisher, topic, incoming };
+        if publishes_at_once(cx) {
             return Ok(Running::Sink(Box::new(Writer::new(out))));
         }
-        let id_attribute = named.map_or(ID_ATTRIBUTE, String::as_str).to_owned();
-        let out = Outgoing { ids: Ids::Later(id_attribute.clone()), ..out };
-        Ok(Running::Sink(Box::new(EpochWriter::new(out, id_attribute, cx))))
+        Ok(Running::Sink(Box::new(EpochWriter::new(out, id_attribute(&self.spec), cx))))
+    }
+}
+
+/// Without checkpoints nothing would be published again under the same ids: waiting would gain nothing.
+fn publishes_at_once(cx: &BuildCx) -> bool {
+    cx.environment.delivery == Delivery::AtLeastOnce || cx.environment.lineage.is_empty()
+}
+
+fn id_attribute(spec: &Spec) -> String {
+    spec.id_attribute.as_deref().unwrap_or(ID_ATTRIBUTE).to_owned()
+}
+
+/// Where the ids of messages come from in one lane.
+pub(super) fn ids(spec: &Spec, cx: &BuildCx) -> Ids {
+    if publishes_at_once(cx) {
+        Ids::now(spec.id_attribute.as_ref(), format!("{}-{}", purlin_pubsub::unique(), cx.lane))
+    } else {
+        Ids::Later(id_attribute(spec))
     }
 }

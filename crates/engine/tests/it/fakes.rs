@@ -131,6 +131,7 @@ pub(crate) fn plan(lanes: usize, nodes: Vec<(&str, Fake, Vec<usize>)>) -> Plan {
             inputs: if input.from.is_empty() { Vec::new() } else { vec![input] },
             span: Default::default(),
             implicit: false,
+            ahead_of: None,
         });
     }
     let stages = stages::fuse(&graph, lanes);

@@ -66,6 +66,7 @@ fn graph(reads: Option<Promise>, bounded: bool, writers: &[(Option<Promise>, Opt
             .collect(),
         span: Span::at(0, 10 * id as u32 + 10, 1, 1),
         implicit: false,
+        ahead_of: None,
     };
     Graph { nodes: nodes.into_iter().enumerate().map(node).collect() }
 }

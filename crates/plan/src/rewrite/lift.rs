@@ -46,6 +46,7 @@ fn split(node: GraphNode, lifted: Lifted, nodes: &mut Vec<GraphNode>) -> NodeId 
         node: lifted.partial,
         inputs: node.inputs.clone(),
         implicit: true,
+        ahead_of: None,
         ..node.clone()
     };
     nodes.push(partial);

@@ -161,6 +161,7 @@ fn graph(drafts: &[Draft]) -> Graph {
             inputs,
             span: Span::default(),
             implicit: false,
+            ahead_of: None,
         });
     }
     graph
