@@ -6,7 +6,8 @@ set -euo pipefail
 
 folder=${1:?usage: $0 FOLDER REQUIREMENTS}
 wanted=${2:?usage: $0 FOLDER REQUIREMENTS}
-if ! cmp -s "$wanted" "$folder/requirements.txt"; then
+# One whose Python was replaced finds nothing any more.
+if ! cmp -s "$wanted" "$folder/requirements.txt" || ! "$folder/bin/python" -m pip --version >/dev/null 2>&1; then
   rm -rf "$folder"
   python3 -m venv "$folder"
   "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$wanted" >&2

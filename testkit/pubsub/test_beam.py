@@ -49,7 +49,7 @@ class Beam(unittest.TestCase):
                 seen[(row["customer"], row["start"])] = row["total"]
             return ("ann", start) in seen and ("bob", start) in seen
 
-        if not until(arrived, 90):
+        if not until(arrived, 300):
             log.seek(0)
             self.fail(f"{seen}\n{log.read()[-3000:]}")
         self.assertEqual((seen[("ann", start)], seen[("bob", start)]), (3, 10))

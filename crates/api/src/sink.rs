@@ -61,7 +61,8 @@ pub trait Sink: Send {
 
     /// Takes over from instances that prepared `epoch`, and may or may not have committed it: commits it (again), takes
     /// away what they wrote after it, and goes on with what was open. Called once, before anything is written. With
-    /// other lanes than then, an instance may be given what several prepared, or nothing.
+    /// other lanes than then, an instance may be given what several prepared, or nothing; so is one whose transform was not
+    /// there then.
     ///
     /// # Errors
     /// If what was prepared is gone or was changed.

@@ -143,7 +143,7 @@ impl Cell {
             label: Arc::from(label),
             kind,
             cx: OpCx::new(rows_max),
-            merge: WatermarkMerge::new(ports.len()),
+            merge: WatermarkMerge::grouped(groups(&ports, &from)),
             slots_since: vec![EventTime::MIN; ports.len()],
             ports,
             from,
@@ -161,6 +161,18 @@ impl Cell {
             taps: BTreeMap::new(),
         }
     }
+}
+
+/// The groups of input slots: those of one port that come from the lanes of one transform.
+fn groups(ports: &[Port], from: &[NodeId]) -> Vec<usize> {
+    let mut known: BTreeMap<(Port, NodeId), usize> = BTreeMap::new();
+    let slots = ports.iter().zip(from);
+    slots
+        .map(|(port, from)| {
+            let next = known.len();
+            *known.entry((*port, *from)).or_insert(next)
+        })
+        .collect()
 }
 
 enum Work {

@@ -196,6 +196,7 @@ impl Job {
             moves: AtomicU64::new(0),
             waiting: AtomicUsize::new(0),
             live: AtomicUsize::new(lanes.len()),
+            restoring: watch::channel(lanes.len()).0,
             board: graph.is_some().then(|| watcher.board.clone()),
         });
         let roles = lanes.iter().map(|l| Role { sources: !l.sources.is_empty(), sinks: !l.sinks.is_empty() });
@@ -275,6 +276,8 @@ struct Shared {
     waiting: AtomicUsize,
     /// Lanes that have not ended.
     live: AtomicUsize,
+    /// Lanes that are not yet as they were at the checkpoint.
+    restoring: watch::Sender<usize>,
     /// Where lanes of live jobs say how they stand.
     board: Option<Arc<Board>>,
 }

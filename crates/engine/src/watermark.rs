@@ -3,6 +3,10 @@
 //! `input = max(input, min over live inputs)`; `output = max(output, min(input, least hold))`.
 //! An idle input does not count; an ended one, or one that promises the end of time, counts as the end of time, and
 //! does not drag idle ones there.
+//!
+//! Inputs that come from the lanes of one transform are a *group*: an idle one of them counts as long as another is live.
+//! Lanes share what they read, so one that says how far time has come may know that from rows which another one, idle
+//! until now, has still on their way.
 
 use purlin_api::EventTime;
 
@@ -17,13 +21,27 @@ enum State {
 #[derive(Clone, Debug)]
 pub struct WatermarkMerge {
     slots: Vec<(EventTime, State)>,
+    /// The group of each input, counted from 0.
+    groups: Vec<usize>,
+    /// Which groups have a live input.
+    is_live: Vec<bool>,
     current: EventTime,
 }
 
 impl WatermarkMerge {
-    /// With this many inputs, all at the start of time.
+    /// With this many inputs, all at the start of time, each from another transform.
     pub fn new(slots: usize) -> Self {
-        WatermarkMerge { slots: vec![(EventTime::MIN, State::Live); slots], current: EventTime::MIN }
+        Self::grouped((0..slots).collect())
+    }
+
+    /// With an input for each of these groups, counted from 0, all at the start of time.
+    pub fn grouped(groups: Vec<usize>) -> Self {
+        WatermarkMerge {
+            slots: vec![(EventTime::MIN, State::Live); groups.len()],
+            is_live: vec![false; groups.iter().max().map_or(0, |g| g + 1)],
+            groups,
+            current: EventTime::MIN,
+        }
     }
 
     /// The merged watermark.
@@ -91,19 +109,39 @@ impl WatermarkMerge {
         Some((*at, state))
     }
 
-    /// The inputs that hold the merged watermark where it is: the live ones with the least watermark.
+    /// The inputs that hold the merged watermark where it is: those with the least watermark of the live ones, and of idle
+    /// ones beside a live one of their group.
     pub fn held_by(&self) -> impl Iterator<Item = (usize, EventTime)> + '_ {
-        let least = self.slots.iter().filter(|(_, s)| *s == State::Live).map(|(t, _)| *t).min();
-        self.slots
-            .iter()
-            .enumerate()
-            .filter(move |(_, (t, s))| *s == State::Live && Some(*t) == least)
-            .map(|(i, (t, _))| (i, *t))
+        let counts = |state: State, group: usize| match state {
+            State::Live => true,
+            State::Idle => self.is_live.get(group).is_some_and(|any| *any),
+            State::Ended => false,
+        };
+        let slots = self.slots.iter().zip(&self.groups).enumerate();
+        let counting: Vec<(usize, EventTime)> =
+            slots.filter(|(_, ((_, s), g))| counts(*s, **g)).map(|(i, ((t, _), _))| (i, *t)).collect();
+        let least = counting.iter().map(|(_, t)| *t).min();
+        counting.into_iter().filter(move |(_, t)| Some(*t) == least)
+    }
+
+    /// The least of the inputs that count: the live ones, and idle ones beside a live one of their group.
+    fn waiting(&mut self) -> Option<EventTime> {
+        let is_live = |(t, s): &(EventTime, State)| *s == State::Live && *t < EventTime::MAX;
+        self.is_live.fill(false);
+        for (slot, group) in self.slots.iter().zip(&self.groups) {
+            if let Some(any) = self.is_live.get_mut(*group) {
+                *any |= is_live(slot);
+            }
+        }
+        let counts = |slot: &(EventTime, State), group: usize| {
+            let beside = slot.1 == State::Idle && self.is_live.get(group).is_some_and(|any| *any);
+            is_live(slot) || beside
+        };
+        self.slots.iter().zip(&self.groups).filter(|(s, g)| counts(s, **g)).map(|((t, _), _)| *t).min()
     }
 
     fn merge(&mut self) -> Option<EventTime> {
-        let live = self.slots.iter().filter(|(t, s)| *s == State::Live && *t < EventTime::MAX);
-        let waiting = live.map(|(t, _)| *t).min();
+        let waiting = self.waiting();
         // With no live input left the idle ones decide: time must not jump past what they promised.
         let least = waiting
             .or_else(|| self.slots.iter().filter(|(_, s)| *s == State::Idle).map(|(t, _)| *t).max())
@@ -152,6 +190,24 @@ mod tests {
         assert_eq!(m.end(0), None);
         assert_eq!(m.end(1), Some(EventTime::MAX));
         assert!(m.all_ended());
+    }
+
+    #[test]
+    fn an_idle_lane_holds_beside_a_live_one_of_the_same_transform() {
+        let mut m = WatermarkMerge::grouped(vec![0, 0, 1]);
+        for slot in 0..3 {
+            m.advance(slot, t(10));
+            m.idle(slot);
+        }
+        assert_eq!(m.current(), t(10));
+        // Lane 0 knows of rows that lane 1 has still to give.
+        assert_eq!(m.advance(0, t(50)), None);
+        assert_eq!(m.held_by().collect::<Vec<_>>(), [(1, t(10))]);
+        m.touch(1);
+        assert_eq!(m.advance(1, t(50)), Some(t(50)), "the other transform is idle");
+        assert_eq!(m.idle(1), None);
+        assert_eq!(m.advance(0, t(60)), None);
+        assert_eq!(m.end(1), Some(t(60)));
     }
 
     #[test]

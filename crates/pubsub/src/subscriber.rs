@@ -21,8 +21,8 @@ use tokio::task::AbortHandle;
 
 /// Lists of ids that wait to be acknowledged or given back.
 const ACKS_QUEUED_MAX: usize = 256;
-/// How long the end waits for the service to end its streams.
-const STREAMS_END_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long the end waits for the service to end its streams: what it has sent until then can be given back.
+const STREAMS_END_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the end waits for the last acknowledgements.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 

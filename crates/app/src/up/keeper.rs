@@ -30,7 +30,7 @@ use std::time::Duration;
 /// How often files are looked at and rates are taken, in microseconds.
 const LOOK_EVERY: i64 = 1_000_000;
 /// How often a file that is refused is tried again though it did not change: what it reads may have come.
-const TRY_REFUSED_EVERY: i64 = 30_000_000;
+pub(crate) const TRY_REFUSED_EVERY: Duration = Duration::from_secs(30);
 /// How long a pipeline may take to stop before it is said that it does, in microseconds.
 const STOP_PATIENCE: i64 = 60_000_000;
 /// How long a keeper waits for messages at most.
@@ -57,6 +57,8 @@ pub(crate) struct Shared {
     pub(crate) load: PipelineOptions,
     /// How often live pipelines commit, in processing time.
     pub(crate) commit_every: Duration,
+    /// See [`TRY_REFUSED_EVERY`].
+    pub(crate) try_refused_every: Duration,
     /// How many signals to end have come.
     pub(crate) signals: Arc<AtomicUsize>,
     /// Runs a job to its end.
@@ -279,9 +281,12 @@ impl Keeper {
                 self.follow();
             }
         }
-        if !self.stopping && self.run.is_none() && self.start_at.is_some_and(|at| now >= at) {
+        if !self.stopping && self.start_at.is_some_and(|at| now >= at) {
             self.start_at = None;
-            self.start_again();
+            match self.run {
+                None => self.start_again(),
+                Some(_) => self.follow(),
+            }
         }
     }
 
@@ -356,7 +361,10 @@ impl Keeper {
         self.pipe.change(|l| l.refused = Some(Failure { text, at: now }));
         if !goes_on {
             self.pipe.enter(State::Refused, now);
-            self.start_at = Some(now.plus(TRY_REFUSED_EVERY));
+        }
+        if !goes_on || self.run.is_some() {
+            // What it was refused for may pass.
+            self.start_at = Some(now.plus(self.shared.try_refused_every.as_micros() as i64));
         }
     }
 
@@ -409,7 +417,11 @@ impl Keeper {
         self.refuse(first);
         if let Some(text) = self.good.clone() {
             match self.prepare(Some(text)) {
-                Ok(prepared) => self.launch(prepared),
+                Ok(prepared) => {
+                    self.launch(prepared);
+                    let now = SystemClock.now();
+                    self.start_at.get_or_insert(now.plus(self.shared.try_refused_every.as_micros() as i64));
+                }
                 Err(text) => self.fail(text, SystemClock.now()),
             }
         }

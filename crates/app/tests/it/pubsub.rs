@@ -70,7 +70,7 @@ impl World {
         let mut all = block_on(async move {
             let mut all = Vec::new();
             loop {
-                let got = c.pull_once(&name, 1000, Duration::from_millis(500)).await?;
+                let got = c.pull_once(&name, 1000, Duration::from_secs(1)).await?;
                 if got.is_empty() {
                     return Ok(all);
                 }

@@ -51,6 +51,9 @@ struct Rest {
     deliveries: Deliveries,
     messages: std::vec::IntoIter<Arrival>,
     done: usize,
+    /// How far time had come when it arrived. Until all of it is given we say no more than that, whatever other lanes have
+    /// learned meanwhile: it would make late what is here.
+    time: EventTime,
 }
 
 impl Reader {
@@ -86,7 +89,8 @@ impl Reader {
 
     fn arrived(&mut self, mut deliveries: Deliveries) {
         let messages = std::mem::take(&mut deliveries.messages).into_iter();
-        self.rest = Some(Rest { deliveries, messages, done: 0 });
+        let time = self.work.estimate().told().map_or(EventTime::MIN, |t| EventTime(t).clamped());
+        self.rest = Some(Rest { deliveries, messages, done: 0, time });
     }
 
     /// Decodes what arrived, up to the budget.
@@ -168,8 +172,9 @@ impl Reader {
         let now = clock::now();
         let quiet = self.work.subscriber().quiet_since().filter(|_| self.rest.is_none());
         let mut estimate = self.work.estimate();
+        let most = self.rest.as_ref().map_or(EventTime::MAX, |r| r.time);
         if let Some(t) = estimate.watermark(now, quiet) {
-            self.watermark = self.watermark.max(EventTime(t).clamped());
+            self.watermark = self.watermark.max(EventTime(t).clamped().min(most));
         }
         pull.watermark = self.watermark;
         if pull.batches.is_empty() && estimate.is_idle(now, quiet) {

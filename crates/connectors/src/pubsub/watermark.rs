@@ -192,6 +192,11 @@ impl Estimate {
         self.watermark
     }
 
+    /// The watermark that was last told.
+    pub(super) fn told(&self) -> Option<i64> {
+        self.watermark
+    }
+
     /// True if the source does not hold time back.
     pub(super) fn is_idle(&self, now: i64, quiet_since: Option<i64>) -> bool {
         let learns = matches!(self.learning, Learning::Since(since) if self.knows_little(since, now));

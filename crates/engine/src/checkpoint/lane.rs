@@ -17,6 +17,13 @@ pub(crate) struct LanePart {
     pub(crate) nodes: Vec<NodePart>,
 }
 
+impl LanePart {
+    /// Whether sinks prepared anything.
+    pub(crate) fn shows(&self) -> bool {
+        self.nodes.iter().any(|n| n.prepared.as_ref().is_some_and(|p| !p.is_empty()))
+    }
+}
+
 /// What one transform of it keeps.
 #[derive(Debug)]
 pub(crate) struct NodePart {

@@ -139,7 +139,11 @@ impl CheckpointStore for Folder {
         let mut names = Vec::new();
         for entry in fs::read_dir(&self.path).map_err(io)? {
             let entry = entry.map_err(io)?;
-            let meta = entry.metadata().map_err(io)?;
+            let meta = match entry.metadata() {
+                // Whoever writes here gave it its name, or deleted it, meanwhile.
+                Err(e) if e.kind() == ErrorKind::NotFound => continue,
+                other => other.map_err(io)?,
+            };
             if let (true, Ok(name)) = (meta.is_file(), entry.file_name().into_string()) {
                 names.push((name, meta.len()));
             }

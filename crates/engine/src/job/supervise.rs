@@ -70,6 +70,8 @@ pub(super) struct Epochs {
     saver: Option<Saver>,
     /// Lanes in which everything has ended, of so many.
     done: (usize, usize),
+    /// The last epoch of all only says that the one before it is committed.
+    confirms: bool,
 }
 
 /// Writes checkpoints.
@@ -80,6 +82,8 @@ struct Saver {
     parts: Vec<LanePart>,
     /// When the epoch began whose checkpoint is being made.
     began: EventTime,
+    /// What sinks prepared for the last checkpoint was shown only after it.
+    shows: bool,
     at_work: Option<JoinHandle<(Writer, Result<u64>)>>,
 }
 
@@ -112,6 +116,7 @@ impl Epochs {
             told_early: false,
             saver: None,
             done: (0, lanes),
+            confirms: false,
         }
     }
 
@@ -121,7 +126,8 @@ impl Epochs {
         self.committer.save_after(image.epoch);
         self.orders.send_replace(self.committer.orders());
         let (parts, at_work) = (Vec::new(), None);
-        self.saver = Some(Saver { writer: Some(writer), status, parts, began: self.began, at_work });
+        self.saver =
+            Some(Saver { writer: Some(writer), status, parts, began: self.began, shows: false, at_work });
         image
     }
 
@@ -140,7 +146,7 @@ impl Epochs {
         let quiet = read == self.read.0;
         // A source that has more and is not asked, because nobody takes it, is not idle.
         let active = self.sources.iter().any(|s| s.active.load(Ordering::Relaxed) > 0);
-        if !quiet || active {
+        if !quiet || active || now < self.read.1 {
             self.read = (read, now);
         }
         let over = |limit: Option<Duration>, since| limit.is_some_and(|l| passed(since, now) >= l);
@@ -174,6 +180,10 @@ impl Epochs {
                     self.phase = Phase::Ending;
                 }
                 // Lanes that were halted have ended, not committed.
+                Phase::LastEpoch | Phase::FinalEpoch if !stop.is_halted() && self.is_to_confirm() => {
+                    self.confirms = true;
+                    self.begin(now);
+                }
                 Phase::LastEpoch if !stop.is_halted() => {
                     self.phase = Phase::Over;
                     stop.halt();
@@ -201,6 +211,12 @@ impl Epochs {
         }
     }
 
+    /// Whether one more epoch is to say that the last one is committed. A job that goes on from its checkpoint commits it
+    /// again, and relies on what is there then: not on files that somebody took meanwhile, which is what they are for.
+    fn is_to_confirm(&self) -> bool {
+        !self.confirms && self.saver.as_ref().is_some_and(|s| s.shows)
+    }
+
     fn begin_if_due(&mut self, shared: &Shared, now: EventTime, read: u64, quiet: bool) {
         let moves = shared.moves.load(Ordering::Relaxed);
         let rows = read + self.sinks.iter().map(|s| s.rows_in()).sum::<u64>();
@@ -208,7 +224,9 @@ impl Epochs {
         let every = shared.options.live.epoch_every;
         // Where only time goes on, nobody waits for the end of an epoch.
         let due = if quiet && rows != rows_then { every.min(QUIET_EPOCH) } else { every };
-        if (moves, rows) != (moves_then, rows_then) && passed(since, now) >= due {
+        // Set back, the clock says nothing of how long it has been.
+        let is_due = passed(since, now) >= due || now < since;
+        if (moves, rows) != (moves_then, rows_then) && is_due {
             self.last = (now, moves, rows);
             self.begin(now);
         }
@@ -229,6 +247,7 @@ impl Epochs {
         let Some(mut writer) = saver.writer.take() else { return };
         let (at, drained) = (shared.options.clock.now().0, self.phase == Phase::FinalEpoch);
         let parts = std::mem::take(&mut saver.parts);
+        saver.shows = parts.iter().any(LanePart::shows);
         saver.at_work = Some(spawn_blocking(move || {
             let written = writer.write(epoch, at, drained, parts);
             (writer, written)

@@ -85,11 +85,14 @@ impl Task {
     /// From where it stands to the end of the job.
     async fn drive_on(&mut self, lane: &mut LaneParts) -> Result<(), Halt> {
         let image = self.image.take();
-        if let Some(image) = &image {
-            self.restore(lane, image).await?;
-        }
         let saves = image.is_some();
-        drop(image);
+        if let Some(image) = image {
+            self.restore(lane, &image).await?;
+            drop(image);
+            self.all_restored().await?;
+            lane.core.announce();
+            self.pump(lane).await?;
+        }
         match lane.outside.take() {
             Some(operator) => self.drive_outside(lane, operator).await?,
             None if lane.sources.is_empty() => self.drive_inbox(lane).await?,
@@ -104,12 +107,21 @@ impl Task {
         lane.restore(image)?;
         for (node, sink) in &mut lane.sinks {
             let label = lane.core.label(*node);
-            let Some(saved) = image.node(label) else { continue };
-            let restored = sink.restore(image.epoch, saved.prepared(lane.lane, lane.lanes));
+            // One that is new here is told the epoch, too: names that it gives hang on it.
+            let prepared = image.node(label).map(|n| n.prepared(lane.lane, lane.lanes));
+            let restored = sink.restore(image.epoch, prepared.unwrap_or_default());
             or_halt(&mut self.stop, restored).await?.map_err(|e| e.in_place(label))?;
         }
-        lane.core.announce();
-        self.pump(lane).await
+        Ok(())
+    }
+
+    /// Waits until all lanes are as they were: lanes of one transform may share what only all of them together know,
+    /// such as the ids of messages that were given before.
+    async fn all_restored(&mut self) -> Result<(), Halt> {
+        self.shared.restoring.send_modify(|lanes| *lanes = lanes.saturating_sub(1));
+        let mut restoring = self.shared.restoring.subscribe();
+        // The sender is ours: it cannot be gone.
+        or_halt(&mut self.stop, restoring.wait_for(|lanes| *lanes == 0)).await.map(|_| ())
     }
 
     async fn drive_inbox(&mut self, lane: &mut LaneParts) -> Result<(), Halt> {

@@ -74,9 +74,9 @@ impl StepRun {
         parts.restore(image)?;
         for (node, sink) in &mut parts.sinks {
             let label = parts.core.label(*node);
-            let Some(saved) = image.node(label) else { continue };
-            let prepared = saved.prepared(parts.lane, parts.lanes);
-            at_once(sink.restore(image.epoch, prepared))?.map_err(|e| e.in_place(label))?;
+            let prepared = image.node(label).map(|n| n.prepared(parts.lane, parts.lanes));
+            at_once(sink.restore(image.epoch, prepared.unwrap_or_default()))?
+                .map_err(|e| e.in_place(label))?;
         }
         Ok(())
     }

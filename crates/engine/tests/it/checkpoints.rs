@@ -4,6 +4,7 @@ use super::fakes::{Fake, LiveInput, Seen, TestClock, options_at, plan};
 use super::numbers;
 use purlin_api::{ErrorKind, EventTime};
 use purlin_engine::checkpoint::{CheckpointStore, Checkpoints, From, Memory};
+use purlin_engine::clock::Clock;
 use purlin_engine::{Ending, Job, Outcome, Stop};
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,12 +26,16 @@ fn open(store: &Arc<Memory>, run: &str) -> Checkpoints {
 }
 
 fn start_with(input: &LiveInput, seen: &Seen, checkpoints: Checkpoints) -> Running {
-    let clock = Arc::<TestClock>::default();
     let nodes = vec![
         ("In", Fake::live(input), vec![]),
         ("Key", Fake::keyed(), vec![0]),
         ("Out", Fake::sink(seen), vec![1]),
     ];
+    start_nodes(nodes, checkpoints)
+}
+
+fn start_nodes(nodes: Vec<(&str, Fake, Vec<usize>)>, checkpoints: Checkpoints) -> Running {
+    let clock = Arc::<TestClock>::default();
     let job = Job::new(&plan(2, nodes), options_at(&clock)).unwrap().with_checkpoints(checkpoints).unwrap();
     let stop = job.stop_handle();
     #[allow(clippy::disallowed_methods)] // a test's own task
@@ -201,4 +206,86 @@ async fn a_lineage_outlives_a_process_that_is_killed_before_its_first_epoch() {
         assert!(outcome.checkpoint >= Some(epoch), "{:?}", outcome.checkpoint);
     }
     assert_eq!(open(&store, "third").lineage(), "first");
+}
+
+#[tokio::test]
+async fn nothing_is_read_before_all_lanes_are_as_they_were() {
+    let store = Arc::<Memory>::default();
+    open(&store, "killed").begin(EventTime::from_seconds(5)).unwrap();
+    let inputs = [LiveInput::with_borders(1), LiveInput::with_borders(1)];
+    for (input, other) in [(&inputs[0], inputs[1].clone()), (&inputs[1], inputs[0].clone())] {
+        input.on_pull(move || assert!(other.restarted(), "what it shares with others is not all there"));
+    }
+    let seen = Seen::default();
+    let nodes = vec![
+        ("In", Fake::live(&inputs[0]), vec![]),
+        ("Also", Fake::live(&inputs[1]), vec![]),
+        ("Key", Fake::keyed(), vec![0, 1]),
+        ("Out", Fake::sink(&seen), vec![2]),
+    ];
+    let running = start_nodes(nodes, open(&store, "run"));
+    inputs[0].give(&[1], Some(1));
+    inputs[1].give(&[2], Some(2));
+    running.until("a commit", || seen.committed() == 2).await;
+    running.stop.stop();
+    running.end().await.result.unwrap();
+}
+
+#[tokio::test]
+async fn a_sink_that_is_new_is_told_the_epoch() {
+    let store = Arc::<Memory>::default();
+    let (input, seen) = (LiveInput::with_borders(1), Seen::default());
+    let running = start(&input, &seen, &store);
+    input.give(&[1], Some(1));
+    running.until("a commit", || seen.committed() == 1).await;
+    running.stop.stop();
+    let last = running.end().await.checkpoint.unwrap();
+
+    let (input, seen, new) = (LiveInput::with_borders(1), Seen::default(), Seen::default());
+    let nodes = vec![
+        ("In", Fake::live(&input), vec![]),
+        ("Key", Fake::keyed(), vec![0]),
+        ("Out", Fake::sink(&seen), vec![1]),
+        ("New", Fake::sink(&new), vec![1]),
+    ];
+    let running = start_nodes(nodes, open(&store, "run"));
+    input.give(&[2], Some(2));
+    running.until("a commit", || new.committed() == 1).await;
+    assert_eq!((seen.restored(), new.restored()), (Some(last), Some(last)));
+    running.stop.stop();
+    running.end().await.result.unwrap();
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_holds_no_epoch_up() {
+    let (input, seen, store) = (LiveInput::with_borders(1), Seen::default(), Arc::<Memory>::default());
+    let running = start(&input, &seen, &store);
+    running.clock.pass(Duration::from_secs(120)).await;
+    input.give(&[1], Some(1));
+    running.until("a commit", || seen.committed() == 1).await;
+    running.clock.set_back(Duration::from_secs(120));
+    input.give(&[2], Some(2));
+    let before = running.clock.now();
+    running.until("a commit", || seen.committed() == 2).await;
+    assert!(running.clock.now().0 - before.0 < 10_000_000);
+    running.stop.stop();
+    running.end().await.result.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_shown_before_a_stop_is_not_shown_again() {
+    for drains in [false, true] {
+        let (input, seen, store) = (LiveInput::with_borders(1), Seen::default(), Arc::<Memory>::default());
+        let running = start(&input, &seen, &store);
+        input.give(&[1], Some(1));
+        running.until("the row", || numbers(&seen) == [1]).await;
+        if drains {
+            running.stop.drain()
+        } else {
+            running.stop.stop()
+        }
+        let last = running.end().await.checkpoint.unwrap();
+        // The newest checkpoint is of an epoch without rows: what the one before it prepared is committed.
+        assert_eq!((seen.committed(), seen.rows_of(last)), (1, Some(0)));
+    }
 }

@@ -85,6 +85,13 @@ impl TestClock {
         }
     }
 
+    /// Somebody sets it back by this much. Who sleeps looks again.
+    pub(crate) fn set_back(&self, by: Duration) {
+        let mut s = self.0.lock().unwrap();
+        s.passed -= by;
+        std::mem::take(&mut s.waiting).into_values().for_each(|w| _ = w.send(()));
+    }
+
     /// Lets this much time pass.
     pub(crate) async fn pass(&self, time: Duration) {
         let end = self.now().plus(time.as_micros() as i64);
@@ -386,6 +393,8 @@ struct Given {
     /// A barrier can pass after every so many batches; 0: after none.
     border: usize,
     restarted: bool,
+    /// What a test has to say when it is asked for rows.
+    on_pull: Option<Box<dyn Fn() + Send>>,
     batches: usize,
     /// Rows of the epoch under way, and of those that ended.
     since: Vec<i64>,
@@ -406,6 +415,10 @@ impl LiveInput {
         let input = LiveInput::default();
         input.0.0.lock().unwrap().border = every;
         input
+    }
+    /// Does this whenever it is asked for rows.
+    pub(crate) fn on_pull(&self, does: impl Fn() + Send + 'static) {
+        self.0.0.lock().unwrap().on_pull = Some(Box::new(does));
     }
     /// True if it was told that an earlier process left no position.
     pub(crate) fn restarted(&self) -> bool {
@@ -441,7 +454,11 @@ impl Source for LiveInput {
     }
     fn next(&mut self, _: Budget) -> BoxFuture<'_, Result<Pull>> {
         Box::pin(async move {
-            self.0.0.lock().unwrap().pulls += 1;
+            {
+                let mut given = self.0.0.lock().unwrap();
+                given.pulls += 1;
+                given.on_pull.iter().for_each(|does| does());
+            }
             loop {
                 {
                     let mut given = self.0.0.lock().unwrap();
@@ -601,6 +618,9 @@ struct State {
     /// How many rows had come when an epoch was prepared, and how many are committed.
     prepared: Vec<(u64, usize)>,
     committed: usize,
+    /// The same of all epochs that were prepared.
+    history: Vec<(u64, usize)>,
+    restored: Option<u64>,
     /// Writing waits while this is set.
     blocked: Option<Arc<Notify>>,
     /// Preparing fails.
@@ -628,6 +648,17 @@ impl Seen {
     }
     pub(crate) fn aborted(&self) -> bool {
         self.0.lock().unwrap().aborted
+    }
+    /// How many rows came in an epoch that was prepared.
+    pub(crate) fn rows_of(&self, epoch: u64) -> Option<usize> {
+        let history = &self.0.lock().unwrap().history;
+        let at = history.iter().position(|(e, _)| *e == epoch)?;
+        let before = at.checked_sub(1).map_or(0, |i| history[i].1);
+        Some(history[at].1 - before)
+    }
+    /// The epoch after which it goes on.
+    pub(crate) fn restored(&self) -> Option<u64> {
+        self.0.lock().unwrap().restored
     }
     /// How many of the rows that came are committed.
     pub(crate) fn committed(&self) -> usize {
@@ -688,6 +719,7 @@ impl Sink for Seen {
             }
             let rows = s.numbers.len();
             s.prepared.push((epoch, rows));
+            s.history.push((epoch, rows));
             Ok(Bytes::from(epoch.to_string()))
         })
     }
@@ -704,6 +736,7 @@ impl Sink for Seen {
     fn restore(&mut self, epoch: u64, prepared: Vec<Bytes>) -> BoxFuture<'_, Result<()>> {
         Box::pin(async move {
             assert!(prepared.iter().all(|p| *p == epoch.to_string()), "what was prepared for that epoch");
+            self.0.lock().unwrap().restored = Some(epoch);
             Ok(())
         })
     }

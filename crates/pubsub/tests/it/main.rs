@@ -80,7 +80,7 @@ fn next(s: &Arc<Subscriber>, wait: Duration) -> Option<Deliveries> {
 fn take(s: &Arc<Subscriber>, count: usize) -> Vec<Deliveries> {
     let mut all = Vec::new();
     while all.iter().map(|d: &Deliveries| d.messages.len()).sum::<usize>() < count {
-        all.push(next(s, Duration::from_secs(20)).expect("messages come"));
+        all.push(next(s, Duration::from_secs(90)).expect("messages come"));
     }
     all
 }
@@ -97,6 +97,15 @@ fn ack(s: &Arc<Subscriber>, all: &[Deliveries]) {
         s.flush().await
     })
     .unwrap();
+}
+
+/// Waits until something is true.
+fn until(what: &str, is: impl Fn() -> bool) {
+    let began = clock::monotonic_us();
+    while !is() {
+        assert!(clock::monotonic_us() - began < 60_000_000, "{what} did not come to pass");
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
 }
 
 const SOON: Duration = Duration::from_millis(300);
@@ -127,7 +136,7 @@ fn what_is_published_arrives_once_and_is_acknowledged() {
 #[test]
 fn what_is_on_its_way_while_a_reader_closes_comes_again_at_once() {
     let b = Bench::new(|_| {});
-    b.publish(messages((0..30_000).map(|i| i.to_string())));
+    b.publish(messages((0..10_000).map(|i| i.to_string())));
     for _ in 0..4 {
         // The first messages are here, many more are between the service and us.
         let s =
@@ -137,9 +146,9 @@ fn what_is_on_its_way_while_a_reader_closes_comes_again_at_once() {
     }
     let began = clock::monotonic_us();
     let s = b.subscriber(SubscriberOptions::default());
-    take(&s, 30_000);
+    take(&s, 10_000);
     let seconds = (clock::monotonic_us() - began) / 1_000_000;
-    assert!(seconds < 9, "no lease had to end first: the shortest is ten seconds, this took {seconds}");
+    assert!(seconds < 45, "no lease had to end first: they are a minute long, and this took {seconds} s");
 }
 
 #[test]
@@ -219,7 +228,7 @@ fn streams_are_opened_again_when_the_broker_comes_back() {
     ack(&s, &all);
     b.broker.take().unwrap().stop();
     assert!(next(&s, SOON).is_none());
-    assert!(s.quiet_since().is_none(), "a closed stream says nothing of what there is");
+    until("a closed stream, which says nothing of what there is", || s.quiet_since().is_none());
     b.broker = Some(broker(b.address, b.data.path()));
     b.publish(messages(["after".to_owned()]));
     assert_eq!(texts(&take(&s, 1)), ["after"]);
@@ -230,8 +239,9 @@ fn silence_is_told_from_messages_that_wait() {
     let b = Bench::new(|_| {});
     let s = b.subscriber(SubscriberOptions::default());
     assert!(next(&s, SOON).is_none());
-    let since = s.quiet_since().expect("an open stream without messages");
-    assert!(clock::now() - since >= 200_000);
+    let is_quiet = || s.quiet_since().is_some_and(|since| clock::now() - since >= 200_000);
+    until("an open stream without messages", is_quiet);
+    let since = s.quiet_since().expect("an open stream");
     b.publish(messages(["a".to_owned()]));
     let waits = s.clone();
     let came = block_on(async move {

@@ -34,13 +34,11 @@ fn until(what: &str, holds: impl Fn() -> bool) {
     }
 }
 
-#[test]
-fn a_bug_in_one_pipeline_leaves_the_others_alone() -> Result<()> {
-    let folder = std::env::temp_dir().join(format!("purlin-keeper-{}", std::process::id()));
-    fs::create_dir_all(&folder).unwrap();
-    let shared = Arc::new(Shared {
-        data: folder.clone(),
-        checkpoints: Place::in_data(&folder),
+fn shared(folder: &Path, run: fn(Job, &Plan, &str) -> Summary) -> Arc<Shared> {
+    fs::create_dir_all(folder).unwrap();
+    Arc::new(Shared {
+        data: folder.to_path_buf(),
+        checkpoints: Place::in_data(folder),
         pubsub: Pubsub::Embedded,
         address: None,
         project: None,
@@ -53,9 +51,56 @@ fn a_bug_in_one_pipeline_leaves_the_others_alone() -> Result<()> {
             rewrite: true,
         },
         commit_every: Live::default().epoch_every,
+        try_refused_every: Duration::from_millis(300),
         signals: Arc::default(),
-        run: breaks_down,
-    });
+        run,
+    })
+}
+
+fn refused_folder() -> PathBuf {
+    std::env::temp_dir().join(format!("purlin-keeper-refused-{}", std::process::id()))
+}
+
+/// Takes until there is a file.
+fn is_held(job: Job, plan: &Plan, name: &str) -> Summary {
+    until("the end of the hold", || refused_folder().join("go").exists());
+    run::run(job, plan, name)
+}
+
+#[test]
+fn a_version_refused_for_what_passes_is_taken_up_then() -> Result<()> {
+    let folder = refused_folder();
+    let shared = shared(&folder, is_held);
+    pipeline(&folder, "p", 1);
+    let kept = start(entry(&folder, "p"), shared).unwrap();
+    until("a run", || kept.pipe.look().state == State::Running);
+
+    let (csv, out) = (folder.join("in.csv"), folder.join("out"));
+    let text = format!(
+        "pipeline:\n  type: chain\n  transforms:\n    - {{type: ReadFromCsv, config: {{path: {}}}}}\n    \
+         - {{type: WriteToJson, config: {{path: {}}}}}\n",
+        csv.display(),
+        out.display()
+    );
+    fs::write(folder.join("p.yaml"), text).unwrap();
+    until("a refusal", || kept.pipe.look().refused.is_some());
+    assert_eq!(kept.pipe.look().state, State::Running, "the version before it stays");
+    // Its own file does not change any more.
+    fs::write(csv, "a\n1\n").unwrap();
+    until("a switch", || kept.pipe.look().state == State::Switching);
+    assert!(kept.pipe.look().refused.is_none());
+    fs::write(folder.join("go"), "").unwrap();
+    until("what the new version writes", || folder.join("out-00000-of-00001").is_file());
+    kept.stop();
+    kept.join();
+    fs::remove_dir_all(&folder).unwrap();
+    Ok(())
+}
+
+#[test]
+fn a_bug_in_one_pipeline_leaves_the_others_alone() -> Result<()> {
+    let folder = std::env::temp_dir().join(format!("purlin-keeper-{}", std::process::id()));
+    let shared = shared(&folder, breaks_down);
     for name in ["broken", "well"] {
         pipeline(&folder, name, 1);
     }

@@ -5,12 +5,18 @@ use purlin_api::transform::BuildCx;
 use purlin_api::{Error, Result, key};
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
+use std::hash::{BuildHasher, RandomState};
 use std::io::ErrorKind;
 use std::path::Path;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Numbers temporary files, so that two writers in one process seldom try the same.
 static NEXT: AtomicU64 = AtomicU64::new(0);
+
+/// Tells this process from those before it. A commit that is done again finds a file by its temporary name: no other file may
+/// ever have had that.
+static PROCESS: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(std::process::id()));
 
 /// Whose temporary files they are: it stands in their names.
 #[derive(Clone, Debug)]
@@ -42,9 +48,9 @@ impl Owner {
         }
         loop {
             let n = NEXT.fetch_add(1, Ordering::Relaxed);
-            let path = format!("{folder}.{name}.tmp-{}-{n}", self.tag);
+            let path = format!("{folder}.{name}.tmp-{}-{:016x}-{n}", self.tag, *PROCESS);
             match OpenOptions::new().create_new(true).append(true).open(&path) {
-                // Left by a process before this one.
+                // Somebody's else, however unlikely.
                 Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
                 other => {
                     return other.map(|file| (path.clone(), file)).map_err(|e| Error::io("create", &path, e));
