@@ -133,6 +133,12 @@ pub trait Source: Send {
     /// had taken and not acknowledged may still come.
     fn restarted(&mut self) {}
 
+    /// True while more is known to come although nothing does just now, such as what a service gives again once it gives up a
+    /// process that died. A job that ends when nothing has come for a while waits for that.
+    fn awaits_more(&self) -> bool {
+        false
+    }
+
     /// Goes on from a checkpoint: called once after the tables have been filled and before the first `next`, with the
     /// positions ([`Pull::resume`]) of all instances there were then, in the order of their lanes; of one that had not
     /// given anything there is none. Each instance is given all of them.

@@ -4,7 +4,7 @@
 mod bucket;
 
 use purlin_api::{Error, ErrorKind, Result};
-use purlin_engine::checkpoint::{CheckpointStore, Checkpoints, Folder, From};
+use purlin_engine::checkpoint::{CheckpointStore, Checkpoints, Folder, From, StatusView};
 use purlin_engine::clock::{Clock, SystemClock};
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
@@ -145,6 +145,14 @@ impl CheckpointOptions {
         let mut checkpoints = Checkpoints::open(self.place.open()?, pipeline, self.from, &unlike_others())?;
         checkpoints.begin(SystemClock.now())?;
         Ok(checkpoints)
+    }
+
+    /// Where a job with them begins, for people; `status` is how they stand at its start.
+    pub fn beginning(&self, status: StatusView) -> String {
+        match status.at {
+            Some(at) => format!("goes on from checkpoint {} of {at} in {}", status.epoch, self.place),
+            None => format!("begins from scratch; checkpoints are kept in {}", self.place),
+        }
     }
 
     /// Looks at them; a job may be using them. `None` if there is no such folder.

@@ -25,4 +25,4 @@ pub(crate) use lane::{Counts, LanePart, LogSizes, NodePart, Progress, SavedPosit
 pub(crate) use open::Loaded;
 pub use open::{Checkpoints, From, Status, StatusView};
 pub use store::{CheckpointStore, Folder, Memory, taken, try_store};
-pub(crate) use writer::Writer;
+pub(crate) use writer::{Cut, Writer};

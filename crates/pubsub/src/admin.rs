@@ -158,24 +158,24 @@ impl Client {
     /// # Errors
     /// Among others `NotFound` for the topic.
     pub async fn create_temporary_subscription(&self, topic: &TopicName) -> Result<SubscriptionName> {
-        self.create_expiring(topic, &format!("purlin-{}", unique())).await
+        self.create_expiring(topic, &format!("purlin-{}", unique()), 1).await
     }
 
     /// The subscription of this id to a topic, in the topic's project, which is made unless it is there, and goes away
-    /// when nobody has read it for a day.
+    /// when nobody has read it for a month; and whether it was made.
     ///
     /// # Errors
     /// What the service refuses.
-    pub async fn temporary_subscription(&self, topic: &TopicName, id: &str) -> Result<SubscriptionName> {
-        match self.create_expiring(topic, id).await {
+    pub async fn kept_subscription(&self, topic: &TopicName, id: &str) -> Result<(SubscriptionName, bool)> {
+        match self.create_expiring(topic, id, 31).await {
             Err(e) if e.kind() == ErrorKind::AlreadyExists => {
-                SubscriptionName::parse(id, Some(topic.project()))
+                Ok((SubscriptionName::parse(id, Some(topic.project()))?, false))
             }
-            other => other,
+            other => Ok((other?, true)),
         }
     }
 
-    async fn create_expiring(&self, topic: &TopicName, id: &str) -> Result<SubscriptionName> {
+    async fn create_expiring(&self, topic: &TopicName, id: &str, days: i64) -> Result<SubscriptionName> {
         const DAY_SECONDS: i64 = 86_400;
         let name = SubscriptionName::parse(id, Some(topic.project()))?;
         self.create_subscription(p::Subscription {
@@ -183,7 +183,7 @@ impl Client {
             topic: topic.to_string(),
             ack_deadline_seconds: 60,
             expiration_policy: Some(p::ExpirationPolicy {
-                ttl: Some(prost_types::Duration { seconds: DAY_SECONDS, nanos: 0 }),
+                ttl: Some(prost_types::Duration { seconds: days * DAY_SECONDS, nanos: 0 }),
             }),
             ..Default::default()
         })

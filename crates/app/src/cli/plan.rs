@@ -4,7 +4,7 @@ use super::Exit;
 use super::args::PlanArgs;
 use super::explain;
 use super::output::Output;
-use purlin_engine::checkpoint::{Change, Fit};
+use purlin_engine::checkpoint::{Change, Checkpoints, Fit, From};
 use serde_json::{Map, Value, json};
 
 pub(crate) fn plan(args: &PlanArgs, options: &Map<String, Value>, out: &mut Output) -> Exit {
@@ -13,7 +13,14 @@ pub(crate) fn plan(args: &PlanArgs, options: &Map<String, Value>, out: &mut Outp
         Err(exit) => return exit,
     };
     let (name, checkpoints) = args.checkpoints.of_file(&args.file);
-    let found = match checkpoints.look(&name) {
+    let uses = plan.graph.is_live() && !args.checkpoints.off && checkpoints.from == From::Checkpoint;
+    let found = checkpoints.look(&name).and_then(|found| {
+        let found = found.filter(|_| uses);
+        // What is damaged is said now, and not when the pipeline starts.
+        found.iter().try_for_each(Checkpoints::verify)?;
+        Ok(found)
+    });
+    let found = match found {
         Ok(found) => found,
         Err(e) => {
             out.error(&e);
@@ -44,6 +51,10 @@ pub(crate) fn plan(args: &PlanArgs, options: &Map<String, Value>, out: &mut Outp
                 format!("{head}{}{end}", fit.to_text())
             }
             _ if !plan.graph.is_live() => "the pipeline ends by itself: it has no checkpoints\n".to_owned(),
+            _ if args.checkpoints.off => {
+                "the pipeline starts from scratch, and keeps no checkpoints\n".to_owned()
+            }
+            _ if !uses => format!("the pipeline starts from scratch, whatever is in {}\n", checkpoints.place),
             _ => format!("no checkpoint in {}: the pipeline starts from scratch\n", checkpoints.place),
         });
     }

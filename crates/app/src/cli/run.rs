@@ -66,6 +66,11 @@ pub(crate) fn run(args: RunArgs, options: Map<String, Value>, out: &mut Output) 
     if let Err(e) = run::stop_on_signal(job.stop_handle(), args.live.drain) {
         out.note(&format!("warning: {e}\n"));
     }
+    if let (Some(status), Some(kept), false) =
+        (job.checkpoints(), &run_options.checkpoints, args.quiet || out.json)
+    {
+        out.note(&format!("{}\n", kept.beginning(status.view())));
+    }
     let plan = Arc::new(plan);
     let door = job.watcher().map(|w| Door::open(Path::new(door::FOLDER), &args.file, &plan, w));
     if let Some(Err(e)) = &door {

@@ -443,6 +443,10 @@ impl Keeper {
         let watcher = job.watcher();
         let (plan_of, stats) = (plan.clone(), job.stats());
         let checkpoints = job.checkpoints();
+        if let Some(status) = &checkpoints {
+            let beginning = self.shared.checkpoints(&self.entry).beginning(status.view());
+            tracing::info!(pipeline = self.entry.name, "{beginning}");
+        }
         let figures = Figures { plan: plan_of, stats, watcher: watcher.clone(), checkpoints };
         let stop = job.stop_handle();
         let door = watcher.and_then(|w| {

@@ -20,6 +20,8 @@ mod pubsub_state;
 mod purchases;
 mod python_worker;
 mod reference;
+#[cfg(feature = "pubsub")]
+mod restarts;
 mod scratch;
 mod simulator;
 #[cfg(feature = "sql")]

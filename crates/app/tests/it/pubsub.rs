@@ -102,7 +102,7 @@ impl World {
     }
 
     /// The subscriptions to the topic `orders`.
-    fn subscriptions(&self) -> Vec<String> {
+    pub(crate) fn subscriptions(&self) -> Vec<String> {
         let c = self.client.clone();
         block_on(async move { c.list_topic_subscriptions(&topic("orders")).await }).expect("a list")
     }

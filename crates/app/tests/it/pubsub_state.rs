@@ -363,3 +363,21 @@ fn a_writer_with_an_error_output_is_exactly_once_too() {
     let error = r#"{"element":{},"msg":"the payload is null","stack":"totals"}"#;
     assert_eq!(bad, [error, error]);
 }
+
+#[test]
+fn time_does_not_pass_what_came_and_was_not_given() {
+    let w = World::new();
+    let text = COPY.replace(
+        "subscription: orders, format: STRING",
+        "subscription: orders, format: STRING, timestamp_attribute: ts, watermark_slack: 1s",
+    );
+    let ts = |second: i64| message(&format!("at {second}"), &[("ts", &(second * 1000).to_string())]);
+    w.publish(vec![ts(100), ts(1000), ts(150)]);
+    let mut reading = Reading::new(node(&text, "In").as_ref(), &cx(&w, "In"));
+    let mut told = Vec::new();
+    while told.iter().map(|(read, _)| read).sum::<u64>() < 3 {
+        let pull = now(reading.0.next(Budget { rows_max: 2, bytes_max: 1 << 20 })).expect("messages");
+        told.extend((pull.read > 0).then_some((pull.read, pull.watermark)));
+    }
+    assert_eq!(told, [(2, EventTime::MIN), (1, EventTime::from_seconds(999))]);
+}

@@ -237,9 +237,14 @@ impl Source for Reader {
         self.work.estimate().hold(clock::now().saturating_add(HOLD_US));
     }
 
+    fn awaits_more(&self) -> bool {
+        self.work.estimate().is_held(clock::now())
+    }
+
     /// Where to go on is what the service knows: it gives again what was not acknowledged. What the checkpoint has of that is
     /// known by its id; what it has not comes when the leases of the process before have run out, and must not be late.
     fn restore(&mut self, _: &[Bytes]) -> Result<()> {
+        self.work.goes_on()?;
         let now = clock::now();
         self.given.restored(now, &mut self.work.seen());
         self.restarted();

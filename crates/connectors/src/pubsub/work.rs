@@ -4,7 +4,7 @@ use super::check::failed;
 use super::seen::Seen;
 use super::watermark::{CHECKPOINT_LEASE_SECONDS, Clock, Estimate};
 use purlin_api::key::hash;
-use purlin_api::{BuildCx, Result};
+use purlin_api::{BuildCx, Error, ErrorKind, Result};
 use purlin_pubsub::clock;
 use purlin_pubsub::{Client, ClientOptions, Subscriber, SubscriberOptions, SubscriptionName, TopicName};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -36,6 +36,8 @@ impl std::fmt::Display for From {
 pub(super) struct Work {
     client: Client,
     subscriber: Arc<Subscriber>,
+    /// The topic, if the subscription to it was made just now.
+    made_to: Option<TopicName>,
     /// True if the subscription was made for this reader, and goes with it.
     temporary: bool,
     seen: Mutex<Seen>,
@@ -87,17 +89,20 @@ impl Work {
         let opened = purlin_pubsub::block_on(async move {
             let client = Client::new(&ClientOptions { host, ..ClientOptions::default() })?;
             let project = client.project(project.as_deref());
-            let (name, temporary) = match from {
+            let (name, made_to, temporary) = match from {
                 From::Subscription(name) => {
                     let name = SubscriptionName::parse(&name, project.as_deref())?;
                     client.get_subscription(&name).await?;
-                    (name, false)
+                    (name, None, false)
                 }
                 From::Topic(name) => {
                     let topic = TopicName::parse(&name, project.as_deref())?;
                     match &own {
-                        Some(id) => (client.temporary_subscription(&topic, id).await?, false),
-                        None => (client.create_temporary_subscription(&topic).await?, true),
+                        Some(id) => {
+                            let (name, is_new) = client.kept_subscription(&topic, id).await?;
+                            (name, is_new.then_some(topic), false)
+                        }
+                        None => (client.create_temporary_subscription(&topic).await?, None, true),
                     }
                 }
             };
@@ -114,19 +119,40 @@ impl Work {
                 None => options,
             };
             let subscriber = Subscriber::start(&client, &name, options)?;
-            Ok((client, subscriber, temporary))
+            Ok((client, subscriber, made_to, temporary))
         });
-        let (client, subscriber, temporary) = opened.map_err(failed)?;
+        let (client, subscriber, made_to, temporary) = opened.map_err(failed)?;
         let google = client.address().is_google();
         Ok(Work {
             client,
             subscriber: Arc::new(subscriber),
+            made_to,
             temporary,
             seen: Mutex::default(),
             estimate: Arc::new(Mutex::new(Estimate::new(clock, slack_us, google))),
             lanes: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
         })
+    }
+
+    /// A reader goes on from a checkpoint: with the subscription that it had.
+    ///
+    /// # Errors
+    /// If that was gone: nobody kept what was published since.
+    pub(super) fn goes_on(&self) -> Result<()> {
+        let Some(topic) = &self.made_to else { return Ok(()) };
+        let (client, name) = (self.client.clone(), self.subscriber.name().clone());
+        // Unless it is gone again, the next start would not notice. Other lanes may have done it.
+        let gone = name.clone();
+        drop(purlin_pubsub::block_on(async move { client.delete_subscription(&gone).await }));
+        Err(Error::new(
+            ErrorKind::Config,
+            format!(
+                "the subscription `{name}`, with which this pipeline reads `{topic}`, is gone, and with it what it had not \
+                 read; services remove subscriptions that nobody reads for long. To go on without those messages, make it \
+                 again: `purlin subscriptions create {name} --topic {topic}`; or start with `--from scratch`"
+            ),
+        ))
     }
 
     pub(super) fn subscriber(&self) -> &Subscriber {

@@ -36,7 +36,7 @@ impl Fit {
         let mut transforms = Vec::new();
         for node in &graph.nodes {
             let old = saved.transform(&node.label);
-            let was = old.filter(|t| t.has_state()).and_then(|t| t.means.clone());
+            let was = old.filter(|t| saved.has_state(t)).and_then(|t| t.means.clone());
             let change = match (was, node.node.state().map(|s| s.means)) {
                 (None, None) => continue,
                 // It had none so far, which it keeps.
@@ -48,7 +48,7 @@ impl Fit {
             };
             transforms.push((node.label.clone(), change));
         }
-        for old in saved.transforms.iter().filter(|t| t.has_state()) {
+        for old in saved.transforms.iter().filter(|t| saved.has_state(t)) {
             if graph.nodes.iter().all(|n| n.label != old.label)
                 && let Some(was) = old.means.clone()
             {

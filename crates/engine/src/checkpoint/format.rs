@@ -120,7 +120,12 @@ pub(crate) fn read_manifest(store: &dyn CheckpointStore, name: &str, size: u64) 
     if crc32c::crc32c(&json) != crc {
         return Err(bad("the checksum of its manifest is wrong"));
     }
-    serde_json::from_slice(&json).map_err(|e| bad(&format!("its manifest cannot be read: {e}")))
+    let manifest: Manifest =
+        serde_json::from_slice(&json).map_err(|e| bad(&format!("its manifest cannot be read: {e}")))?;
+    if epoch_of(name) != Some(manifest.epoch) {
+        return Err(bad(&format!("it is the checkpoint of epoch {}, under another name", manifest.epoch)));
+    }
+    Ok(manifest)
 }
 
 /// Reads a section.

@@ -90,6 +90,16 @@ impl Image {
         Ok(Image { epoch: manifest.epoch, drained: manifest.drained, restarted, nodes })
     }
 
+    /// What there was of a transform is gone, but for what it counted and how far time had come.
+    pub(crate) fn forget(&mut self, label: &str) {
+        if let Some(node) = self.nodes.get_mut(label) {
+            node.tables.clear();
+            for lane in &mut node.lanes {
+                (lane.position, lane.prepared) = (None, None);
+            }
+        }
+    }
+
     /// What there is of a transform.
     pub(crate) fn node(&self, label: &str) -> Option<&NodeImage> {
         self.nodes.get(label)

@@ -23,6 +23,9 @@ pub(crate) struct Manifest {
     pub(crate) at: i64,
     /// The pipeline had been drained: no windows were open, and time begins anew.
     pub(crate) drained: bool,
+    /// What its sinks prepared for the epochs before it is committed, and for this one they prepared nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) confirms: bool,
     pub(crate) transforms: Vec<TransformEntry>,
 }
 
@@ -131,16 +134,20 @@ impl Manifest {
         of_tables.flat_map(|t| &t.log).map(|l| l.section.epoch).chain([self.epoch])
     }
 
+    /// True if there is anything in the state of a transform.
+    pub(crate) fn has_state(&self, of: &TransformEntry) -> bool {
+        let lanes = of.lanes.iter().any(|l| l.position.is_some());
+        lanes || of.tables.iter().any(|t| t.log.iter().any(|l| l.rows > 0)) || self.has_prepared(of)
+    }
+
+    /// True if sinks prepared anything that counts: after a pipeline was drained no file is open, and what they say has been
+    /// shown need not be shown again.
+    fn has_prepared(&self, of: &TransformEntry) -> bool {
+        let is_over = self.drained && self.confirms;
+        !is_over && of.lanes.iter().any(|l| l.prepared.is_some_and(|p| p.length > 0))
+    }
+
     pub(crate) fn transform(&self, label: &str) -> Option<&TransformEntry> {
         self.transforms.iter().find(|t| t.label == label)
-    }
-}
-
-impl TransformEntry {
-    /// True if there is anything in its state.
-    pub(crate) fn has_state(&self) -> bool {
-        let lanes =
-            self.lanes.iter().any(|l| l.position.is_some() || l.prepared.is_some_and(|p| p.length > 0));
-        lanes || self.tables.iter().any(|t| t.log.iter().any(|l| l.rows > 0))
     }
 }

@@ -95,6 +95,14 @@ impl Checkpoints {
         self.last.as_ref().map(|m| Fit::new(m, graph))
     }
 
+    /// Reads all of the last checkpoint, and forgets it.
+    ///
+    /// # Errors
+    /// If something of it is missing or damaged.
+    pub fn verify(&self) -> Result<()> {
+        self.last.iter().try_for_each(|m| Image::load(self.store.as_ref(), m).map(drop))
+    }
+
     /// How things stand, also while the job runs.
     pub fn status(&self) -> Arc<Status> {
         self.status.clone()
@@ -116,11 +124,18 @@ impl Checkpoints {
                 ),
             ));
         }
-        let image = match &self.last {
+        let mut image = match &self.last {
             Some(first) if self.begins => Image::scratch(first.epoch),
             Some(manifest) => Image::load(self.store.as_ref(), manifest)?,
             None => Image::scratch(self.first_epoch - 1),
         };
+        for t in self.last.iter().flat_map(|m| &m.transforms) {
+            let node = graph.nodes.iter().find(|n| n.label == t.label);
+            if node.is_some_and(|n| n.node.state().map(|s| s.means) != t.means) {
+                // It means something else now, and there was nothing left in it.
+                image.forget(&t.label);
+            }
+        }
         let writer = Writer::new(self.store, self.origin, graph, self.last);
         Ok(Loaded { image, writer, status: self.status })
     }

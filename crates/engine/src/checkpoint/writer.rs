@@ -40,6 +40,18 @@ impl Origin {
     }
 }
 
+/// What a checkpoint is of.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Cut {
+    pub(crate) epoch: u64,
+    /// When it is written, in microseconds since 1970.
+    pub(crate) at: i64,
+    /// See [`Manifest::drained`].
+    pub(crate) drained: bool,
+    /// See [`Manifest::confirms`].
+    pub(crate) confirms: bool,
+}
+
 /// What is known of a transform beside what lanes save.
 #[derive(Clone, Debug)]
 struct Known {
@@ -80,8 +92,9 @@ impl Writer {
         Writer { store, origin, nodes: graph.nodes.iter().map(known).collect(), base: base.collect(), last }
     }
 
-    /// Writes the checkpoint of an epoch, at this time. Answers how many bytes it has.
-    pub(crate) fn write(&mut self, epoch: u64, at: i64, drained: bool, parts: Vec<LanePart>) -> Result<u64> {
+    /// Writes the checkpoint of an epoch. Answers how many bytes it has.
+    pub(crate) fn write(&mut self, of: Cut, parts: Vec<LanePart>) -> Result<u64> {
+        let Cut { epoch, at, drained, confirms } = of;
         self.check_all_lanes(&parts)?;
         let mut by_node: BTreeMap<usize, Vec<(usize, NodePart)>> = BTreeMap::new();
         for part in parts {
@@ -96,7 +109,7 @@ impl Writer {
             let Some(known) = self.nodes.get(node) else { continue };
             transforms.push(self.transform(known, lanes, &mut object)?);
         }
-        let manifest = Manifest { drained, transforms, ..self.origin.manifest(epoch, at) };
+        let manifest = Manifest { drained, confirms, transforms, ..self.origin.manifest(epoch, at) };
         let parts = object.finish(&manifest)?;
         let bytes = parts.iter().map(|p| p.len() as u64).sum();
         self.store.put(&object_name(epoch), &parts)?;

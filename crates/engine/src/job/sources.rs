@@ -83,7 +83,8 @@ impl Task {
                 () = sleep(&self.shared, wake), if wake.is_some() => Woken::Other,
             };
             let Woken::Pulled(place, pulled) = woken else { continue };
-            let is_quiet = pulled.as_ref().is_ok_and(|p| p.read == 0);
+            let awaits = lane.sources.get(place).is_some_and(|(_, s)| s.awaits_more());
+            let is_quiet = pulled.as_ref().is_ok_and(|p| p.read == 0) && !awaits;
             let status = self.take(lane, place, pulled).await?;
             let now = self.shared.options.clock.now();
             let due = match status {

@@ -3,7 +3,7 @@
 use super::Shared;
 use super::duties::LastRites;
 use super::task::{LaneEnd, sleep};
-use crate::checkpoint::{Image, LanePart, Loaded, Status, Writer};
+use crate::checkpoint::{Cut, Image, LanePart, Loaded, Status, Writer};
 use crate::commit::{Committer, Orders, Reading, Report, Role};
 use crate::epoch::Ages;
 use crate::stats::NodeStats;
@@ -246,10 +246,11 @@ impl Epochs {
         let (Some(saver), Some(epoch)) = (&mut self.saver, self.committer.to_save()) else { return };
         let Some(mut writer) = saver.writer.take() else { return };
         let (at, drained) = (shared.options.clock.now().0, self.phase == Phase::FinalEpoch);
+        let cut = Cut { epoch, at, drained, confirms: self.confirms };
         let parts = std::mem::take(&mut saver.parts);
         saver.shows = parts.iter().any(LanePart::shows);
         saver.at_work = Some(spawn_blocking(move || {
-            let written = writer.write(epoch, at, drained, parts);
+            let written = writer.write(cut, parts);
             (writer, written)
         }));
     }

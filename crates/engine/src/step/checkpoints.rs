@@ -1,7 +1,7 @@
 //! Checkpoints of a job that is stepped by hand: the same parts, format and order as in [`crate::job`].
 
 use super::{StepRun, at_once};
-use crate::checkpoint::{Checkpoints, Image, LanePart, Writer};
+use crate::checkpoint::{Checkpoints, Cut, Image, LanePart, Writer};
 use bytes::Bytes;
 use purlin_api::{Error, EventTime, Result};
 use std::collections::BTreeMap;
@@ -106,7 +106,7 @@ impl StepRun {
             return Ok(true);
         }
         let drained = self.open.is_empty();
-        saver.writer.write(epoch, 0, drained, parts)?;
+        saver.writer.write(Cut { epoch, drained, ..Cut::default() }, parts)?;
         if until == Until::Written {
             return Ok(true);
         }

@@ -10,6 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The form in which checkpoints keep what is below.
 const VERSION: u32 = 1;
+/// So many files are named at the end; of a job that runs for months, the last ones.
+const MADE_MAX: usize = 1000;
 
 /// What a checkpoint keeps of a writer.
 #[derive(Debug, Serialize, Deserialize)]
@@ -201,7 +203,7 @@ impl Shelf {
         for file in &prepared.files {
             let Some(path) = &file.path else { continue };
             if publish(&file.temporary, path, file.bytes, self.target.bounded)? {
-                self.made.push(path.clone());
+                self.made(path);
             }
             self.note(path);
             folder = Some(path);
@@ -219,6 +221,13 @@ impl Shelf {
         Ok(())
     }
 
+    fn made(&mut self, path: &str) {
+        if self.made.len() >= MADE_MAX && !self.target.bounded {
+            self.made.remove(0);
+        }
+        self.made.push(path.to_owned());
+    }
+
     fn note(&mut self, path: &str) {
         self.any = true;
         if self.target.bounded && self.owner.goes_on {
@@ -233,7 +242,7 @@ impl Shelf {
             let Some(path) = &file.path else { continue };
             rename(&file.temporary, path)?;
             self.note(path);
-            self.made.push(path.clone());
+            self.made(path);
         }
         if let Some(path) = ready.first().and_then(|f| f.path.as_ref()) {
             sync_folder_of(path)?;
