@@ -29,7 +29,7 @@ purlin_spec::config! {
         /// The topic, `projects/PROJECT/topics/TOPIC`, or its short name in the project of
         /// `GOOGLE_CLOUD_PROJECT`. Messages published from the start of the pipeline on are read, through
         /// a subscription that is made for it and removed at its end. In a pipeline with checkpoints it stays, so that the
-        /// next run goes on with it, and goes away when nobody has read it for a day.
+        /// next run goes on with it, and goes away when nobody has read it for a month.
         pub topic: Option<Spanned<String>>,
         /// The subscription, `projects/PROJECT/subscriptions/SUBSCRIPTION`, or its short name.
         pub subscription: Option<Spanned<String>>,

@@ -73,7 +73,7 @@ impl Object {
 
 fn damaged(store: &dyn CheckpointStore, name: &str, what: &str) -> Error {
     Error::new(
-        ErrorKind::Data,
+        ErrorKind::Config,
         format!(
             "the checkpoint `{name}` in `{}` is damaged: {what}; nothing was read or written. If there is a copy, put \
              it back; `--from scratch` starts without it (windows that were open are lost)",

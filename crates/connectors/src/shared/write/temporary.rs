@@ -102,7 +102,15 @@ pub(super) fn remove(path: &str) -> Result<()> {
 /// Makes a file end where it ended at a checkpoint.
 pub(super) fn cut(path: &str, bytes: u64) -> Result<()> {
     let io = |e| Error::io("go on writing", path, e);
-    let file = OpenOptions::new().write(true).open(path).map_err(io)?;
+    let file = match OpenOptions::new().write(true).open(path) {
+        Err(e) if e.kind() == ErrorKind::NotFound => {
+            return Err(meddled(format!(
+                "a checkpoint relies on `{path}`, a file that is not complete yet, and it is gone: put it back; without it its \
+                 rows are lost, and the pipeline can only start with `--from scratch`"
+            )));
+        }
+        other => other.map_err(io)?,
+    };
     let found = file.metadata().map_err(io)?.len();
     if found < bytes {
         return Err(changed(path, found, bytes));
@@ -114,9 +122,15 @@ pub(super) fn cut(path: &str, bytes: u64) -> Result<()> {
     Ok(())
 }
 
+/// Somebody else did something to our files.
+fn meddled(text: String) -> Error {
+    Error::new(purlin_api::ErrorKind::Conflict, text)
+}
+
 fn changed(path: &str, found: u64, bytes: u64) -> Error {
-    Error::data(format!(
-        "`{path}` has {found} bytes, but a checkpoint relies on {bytes}: another program has changed it"
+    meddled(format!(
+        "`{path}` has {found} bytes, but a checkpoint relies on {bytes}: another program has changed it; put back \
+         what it was, or start with `--from scratch`"
     ))
 }
 
@@ -129,7 +143,7 @@ pub(super) fn publish(temporary: &str, path: &str, bytes: u64, over: bool) -> Re
             if exists(path)? {
                 return Ok(false);
             }
-            return Err(Error::data(format!(
+            return Err(meddled(format!(
                 "a checkpoint relies on `{temporary}`, which was to become `{path}`, and neither is there; if `{path}` was taken away after it had appeared, make an empty file of that name and start again"
             )));
         }
@@ -139,7 +153,7 @@ pub(super) fn publish(temporary: &str, path: &str, bytes: u64, over: bool) -> Re
         return Err(changed(temporary, found, bytes));
     }
     if !over && exists(path)? {
-        return Err(Error::data(format!(
+        return Err(meddled(format!(
             "another program has made `{path}`, the name that a complete file (now `{temporary}`) was to get; move it away and start again"
         )));
     }
