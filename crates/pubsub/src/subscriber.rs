@@ -342,7 +342,8 @@ impl Subscriber {
             Err(Error::new(
                 crate::ErrorKind::Unavailable,
                 format!(
-                    "the last acknowledgements on subscription `{}` were not answered in time",
+                    "the last acknowledgements on subscription `{}` were not answered in time: the service cannot be \
+                     reached, or is slow; messages without one come again",
                     self.shared.name
                 ),
             ))

@@ -31,7 +31,12 @@ async fn attend(shared: &Arc<Shared>) {
     let mut was_open = false;
     let began = clock::monotonic_us();
     loop {
-        let status = match open_patiently(shared).await {
+        let mut closing = shared.closing.subscribe();
+        let opened = tokio::select! { biased;
+            opened = open_patiently(shared) => opened,
+            _ = closing.wait_for(|c| *c) => return,
+        };
+        let status = match opened {
             Ok((answers, requests)) => {
                 was_open = true;
                 let opened = clock::monotonic_us();
@@ -51,7 +56,10 @@ async fn attend(shared: &Arc<Shared>) {
         let hopeless = !was_open && is_refused(&status) && now - began >= FIRST_GIVE_UP_US;
         let delay = backoff.failed(now, random()).filter(|_| stream_is_reopened(status.code()) && !hopeless);
         match delay {
-            Some(us) => clock::sleep(Duration::from_micros(us.unsigned_abs())).await,
+            Some(us) => tokio::select! { biased;
+                _ = closing.wait_for(|c| *c) => return,
+                () = clock::sleep(Duration::from_micros(us.unsigned_abs())) => {}
+            },
             None => {
                 shared.queue.fail(shared.client.error("read", &shared.target(), &status));
                 return;
