@@ -544,11 +544,13 @@ fn apply_shows_makes_and_is_done() {
                 + topic projects/local/topics/totals\n\
                 + subscription projects/local/subscriptions/purchases-totals: of topic projects/local/topics/purchases\n";
     let dry = apply(&["--dry-run"]);
-    assert!(dry.code == 0 && dry.out == plan, "{dry:?}");
+    assert!(dry.code == 1 && dry.out == plan, "{dry:?}");
     let unasked = apply(&[]);
     assert!(unasked.code == 1 && unasked.err.contains("purlin apply p.yaml --yes"), "{unasked:?}");
     let made = apply(&["--yes"]);
     assert!(made.code == 0 && made.out == plan, "{made:?}");
+    let nothing = apply(&["--dry-run"]);
+    assert!(nothing.code == 0 && nothing.out.starts_with("= topic"), "{nothing:?}");
     let again = apply(&["--yes", "--json"]);
     let again: Value = serde_json::from_str(&again.out).expect("JSON");
     let actions: Vec<&Value> =
