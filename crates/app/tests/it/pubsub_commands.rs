@@ -87,6 +87,8 @@ fn what_is_wrong_is_said_with_what_to_do() {
     assert!(name.code == 2 && name.err.contains("projects/PROJECT/topics/TOPIC"), "{}", name.err);
     let to = w.purlin(&["generate", "orders", "--to", "orders"]);
     assert!(to.err.contains("pubsub://orders"), "{}", to.err);
+    let port = w.purlin(&["broker", "--listen", &w.address, "--data", "other"]);
+    assert!(port.code == 2 && port.err.contains("choose another port with --listen"), "{}", port.err);
     let nobody = w.s.purlin_with(&["topics", "list"], &[("PUBSUB_EMULATOR_HOST", "127.0.0.1:1")]);
     assert!(nobody.code == 1 && nobody.err.contains("purlin broker"), "{}", nobody.err);
 }

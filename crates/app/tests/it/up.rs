@@ -591,6 +591,25 @@ fn apply_shows_makes_and_is_done() {
     broker.stop();
 }
 
+#[test]
+fn what_is_taken_or_no_folder_is_said_with_what_to_write() {
+    let s = Scratch::new();
+    s.write("a.yaml", BOUNDED).write("file", "");
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let taken = taken.local_addr().expect("its address").to_string();
+    let up = |args: &[&str]| {
+        let ran = s.purlin(&[&["up", "a.yaml", "--http", "127.0.0.1:0"], args].concat());
+        assert_eq!(ran.code, 2, "{ran:?}");
+        ran.err
+    };
+    let said = up(&["--broker", &taken]);
+    assert!(said.contains("choose another port with `broker: {listen: …}` or --broker"), "{said}");
+    for data in ["file", "file/below"] {
+        let said = up(&["--broker", "127.0.0.1:0", "--data", data]);
+        assert!(said.contains("`file` is a file and not a folder"), "{said}");
+    }
+}
+
 /// Clients that never finish, more than there are places: neither the files of the process nor its answers run out.
 #[test]
 fn clients_that_do_nothing_are_bounded_and_closed() {
