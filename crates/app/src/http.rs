@@ -7,6 +7,7 @@ mod metrics;
 pub mod openapi;
 mod problem;
 mod routes;
+mod serve;
 mod views;
 
 use crate::up::Up;
@@ -59,17 +60,8 @@ impl Server {
             .map_err(cannot)?;
         let listener = runtime.block_on(TcpListener::bind(address)).map_err(cannot)?;
         let address = listener.local_addr().map_err(cannot)?;
-        let (stop, mut stopping) = watch::channel(false);
-        let serve =
-            axum::serve(listener, routes::router(up, listen.open)).with_graceful_shutdown(async move {
-                // Also if nobody can say it any more.
-                let _told = stopping.wait_for(|s| *s).await;
-            });
-        let serving = runtime.spawn(async move {
-            if let Err(e) = serve.await {
-                tracing::error!("the HTTP server ended: {e}");
-            }
-        });
+        let (stop, stopping) = watch::channel(false);
+        let serving = runtime.spawn(serve::serve(listener, routes::router(up, listen.open), stopping));
         Ok(Server { address, runtime, stop, serving })
     }
 

@@ -8,8 +8,7 @@ use purlin_engine::clock::SystemClock;
 use purlin_engine::job::LogSink;
 use purlin_engine::{Job, JobOptions, Live, Stop};
 use purlin_plan::Plan;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Rows of a batch unless told otherwise: large enough for columns to pay, small enough for caches.
@@ -81,19 +80,104 @@ pub fn run(job: Job, plan: &Plan, name: &str) -> Summary {
     Summary::new(name, plan, outcome, clock_micros().saturating_sub(started))
 }
 
+/// What signals do to the job that runs. A process has one handler of them, and its jobs run one after another.
+struct Signals {
+    /// The last job, and whether it closes its windows.
+    job: Option<(Stop, bool)>,
+    heard: usize,
+    has_handler: bool,
+}
+
+static SIGNALS: Mutex<Signals> = Mutex::new(Signals { job: None, heard: 0, has_handler: false });
+
+impl Signals {
+    fn lock() -> MutexGuard<'static, Signals> {
+        SIGNALS.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The job takes the place of the last one, with the signals that came so far: they meant the process.
+    fn follow(&mut self, stop: Stop, drains: bool) {
+        self.job = Some((stop, drains));
+        self.tell();
+    }
+
+    fn heard(&mut self) {
+        self.heard += 1;
+        self.tell();
+    }
+
+    fn tell(&self) {
+        let Some((stop, drains)) = &self.job else { return };
+        match self.heard {
+            0 => {}
+            1 if *drains => stop.drain(),
+            1 => stop.stop(),
+            _ => stop.halt(),
+        }
+    }
+}
+
 /// Stops a job when the user presses Ctrl-C or the process is told to end: in order the first time (closing its windows
 /// if it `drains`), at once the second time. A pipeline that ends by itself is stopped at once.
 pub fn stop_on_signal(stop: Stop, drains: bool) -> std::result::Result<(), String> {
-    let signals = AtomicUsize::new(0);
-    let heard = move || match signals.fetch_add(1, Ordering::SeqCst) {
-        0 if drains => stop.drain(),
-        0 => stop.stop(),
-        _ => stop.halt(),
-    };
-    ctrlc::set_handler(heard).map_err(|e| format!("cannot listen for signals: {e}"))
+    let mut signals = Signals::lock();
+    signals.follow(stop, drains);
+    if !signals.has_handler {
+        ctrlc::set_handler(|| Signals::lock().heard())
+            .map_err(|e| format!("cannot listen for signals: {e}"))?;
+        signals.has_handler = true;
+    }
+    Ok(())
 }
 
 fn clock_micros() -> i64 {
     use purlin_engine::clock::Clock;
     SystemClock.now().0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::{Pipeline, PipelineOptions};
+    use purlin_engine::Ending;
+
+    const ROWS: &str = "
+pipeline:
+  type: chain
+  transforms:
+    - {type: Create, config: {elements: [{a: 1}]}}
+    - {type: LogForTesting}
+";
+
+    #[test]
+    fn signals_stop_the_job_that_runs_and_those_after_it() {
+        let options = PipelineOptions {
+            variables: serde_json::Map::new(),
+            beam_compat: false,
+            lanes: 1,
+            piece_bytes: None,
+            rewrite: true,
+        };
+        let plan = Pipeline::from_text("p.yaml", ROWS, &options).plan(&options).unwrap();
+        let options = RunOptions {
+            batch_rows: BATCH_ROWS,
+            threads: 1,
+            log: Arc::new(|_, _, _| {}),
+            live: Live::default(),
+            environment: Environment::default(),
+            checkpoints: None,
+        };
+        let mut signals = Signals { job: None, heard: 0, has_handler: true };
+        let mut ending = |heard: bool| {
+            let job = job(&plan, &options).unwrap();
+            signals.follow(job.stop_handle(), false);
+            if heard {
+                signals.heard();
+            }
+            run(job, &plan, "p").ending
+        };
+        assert_eq!(ending(false), Ending::End);
+        assert_eq!(ending(true), Ending::Halted);
+        assert_eq!(ending(false), Ending::Halted);
+    }
 }

@@ -10,10 +10,8 @@ pub enum Error {
     /// The store.
     #[error("{0}")]
     Store(#[from] StoreError),
-    /// Another program has the port.
-    #[error(
-        "{0} is in use by another program (another `purlin broker`?): stop it, or choose another port with --listen"
-    )]
+    /// Another program has the port. What to write for another one, is for the command to say.
+    #[error("{0} is in use by another program (another broker?): stop it, or choose another port")]
     InUse(SocketAddr),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {source}")]

@@ -93,7 +93,7 @@ fn run(project: &Project, needs: &Needs, args: &ApplyArgs, out: &mut Output) -> 
     } else if plan.has_work() {
         out.note(&format!("nothing was changed; `purlin apply {} --yes` does it\n", args.files.join(" ")));
     }
-    let undone = plan.has_work() && !agreed && !args.dry_run;
+    let undone = plan.has_work() && !agreed;
     Ok(if undone || plan.problems().next().is_some() { Exit::Failed } else { Exit::Success })
 }
 

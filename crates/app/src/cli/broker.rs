@@ -21,7 +21,8 @@ pub(crate) fn broker(args: &BrokerArgs, out: &mut Output) -> Exit {
     let broker = match Broker::start(&options, Arc::new(print_event)) {
         Ok(broker) => broker,
         Err(e) => {
-            out.error(&Error::new(ErrorKind::Config, e.to_string()));
+            let option = if matches!(e, purlin_broker::Error::InUse(_)) { " with --listen" } else { "" };
+            out.error(&Error::new(ErrorKind::Config, format!("{e}{option}")));
             return Exit::Refused;
         }
     };

@@ -15,12 +15,12 @@ impl Lock {
     /// Takes `DATA/lock`, and writes the number of this process into it.
     ///
     /// # Errors
-    /// If another process has it (`Conflict`), or the folder cannot be written to.
+    /// If another process has it (`Conflict`), a file has its name (`Config`), or the folder cannot be written to.
     pub fn take(data: &Path) -> Result<Self> {
         let path = data.join("lock");
         let cannot =
             |e: std::io::Error| Error::io("lock the data folder with", &path.display().to_string(), e);
-        std::fs::create_dir_all(data).map_err(cannot)?;
+        std::fs::create_dir_all(data).map_err(|e| file_in_the_way(data).unwrap_or_else(|| cannot(e)))?;
         let mut file = File::options()
             .read(true)
             .write(true)
@@ -52,4 +52,18 @@ impl Lock {
         file.write_all(format!("{}\n", std::process::id()).as_bytes()).map_err(cannot)?;
         Ok(Lock { _file: file })
     }
+}
+
+/// What to say if the data folder, or a folder that it is in, is a file.
+fn file_in_the_way(data: &Path) -> Option<Error> {
+    let file = data.ancestors().find(|p| p.is_file())?;
+    Some(Error::new(
+        ErrorKind::Config,
+        format!(
+            "the data folder `{}` cannot be made: `{}` is a file and not a folder; use another folder with `data:` or \
+             --data",
+            data.display(),
+            file.display()
+        ),
+    ))
 }

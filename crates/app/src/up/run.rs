@@ -160,7 +160,13 @@ fn listen_for_signals(signals: Arc<AtomicUsize>) -> Result<Receiver<()>> {
 fn start_broker(project: &Project, address: SocketAddr, open: bool) -> Result<Broker> {
     let options = Options { open, ..Options::new(address, project.data.join("broker")) };
     let report = Arc::new(|text: &str| tracing::warn!("broker: {text}"));
-    Broker::start(&options, report).map_err(|e| Error::new(ErrorKind::Config, e.to_string()))
+    Broker::start(&options, report).map_err(|e| {
+        let option = match e {
+            purlin_broker::Error::InUse(_) => " with `broker: {listen: …}` or --broker",
+            _ => "",
+        };
+        Error::new(ErrorKind::Config, format!("{e}{option}"))
+    })
 }
 
 /// Makes what all pipelines need before any of them starts, so that nothing is published past a subscription that

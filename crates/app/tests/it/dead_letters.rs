@@ -148,6 +148,22 @@ fn a_killed_replay_is_completed_and_nothing_is_doubled() {
 }
 
 #[test]
+fn letters_that_came_after_an_interrupted_replay_are_given_in_the_same_call() {
+    let s = run_with(PIPELINE);
+    ok(letters(&s, &["edit", &id(&s, "\"id\":3"), "--set", "quantity=3"]));
+    assert!(!s.dies(&["deadletters", "replay", "p.yaml", "--all", "--die-at", "began"]));
+    s.write("orders.csv", "id,total,quantity\n6,8,0\n");
+    ok(s.purlin(&["run", "p.yaml"]));
+    assert_eq!(counts(&s), [4, 4, 0, 0]);
+    ok(letters(&s, &["edit", &id(&s, "\"id\":6"), "--set", "quantity=4"]));
+    let ran = ok(letters(&s, &["replay", "p.yaml", "--all"]));
+    assert!(ran.out.contains("read 3 = replayed 1 + failed again 2"), "{ran:?}");
+    assert!(ran.out.contains("read 1 = replayed 1 + failed again 0"), "{ran:?}");
+    assert_eq!(counts(&s), [4, 2, 2, 0]);
+    assert!(!letters(&s, &["list", "p"]).out.contains("interrupted"));
+}
+
+#[test]
 fn a_replay_that_died_between_two_writers_is_completed() {
     let s = run_with(&format!(
         "{PIPELINE}    - {{type: WriteToCsv, name: Table, input: Priced, config: {{path: out/table}}}}\n"

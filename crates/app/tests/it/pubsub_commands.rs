@@ -3,6 +3,9 @@
 use crate::purchases;
 use crate::scratch::{Ran, Scratch};
 use purlin_broker::{Broker, Options};
+use purlin_pubsub::credentials::Credentials;
+use purlin_pubsub::proto::PubsubMessage;
+use purlin_pubsub::{Address, Client, TopicName, block_on};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -84,6 +87,8 @@ fn what_is_wrong_is_said_with_what_to_do() {
     assert!(name.code == 2 && name.err.contains("projects/PROJECT/topics/TOPIC"), "{}", name.err);
     let to = w.purlin(&["generate", "orders", "--to", "orders"]);
     assert!(to.err.contains("pubsub://orders"), "{}", to.err);
+    let port = w.purlin(&["broker", "--listen", &w.address, "--data", "other"]);
+    assert!(port.code == 2 && port.err.contains("choose another port with --listen"), "{}", port.err);
     let nobody = w.s.purlin_with(&["topics", "list"], &[("PUBSUB_EMULATOR_HOST", "127.0.0.1:1")]);
     assert!(nobody.code == 1 && nobody.err.contains("purlin broker"), "{}", nobody.err);
 }
@@ -122,6 +127,50 @@ fn a_handler_gets_each_message_until_it_ends_well() {
     assert!(ran.err.contains("will come again"), "{}", ran.err);
     assert_eq!(w.s.lines("log"), ["SPIKE 1", "SPIKE 2", "SPIKE 3"]);
     assert_eq!(w.said(&["pull", "log", "--json"]).trim(), "[]");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_attribute_that_no_variable_can_hold_does_not_end_the_handler() {
+    let w = World::new();
+    w.said(&["topics", "create", "alerts"]);
+    w.said(&["subscriptions", "create", "log", "--topic", "alerts"]);
+    let at = Address::resolve(Some(&w.address), None).expect("an address");
+    let client = Client::connect(at, Credentials::None).expect("a client");
+    let message = |kind: &str| PubsubMessage {
+        data: "x".into(),
+        attributes: [("kind".to_owned(), kind.to_owned())].into(),
+        ..PubsubMessage::default()
+    };
+    let messages = vec![message("a\0b"), message("good")];
+    let ids = block_on(async move {
+        let topic = TopicName::parse("alerts", Some("local"))?;
+        client.publish_once(&topic, messages).await
+    })
+    .expect("published");
+    let handler = r#"echo "${PURLIN_ATTRIBUTE_KIND-none}" >> handled"#;
+    let ran = w.purlin(&["subscribe", "log", "--limit", "2", "--exec", handler]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(
+        ran.err.contains(&format!("attribute \"kind\" of message {} has a zero byte", ids[0])),
+        "{}",
+        ran.err
+    );
+    assert_eq!(w.s.lines("handled"), ["good", "none"]);
+    assert_eq!(w.said(&["pull", "log", "--json"]).trim(), "[]");
+}
+
+#[test]
+fn a_handler_without_a_command_is_refused_and_nothing_is_acknowledged() {
+    let w = World::new();
+    w.said(&["topics", "create", "alerts"]);
+    w.said(&["subscriptions", "create", "log", "--topic", "alerts"]);
+    w.said(&["publish", "alerts", "--message", "precious"]);
+    for blank in ["", " \n"] {
+        let ran = w.purlin(&["subscribe", "log", "--limit", "1", "--exec", blank]);
+        assert!(ran.code == 2 && ran.err.contains("the command of --exec is empty"), "{ran:?}");
+    }
+    assert!(w.said(&["pull", "log"]).starts_with("precious\n"));
 }
 
 #[test]

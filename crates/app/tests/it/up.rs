@@ -544,11 +544,13 @@ fn apply_shows_makes_and_is_done() {
                 + topic projects/local/topics/totals\n\
                 + subscription projects/local/subscriptions/purchases-totals: of topic projects/local/topics/purchases\n";
     let dry = apply(&["--dry-run"]);
-    assert!(dry.code == 0 && dry.out == plan, "{dry:?}");
+    assert!(dry.code == 1 && dry.out == plan, "{dry:?}");
     let unasked = apply(&[]);
     assert!(unasked.code == 1 && unasked.err.contains("purlin apply p.yaml --yes"), "{unasked:?}");
     let made = apply(&["--yes"]);
     assert!(made.code == 0 && made.out == plan, "{made:?}");
+    let nothing = apply(&["--dry-run"]);
+    assert!(nothing.code == 0 && nothing.out.starts_with("= topic"), "{nothing:?}");
     let again = apply(&["--yes", "--json"]);
     let again: Value = serde_json::from_str(&again.out).expect("JSON");
     let actions: Vec<&Value> =
@@ -587,4 +589,62 @@ fn apply_shows_makes_and_is_done() {
     assert!(slips.code == 2 && slips.err.contains("did you mean `name`?"), "{slips:?}");
     assert_eq!(s.purlin(&["check", "p.yaml"]).code, 2);
     broker.stop();
+}
+
+#[test]
+fn what_is_taken_or_no_folder_is_said_with_what_to_write() {
+    let s = Scratch::new();
+    s.write("a.yaml", BOUNDED).write("file", "");
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let taken = taken.local_addr().expect("its address").to_string();
+    let up = |args: &[&str]| {
+        let ran = s.purlin(&[&["up", "a.yaml", "--http", "127.0.0.1:0"], args].concat());
+        assert_eq!(ran.code, 2, "{ran:?}");
+        ran.err
+    };
+    let said = up(&["--broker", &taken]);
+    assert!(said.contains("choose another port with `broker: {listen: …}` or --broker"), "{said}");
+    for data in ["file", "file/below"] {
+        let said = up(&["--broker", "127.0.0.1:0", "--data", data]);
+        assert!(said.contains("`file` is a file and not a folder"), "{said}");
+    }
+}
+
+/// Clients that never finish, more than there are places: neither the files of the process nor its answers run out.
+#[test]
+fn clients_that_do_nothing_are_bounded_and_closed() {
+    let s = Scratch::new();
+    s.write("a.yaml", BOUNDED).write("purlin.yaml", "pipelines: [a.yaml]\n");
+    let up = Up::start(&s, free_port(), &[]);
+    let half = |sent: &str| {
+        let mut stream = TcpStream::connect(&up.http).expect("a connection");
+        stream.write_all(sent.as_bytes()).expect("half a request");
+        stream
+    };
+    let mut idle: Vec<TcpStream> = (0..250).map(|_| half("GET /metr")).collect();
+    idle.extend((0..50).map(|_| half("")));
+    // One that got its answer, and asks nothing more.
+    let mut kept = half("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let mut bytes = [0; 4];
+    kept.read_exact(&mut bytes).expect("an answer");
+    idle.push(kept);
+    let begun = SystemClock.now();
+    assert_eq!(get(&up.http, "/healthz").0, 200);
+    assert!(SystemClock.now() < begun.plus(5_000_000), "an answer does not wait for those who ask nothing");
+    #[cfg(target_os = "linux")]
+    {
+        let files = std::fs::read_dir(format!("/proc/{}/fd", up.process.id())).expect("its files").count();
+        assert!(files < 250, "{files} files are open");
+    }
+    for mut stream in idle {
+        // Closed is closed, whether in order or not; a minute is for all of them, since their times run together.
+        stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a limit");
+        let ended = stream.read_to_end(&mut Vec::new());
+        let late = ended.is_err_and(|e| {
+            matches!(e.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut)
+        });
+        assert!(!late, "a client that does nothing is still there");
+    }
+    assert_eq!(get(&up.http, "/healthz").0, 200);
+    assert_eq!(up.end().0, 0);
 }

@@ -56,7 +56,7 @@ pub struct ApplyArgs {
     /// Do it without asking.
     #[arg(long, short)]
     pub yes: bool,
-    /// Only say what would be done.
+    /// Only say what would be done; exit code 1 if that is something.
     #[arg(long = "dry-run", conflicts_with = "yes")]
     pub dry_run: bool,
     /// Where the service is.

@@ -17,6 +17,8 @@ use std::time::Duration;
 const HELD_MAX: usize = 1000;
 /// How often signals are looked for while nothing comes.
 const WAIT: Duration = Duration::from_millis(200);
+/// How long one variable may be, with its name and the byte that ends it: Linux takes 32 pages and no more.
+const VARIABLE_BYTES_MAX: usize = 128 * 1024;
 /// The first and the longest wait after a handler failed.
 const FAILED_WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
@@ -25,6 +27,13 @@ pub(crate) fn subscribe(args: &SubscribeArgs, out: &mut Output) -> Exit {
 }
 
 fn run(args: &SubscribeArgs, out: &mut Output) -> Result<()> {
+    if args.exec.as_deref().is_some_and(|command| command.trim().is_empty()) {
+        // A shell runs nothing with success, which would acknowledge everything.
+        let text = "the command of --exec is empty (a variable of the shell that is not set?), so that messages would be \
+                    acknowledged and nobody would see them; write a command such as `--exec ./handle.sh`, or leave \
+                    --exec out to print messages";
+        return Err(Error::new(ErrorKind::Config, text));
+    }
     let service = Service::open(&args.service)?;
     let name = service.subscription(&args.subscription)?;
     if let Some(topic) = &args.topic {
@@ -117,25 +126,55 @@ fn print(arrival: &Arrival, out: &mut Output) {
 
 /// Runs the handler; true if it ended well.
 fn execute(command: &str, message: &PubsubMessage, out: &mut Output) -> Result<bool> {
-    let cannot = |e| Error::io("run", command, e);
+    use std::io::ErrorKind as K;
     let mut child = Command::new("sh");
-    child.arg("-c").arg(command).stdin(Stdio::piped()).env("PURLIN_MESSAGE_ID", &message.message_id);
-    for (key, value) in &message.attributes {
-        child.env(variable(key), value);
-    }
-    let mut child = child.spawn().map_err(cannot)?;
+    child.arg("-c").arg(command).stdin(Stdio::piped()).envs(variables(message, out));
+    let mut failed = |how: String| {
+        let id = &message.message_id;
+        out.note(&format!("warning: `{command}` {how} on message {id}; it will come again\n"));
+        Ok(false)
+    };
+    let mut child = match child.spawn() {
+        Ok(child) => child,
+        // Another message would find no shell either.
+        Err(e) if matches!(e.kind(), K::NotFound | K::PermissionDenied) => {
+            return Err(Error::io("run", command, e));
+        }
+        // The system is short of something, or all of this message's attributes are too much for it.
+        Err(e) => return failed(format!("could not be started ({e})")),
+    };
     if let Some(mut stdin) = child.stdin.take() {
         // A handler may end without reading all; how it ends says whether that is well.
         let _unread = stdin.write_all(&message.data);
     }
-    let status = child.wait().map_err(cannot)?;
-    if !status.success() {
-        out.note(&format!(
-            "warning: `{command}` failed ({status}) on message {}; it will come again\n",
-            message.message_id
-        ));
+    let status = child.wait().map_err(|e| Error::io("run", command, e))?;
+    if status.success() { Ok(true) } else { failed(format!("failed ({status})")) }
+}
+
+/// What a handler is told in variables. The system takes not everything that an attribute may be.
+fn variables<'a>(message: &'a PubsubMessage, out: &mut Output) -> Vec<(String, &'a str)> {
+    let id = message.message_id.as_str();
+    let mut all = Vec::new();
+    if is_taken("PURLIN_MESSAGE_ID", id) {
+        all.push(("PURLIN_MESSAGE_ID".to_owned(), id));
     }
-    Ok(status.success())
+    for (key, value) in &message.attributes {
+        let name = variable(key);
+        if is_taken(&name, value) {
+            all.push((name, value.as_str()));
+        } else {
+            let why = if value.contains('\0') { "has a zero byte" } else { "is too long" };
+            out.note(&format!(
+                "warning: attribute {key:?} of message {id} {why}: there is no variable {name} for its handler\n"
+            ));
+        }
+    }
+    all
+}
+
+/// True if the system takes such a variable: `NAME=VALUE`, ended by a zero byte.
+fn is_taken(name: &str, value: &str) -> bool {
+    !value.contains('\0') && name.len() + value.len() + 2 <= VARIABLE_BYTES_MAX
 }
 
 /// The variable of an attribute: `order-id` is `PURLIN_ATTRIBUTE_ORDER_ID`.
@@ -167,5 +206,39 @@ mod tests {
         let test = r#"test "$(cat)" = 42 -a "$PURLIN_ATTRIBUTE_KIND" = SPIKE -a "$PURLIN_MESSAGE_ID" = m1"#;
         assert!(execute(test, &message, &mut out).unwrap());
         assert!(!execute("exit 3", &message, &mut out).unwrap());
+    }
+
+    fn with(attributes: impl Iterator<Item = (String, String)>) -> PubsubMessage {
+        PubsubMessage {
+            attributes: attributes.collect(),
+            message_id: "m2".to_owned(),
+            ..PubsubMessage::default()
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_variable_that_the_system_does_not_take_is_left_out() {
+        let longest = VARIABLE_BYTES_MAX - "PURLIN_ATTRIBUTE_LONGEST=".len() - 1;
+        let values = [
+            ("zero", "a\0b".to_owned()),
+            ("long", "x".repeat(longest + 4)),
+            ("longest", "x".repeat(longest)),
+            ("good", "y".to_owned()),
+        ];
+        let message = with(values.into_iter().map(|(k, v)| (k.to_owned(), v)));
+        let test = format!(
+            r#"test -z "${{PURLIN_ATTRIBUTE_ZERO+set}}$PURLIN_ATTRIBUTE_LONG" -a "$PURLIN_ATTRIBUTE_GOOD" = y \
+               -a "${{#PURLIN_ATTRIBUTE_LONGEST}}" = {longest}"#
+        );
+        assert!(execute(&test, &message, &mut Output::new(false)).unwrap());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_cannot_be_started_has_failed() {
+        // 12 MiB: more than Linux gives to a program, however it is set.
+        let message = with((0..100).map(|n| (n.to_string(), "x".repeat(VARIABLE_BYTES_MAX - 100))));
+        assert!(!execute("true", &message, &mut Output::new(false)).unwrap());
     }
 }
