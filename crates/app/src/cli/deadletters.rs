@@ -14,7 +14,7 @@ use args::{Condition, DeadlettersArgs, DeadlettersCommand, Wanted};
 use purlin_api::{Error, ErrorKind, Result};
 use purlin_connectors::dead_letters::edit::member;
 use purlin_connectors::dead_letters::journal::{Journal, State};
-use purlin_connectors::dead_letters::letter::{Letter, draw_name};
+use purlin_connectors::dead_letters::letter::{Letter, draw_name, told};
 use purlin_connectors::dead_letters::store::{Contents, Store};
 use serde_json::{Map, Value, json};
 use std::path::Path;
@@ -118,14 +118,13 @@ impl Shelf {
 
     fn json(&self, letter: &Letter) -> Value {
         let given = self.journal.given(letter);
-        let parsed = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_else(|_| Value::from(text));
         json!({
             "id": letter.id, "pipeline": self.pipeline, "state": self.journal.state(&letter.id).name(),
             "attempts": self.journal.attempts(&letter.id), "kept_at": letter.kept_at, "time": letter.time,
             "window": letter.window.map(|_| window_text(letter)),
             "transform": letter.transform, "reason": self.reason(letter), "stack": letter.stack,
             "position": letter.position, "message": letter.message,
-            "element": parsed(given.element.get()),
+            "element": told(given.element.get(), given.row),
         })
     }
 }

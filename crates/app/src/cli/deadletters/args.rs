@@ -129,8 +129,8 @@ pub struct EditArgs {
     /// The letter.
     #[arg(value_name = "ID")]
     pub id: String,
-    /// Gives a field of the row another value: JSON, or else text. Paths go down: `customer.name`, `items[0].price`.
-    /// May be repeated.
+    /// Gives a field of the row another value: JSON, or else text; where the field is text, what is written. Paths go
+    /// down: `customer.name`, `items[0].price`. May be repeated.
     #[arg(long = "set", value_name = "PATH=VALUE")]
     pub set: Vec<String>,
     /// Takes the unit that a reader refused (the text of a line, the payload of a message) from a file.
