@@ -7,6 +7,7 @@ use super::pipe::Pipe;
 use super::project::{Entry, Project, Pubsub};
 use super::record::Record;
 use super::resources::Needs;
+use super::tally::Tallies;
 use super::threads;
 use crate::checkpoints::Place;
 use crate::pipeline::{Pipeline, PipelineOptions};
@@ -92,6 +93,7 @@ pub fn up(project: &Project, load: PipelineOptions, announce: impl FnOnce(&Recor
         load,
         commit_every: project.commit_every,
         try_refused_every: super::keeper::TRY_REFUSED_EVERY,
+        tallies: Tallies::default(),
         signals,
         run: crate::run::run,
     });

@@ -470,6 +470,60 @@ fn pipelines_fail_finish_and_are_refused_each_by_itself() {
     assert!(lines.iter().any(|l| l["level"] == "ERROR" && l["pipeline"] == "reader"), "{said}");
 }
 
+const SHAKY: &str = "
+pipeline:
+  type: chain
+  transforms:
+    - type: ReadFromPubSub
+      config: {subscription: numbers-in, format: JSON, schema: {type: object, properties: {v: {type: integer}}}}
+    - {type: MapToFields, name: Share, config: {language: python, fields: {v: 10 // v}}}
+    - {type: WriteToPubSub, config: {topic: out, format: JSON}}
+x-purlin: {resources: {topics: [out], subscriptions: [{name: numbers-in, topic: numbers}]}}
+";
+
+#[test]
+fn counters_do_not_fall_when_a_pipeline_is_started_again() {
+    let s = Scratch::new();
+    s.write("shaky.yaml", SHAKY).write("once.yaml", BOUNDED);
+    s.write("purlin.yaml", "commit_every: 60s\npipelines: [shaky.yaml, once.yaml]\n");
+    let up = Up::start(&s, free_port(), &[]);
+    up.until_state("shaky", "running");
+    up.until_state("once", "finished");
+    let publish = |v: i64| {
+        let data = format!("{{\"v\": {v}}}").into();
+        up.publish("numbers", vec![PubsubMessage { data, ..PubsubMessage::default() }]);
+    };
+    let mut most: std::collections::BTreeMap<String, u64> = std::collections::BTreeMap::new();
+    let mut counter = |series: &str| {
+        let metrics = get(&up.http, "/metrics").2;
+        for (name, n) in
+            metrics.lines().filter_map(|l| l.rsplit_once(' ')).filter(|(n, _)| n.contains("_total{"))
+        {
+            let n = n.parse().expect("a count");
+            let before = most.insert(name.to_owned(), n).unwrap_or(0);
+            assert!(n >= before, "{name} fell from {before} to {n}");
+        }
+        most.get(series).copied().unwrap_or(0)
+    };
+    let passed = "purlin_transform_rows_total{pipeline=\"shaky\",transform=\"Share\",fate=\"passed\"}";
+    (0..3).for_each(|_| publish(1));
+    until("three passed", || (counter(passed) == 3).then_some(()));
+    publish(0);
+    until("it failed twice", || {
+        (counter("purlin_pipeline_restarts_total{pipeline=\"shaky\"}") >= 2).then_some(())
+    });
+    assert!(counter(passed) >= 3);
+
+    // A batch pipeline that runs again counts on, also as another entry of the project.
+    let rows = "purlin_transform_output_rows_total{pipeline=\"once\",transform=\"Create\",output=\"out\"}";
+    assert_eq!(counter(rows), 2);
+    s.write("once.yaml", format!("# once more\n{BOUNDED}"));
+    until("it runs again", || (counter(rows) == 4).then_some(()));
+    s.write("purlin.yaml", "commit_every: 60s\npipelines: [shaky.yaml, {file: once.yaml, lanes: 1}]\n");
+    until("it runs a third time", || (counter(rows) == 6).then_some(()));
+    assert_eq!(up.end().0, 0);
+}
+
 #[test]
 fn the_project_file_is_followed() {
     let s = Scratch::new();
