@@ -8,6 +8,7 @@ mod replay;
 mod show;
 
 use super::Exit;
+use super::data;
 use super::output::Output;
 use crate::up::project::name_of_file;
 use args::{Condition, DeadlettersArgs, DeadlettersCommand, Wanted};
@@ -20,9 +21,12 @@ use serde_json::{Map, Value, json};
 use std::path::Path;
 
 pub(crate) fn deadletters(args: DeadlettersArgs, options: Map<String, Value>, out: &mut Output) -> Exit {
-    let data = args.data.as_path();
+    let data = &data::folder(args.data.as_deref(), out);
     let done = match args.command {
-        DeadlettersCommand::List(a) => list::list(&a, data, out),
+        DeadlettersCommand::List(a) => {
+            let elsewhere = data::of_runs(args.data.as_deref(), data);
+            list::list(&a, data, out).inspect(|_| list::tell_of_others(elsewhere, out))
+        }
         DeadlettersCommand::Show { ids } => show::show(&ids, data, out),
         DeadlettersCommand::Edit(a) => edit::edit(&a, data, out),
         DeadlettersCommand::Drop(a) => drop::drop(&a, data, out),

@@ -26,6 +26,7 @@ type Seconds = Family<Labels, Gauge<f64, AtomicU64>>;
 /// All families.
 #[derive(Default)]
 struct Families {
+    refused: Gauge,
     up: Gauges,
     well: Gauges,
     restarts: Counters,
@@ -46,6 +47,11 @@ fn small(n: u64) -> i64 {
 impl Families {
     fn registry(&self) -> Registry {
         let mut r = Registry::with_prefix("purlin");
+        r.register(
+            "project_refused",
+            "1 while the project file, as it is now, is refused, and what it said before goes on",
+            self.refused.clone(),
+        );
         r.register("pipeline_up", "1 while the pipeline runs, or has finished", self.up.clone());
         r.register("pipeline_well", "1 if it is up and its file is not refused", self.well.clone());
         r.register("pipeline_restarts", "How often the pipeline failed", self.restarts.clone());
@@ -96,6 +102,7 @@ impl Families {
 
     fn fill(&self, up: &Up, now: EventTime) {
         let lag = |t: EventTime| now.0.saturating_sub(t.0).max(0) as f64 / 1e6;
+        self.refused.set(i64::from(up.refused().is_some()));
         for (name, waiting) in up.backlogs() {
             self.backlog.get_or_create(&vec![("subscription", name)]).set(small(waiting));
         }

@@ -539,8 +539,27 @@ fn the_project_file_is_followed() {
     until("the new project", || (names(&up) == ["b"]).then_some(()));
     up.until_state("b", "finished");
     s.write("purlin.yaml", "pipelines: [b.yaml, a.yaml]\npipelnes: 1\n");
-    until("a refusal", || up.said.lock().unwrap().contains("did you mean `pipelines`?").then_some(()));
+    let refused = |up: &Up, part: &str| {
+        let why = up.json("/api/v1/pipelines")["refused"]["text"].as_str().unwrap_or_default().to_owned();
+        why.contains(part).then_some(())
+    };
+    until("a refusal", || refused(&up, "did you mean `pipelines`?"));
+    assert!(up.said.lock().unwrap().contains("did you mean `pipelines`?"));
     assert_eq!(names(&up), ["b"]);
+    let status = s.purlin(&["status"]);
+    assert!(status.code == 1 && status.out.contains("its project file is refused"), "{status:?}");
+    assert!(status.out.contains("did you mean `pipelines`?") && status.out.contains("b         finished"));
+    let status: Value = serde_json::from_str(&s.purlin(&["status", "--json"]).out).expect("JSON");
+    assert!(status["refused"]["text"].as_str().expect("a text").contains("purlin.yaml:2"), "{status}");
+    assert!(get(&up.http, "/metrics").2.contains("purlin_project_refused 1"));
+    // Gone, or empty, it is refused, too.
+    std::fs::remove_file(s.path().join("purlin.yaml")).expect("removed");
+    until("it is missed", || refused(&up, "cannot read the project file"));
+    s.write("purlin.yaml", "");
+    until("it is empty", || refused(&up, "purlin.yaml:1"));
+    s.write("purlin.yaml", "pipelines: [b.yaml]\n");
+    until("it is good", || get(&up.http, "/metrics").2.contains("purlin_project_refused 0").then_some(()));
+    assert_eq!(s.purlin(&["status"]).code, 0);
 
     // What an included file says is followed, too.
     let text = BOUNDED.replace("out/rows", "out/{{ name }}");
@@ -559,6 +578,39 @@ fn the_project_file_is_followed() {
     assert!(status.code == 1 && status.err.contains("may have been killed"), "{status:?}");
     let up = Up::start(&s, free_port(), &[]);
     up.until_state("b", "finished");
+    assert_eq!(up.end().0, 0);
+}
+
+#[test]
+fn commands_look_where_the_project_has_its_data() {
+    let s = Scratch::new();
+    s.write("orders.yaml", REFUSING);
+    s.write("purlin.yaml", "data: state\npipelines: [orders.yaml]\n");
+    let up = Up::start(&s, free_port(), &[]);
+    up.until_state("orders", "running");
+    up.publish("orders", vec![PubsubMessage { data: "no\u{0}\u{1}".into(), ..PubsubMessage::default() }]);
+    until("a letter", || (up.json("/api/v1/pipelines/orders/deadletters")["kept"] == 1).then_some(()));
+    // Also if something else is wrong with it.
+    for project in ["data: state\npipelines: [orders.yaml]\n", "data: state\npipelnes: 1\n"] {
+        s.write("purlin.yaml", project);
+        let listed = s.purlin(&["deadletters", "list"]);
+        assert!(listed.code == 0 && listed.out.contains("kept 1 = waiting 1"), "{listed:?}");
+        assert!(s.purlin(&["status"]).out.contains("orders    running"));
+        assert!(s.purlin(&["why"]).out.contains("orders"), "{project}");
+    }
+    until("a refusal", || (!up.json("/api/v1/pipelines")["refused"].is_null()).then_some(()));
+    conforms(&up, "orders");
+    s.write("purlin.yaml", "data: [state\n");
+    let listed = s.purlin(&["deadletters", "list"]);
+    assert!(listed.out.contains("no pipeline has dead letters here"), "{listed:?}");
+    assert!(listed.err.contains("`.purlin` is taken"), "{listed:?}");
+    let listed = s.purlin(&["deadletters", "list", "--data", "state"]);
+    assert!(listed.out.contains("kept 1 = waiting 1") && listed.err.is_empty(), "{listed:?}");
+    // What `purlin run` keeps is told.
+    s.write("purlin.yaml", "data: state\npipelines: [orders.yaml]\n");
+    std::fs::create_dir_all(s.path().join(".purlin/deadletters/other")).expect("a folder");
+    let listed = s.purlin(&["deadletters", "list"]);
+    assert!(listed.out.contains("kept 1 =") && listed.err.contains("--data .purlin"), "{listed:?}");
     assert_eq!(up.end().0, 0);
 }
 

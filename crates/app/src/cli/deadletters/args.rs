@@ -10,9 +10,9 @@ use std::path::PathBuf;
 /// `purlin deadletters`.
 #[derive(Args, Debug)]
 pub struct DeadlettersArgs {
-    /// The data folder of the pipelines.
-    #[arg(long, value_name = "DIR", default_value = crate::checkpoints::DATA, global = true)]
-    pub data: PathBuf,
+    /// The data folder of the pipelines (default: that of `purlin.yaml` in this folder, else `.purlin`).
+    #[arg(long, value_name = "DIR", global = true)]
+    pub data: Option<PathBuf>,
     /// What to do.
     #[command(subcommand)]
     pub command: DeadlettersCommand,

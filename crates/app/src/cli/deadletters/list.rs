@@ -9,7 +9,7 @@ use purlin_api::json::shortened;
 use purlin_connectors::dead_letters::letter::Letter;
 use purlin_connectors::dead_letters::store::{Store, Summary};
 use serde_json::{Value, json};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Characters of a reason, a place or a transform on a line.
 const SHOWN_CHARS_MAX: usize = 60;
@@ -44,6 +44,17 @@ pub(super) fn list(args: &ListArgs, data: &Path, out: &mut Output) -> Result<Exi
         out.print("no pipeline has dead letters here\n");
     }
     Ok(exit)
+}
+
+/// Says that `purlin run` kept letters, too, if the project's are listed.
+pub(super) fn tell_of_others(runs: Option<PathBuf>, out: &mut Output) {
+    let Some(runs) = runs.filter(|r| Store::pipelines(r).is_ok_and(|names| !names.is_empty())) else {
+        return;
+    };
+    let runs = runs.display();
+    out.note(&format!(
+        "note: letters of `purlin run` lie in `{runs}`, see `purlin deadletters list --data {runs}`\n"
+    ));
 }
 
 /// For a name under which nothing was ever kept: maybe a slip.
