@@ -3,6 +3,7 @@
 pub mod args;
 mod drop;
 mod edit;
+mod fields;
 mod list;
 mod replay;
 mod show;

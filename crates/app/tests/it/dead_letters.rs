@@ -524,6 +524,23 @@ fn a_name_under_which_nothing_was_kept_is_told() {
 }
 
 #[test]
+fn a_field_that_no_letter_has_is_told() {
+    let s = run_with(PIPELINE);
+    for args in [
+        &["list", "--where", "reson~Zero"][..],
+        &["drop", "--all", "p", "--where", "reson~Zero"],
+        &["replay", "p.yaml", "--where", "reson~Zero"],
+    ] {
+        let ran = ok(letters(&s, args));
+        let wanted = "no letter has a field `reson`; did you mean `reason`? There are reason, id, stack, position, \
+                      and of the rows file, id, line, quantity, text, total\n";
+        assert!(ran.err.contains(wanted), "{ran:?}");
+    }
+    let ran = ok(letters(&s, &["list", "--where", "quantity=9", "--where", "line=3"]));
+    assert!(ran.err.is_empty(), "{ran:?}");
+}
+
+#[test]
 fn a_file_called_pipeline_goes_by_its_folder() {
     let s = Scratch::new();
     s.write("shop/pipeline.yaml", PIPELINE).write("orders.csv", ORDERS);

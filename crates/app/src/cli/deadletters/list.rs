@@ -1,6 +1,7 @@
 //! `purlin deadletters list`.
 
 use super::args::ListArgs;
+use super::fields::Fields;
 use super::{Exit, Output, Shelf};
 use crate::report::count;
 use crate::up::project::name_of_file;
@@ -20,7 +21,7 @@ pub(super) fn list(args: &ListArgs, data: &Path, out: &mut Output) -> Result<Exi
         Some(name) => vec![name_of_file(name)],
         None => kept.clone(),
     };
-    let (mut exit, mut all) = (Exit::Success, Vec::new());
+    let (mut exit, mut all, mut fields) = (Exit::Success, Vec::new(), Fields::default());
     for name in &names {
         if !out.json && !kept.contains(name) {
             out.print(&nothing_of(name, &kept));
@@ -30,6 +31,7 @@ pub(super) fn list(args: &ListArgs, data: &Path, out: &mut Output) -> Result<Exi
         if shelf.tell_damage(out) {
             exit = Exit::Failed;
         }
+        fields.look(&shelf, &args.wanted);
         let letters: Vec<&Letter> = shelf.wanted(&args.wanted, args.state.map(Into::into)).collect();
         let sum = Summary::of(&shelf.contents, &shelf.journal);
         if out.json {
@@ -38,6 +40,7 @@ pub(super) fn list(args: &ListArgs, data: &Path, out: &mut Output) -> Result<Exi
             out.print(&text(&shelf, &letters, sum));
         }
     }
+    fields.tell(&args.wanted, out);
     if out.json {
         out.print_json(&Value::Array(all));
     } else if names.is_empty() {
