@@ -588,7 +588,7 @@ fn commands_look_where_the_project_has_its_data() {
     s.write("purlin.yaml", "data: state\npipelines: [orders.yaml]\n");
     let up = Up::start(&s, free_port(), &[]);
     up.until_state("orders", "running");
-    up.publish("orders", vec![PubsubMessage { data: "no\u{0}\u{1}".into(), ..PubsubMessage::default() }]);
+    up.publish("orders", vec![PubsubMessage { data: vec![b'n', 0xff].into(), ..PubsubMessage::default() }]);
     until("a letter", || (up.json("/api/v1/pipelines/orders/deadletters")["kept"] == 1).then_some(()));
     // Also if something else is wrong with it.
     for project in ["data: state\npipelines: [orders.yaml]\n", "data: state\npipelnes: 1\n"] {
@@ -600,6 +600,15 @@ fn commands_look_where_the_project_has_its_data() {
     }
     until("a refusal", || (!up.json("/api/v1/pipelines")["refused"].is_null()).then_some(()));
     conforms(&up, "orders");
+    // Bytes that are no text can be got out.
+    let json = |args: &[&str]| serde_json::from_str::<Value>(&s.purlin(args).out).expect("JSON");
+    let letter = json(&["deadletters", "list", "--json"])[0]["letters"][0].clone();
+    assert_eq!(letter["element"]["payload_base64"], "bv8=", "{letter}");
+    let shown = json(&["deadletters", "show", "--json", letter["id"].as_str().expect("an id")])[0].clone();
+    for row in ["element", "original"] {
+        assert_eq!(shown[row]["payload_base64"], "bv8=", "{shown}");
+        assert_eq!(shown[row]["payload"], "n\u{fffd}", "{shown}");
+    }
     s.write("purlin.yaml", "data: [state\n");
     let listed = s.purlin(&["deadletters", "list"]);
     assert!(listed.out.contains("no pipeline has dead letters here"), "{listed:?}");
