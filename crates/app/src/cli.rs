@@ -5,6 +5,7 @@ pub mod args;
 mod broker;
 mod check;
 mod checkpoints;
+mod data;
 pub mod deadletters;
 mod explain;
 mod generate;

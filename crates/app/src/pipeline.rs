@@ -116,21 +116,27 @@ impl Pipeline {
 
 /// Reads a pipeline file as text, with an error that says what to do.
 pub fn read(file: &str) -> Result<String> {
+    read_as("pipeline", file)
+}
+
+/// Reads the file of a `pipeline` or a `project`.
+pub(crate) fn read_as(what: &str, file: &str) -> Result<String> {
     let path = Path::new(file);
     let refuse = |m: String| Error::new(ErrorKind::Config, m);
-    let meta = std::fs::metadata(path).map_err(|e| Error::io("read the pipeline file", file, e))?;
+    let cannot = |e| Error::io(&format!("read the {what} file"), file, e);
+    let meta = std::fs::metadata(path).map_err(cannot)?;
     if meta.is_dir() {
         return Err(refuse(format!(
-            "`{file}` is a folder; name a pipeline file, such as `{file}/pipeline.yaml`"
+            "`{file}` is a folder; name a {what} file, such as `{file}/pipeline.yaml`"
         )));
     }
     if meta.len() > FILE_BYTES_MAX {
         return Err(refuse(format!(
-            "`{file}` has {} bytes; a pipeline file has at most {FILE_BYTES_MAX}. Is it data?",
+            "`{file}` has {} bytes; a {what} file has at most {FILE_BYTES_MAX}. Is it data?",
             meta.len()
         )));
     }
-    let bytes = std::fs::read(path).map_err(|e| Error::io("read the pipeline file", file, e))?;
+    let bytes = std::fs::read(path).map_err(cannot)?;
     String::from_utf8(bytes).map_err(|e| {
         let at = e.utf8_error().valid_up_to();
         let line = e.as_bytes().iter().take(at).filter(|b| **b == b'\n').count() + 1;

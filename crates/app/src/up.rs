@@ -14,6 +14,7 @@ pub mod project;
 pub mod record;
 pub mod resources;
 mod run;
+pub mod tally;
 mod threads;
 
 pub use run::{Up, up};

@@ -15,6 +15,7 @@ pub mod replay;
 pub mod store;
 
 mod lines;
+mod required;
 mod rows;
 pub(crate) mod sink;
 mod wrap;

@@ -274,9 +274,9 @@ pub struct WhyArgs {
     /// The pipeline's file, or its name without folder and ending; all that run here, if it is left out.
     #[arg(value_name = "PIPELINE")]
     pub pipeline: Option<String>,
-    /// The data folder of the `purlin up` that runs it.
-    #[arg(long, value_name = "DIR", default_value = crate::up::project::DATA)]
-    pub data: PathBuf,
+    /// The data folder of the `purlin up` that runs it (default: that of `purlin.yaml` in this folder, and `.purlin`).
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
 }
 
 /// `purlin check`.

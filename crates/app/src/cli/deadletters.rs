@@ -3,26 +3,31 @@
 pub mod args;
 mod drop;
 mod edit;
+mod fields;
 mod list;
 mod replay;
 mod show;
 
 use super::Exit;
+use super::data;
 use super::output::Output;
 use crate::up::project::name_of_file;
 use args::{Condition, DeadlettersArgs, DeadlettersCommand, Wanted};
 use purlin_api::{Error, ErrorKind, Result};
 use purlin_connectors::dead_letters::edit::member;
 use purlin_connectors::dead_letters::journal::{Journal, State};
-use purlin_connectors::dead_letters::letter::{Letter, draw_name};
+use purlin_connectors::dead_letters::letter::{Letter, draw_name, told};
 use purlin_connectors::dead_letters::store::{Contents, Store};
 use serde_json::{Map, Value, json};
 use std::path::Path;
 
 pub(crate) fn deadletters(args: DeadlettersArgs, options: Map<String, Value>, out: &mut Output) -> Exit {
-    let data = args.data.as_path();
+    let data = &data::folder(args.data.as_deref(), out);
     let done = match args.command {
-        DeadlettersCommand::List(a) => list::list(&a, data, out),
+        DeadlettersCommand::List(a) => {
+            let elsewhere = data::of_runs(args.data.as_deref(), data);
+            list::list(&a, data, out).inspect(|_| list::tell_of_others(elsewhere, out))
+        }
         DeadlettersCommand::Show { ids } => show::show(&ids, data, out),
         DeadlettersCommand::Edit(a) => edit::edit(&a, data, out),
         DeadlettersCommand::Drop(a) => drop::drop(&a, data, out),
@@ -118,14 +123,13 @@ impl Shelf {
 
     fn json(&self, letter: &Letter) -> Value {
         let given = self.journal.given(letter);
-        let parsed = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_else(|_| Value::from(text));
         json!({
             "id": letter.id, "pipeline": self.pipeline, "state": self.journal.state(&letter.id).name(),
             "attempts": self.journal.attempts(&letter.id), "kept_at": letter.kept_at, "time": letter.time,
             "window": letter.window.map(|_| window_text(letter)),
             "transform": letter.transform, "reason": self.reason(letter), "stack": letter.stack,
             "position": letter.position, "message": letter.message,
-            "element": parsed(given.element.get()),
+            "element": told(given.element.get(), given.row),
         })
     }
 }

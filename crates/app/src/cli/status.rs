@@ -2,6 +2,7 @@
 
 use super::Exit;
 use super::args::StatusArgs;
+use super::data;
 use super::output::Output;
 use crate::live::why::short;
 use crate::report::count;
@@ -19,7 +20,8 @@ const ANSWER_MAX: Duration = Duration::from_secs(5);
 const ANSWER_BYTES_MAX: u64 = 16 << 20;
 
 pub(crate) fn status(args: &StatusArgs, out: &mut Output) -> Exit {
-    let asked = Record::read(&args.data).and_then(|record| Ok((ask(&record)?, record)));
+    let asked =
+        Record::read(&data::folder(args.data.as_deref(), out)).and_then(|record| Ok((ask(&record)?, record)));
     let (answer, record) = match asked {
         Ok(asked) => asked,
         Err(e) => {
@@ -33,7 +35,8 @@ pub(crate) fn status(args: &StatusArgs, out: &mut Output) -> Exit {
         out.print(&table(&answer, &record));
     }
     let list = answer.get("pipelines").and_then(Value::as_array);
-    let well = list.is_some_and(|l| l.iter().all(|p| p.get("well") == Some(&Value::Bool(true))));
+    let goes_on = answer.get("refused").is_some_and(|r| !r.is_null());
+    let well = !goes_on && list.is_some_and(|l| l.iter().all(|p| p.get("well") == Some(&Value::Bool(true))));
     if well { Exit::Success } else { Exit::Failed }
 }
 
@@ -103,16 +106,23 @@ fn table(answer: &Value, record: &Record) -> String {
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
     let mut out = format!("{} (process {}) on http://{}\n", record.name, record.pid, record.http);
+    let failure = |of: &Value, key: &str| {
+        let failure = of.get(key).filter(|f| !f.is_null())?;
+        let said = text(failure, "text").trim_end().replace('\n', "\n    ");
+        Some(format!("({}): {said}", text(failure, "at")))
+    };
+    if let Some(failure) = failure(answer, "refused") {
+        // Writing to a String cannot fail.
+        let _written = writeln!(out, "  its project file is refused, what it said before goes on {failure}");
+    }
     out.push_str(&line(&COLUMNS.map(str::to_owned)));
     out.push('\n');
     for (row, p) in rows.iter().zip(&list) {
         out.push_str(&line(row));
         out.push('\n');
         for (what, key) in [("refused", "refused"), ("last error", "last_error")] {
-            if let Some(failure) = p.get(key).filter(|f| !f.is_null()) {
-                let said = text(failure, "text").trim_end().replace('\n', "\n    ");
-                // Writing to a String cannot fail.
-                let _written = writeln!(out, "  {what} ({}): {said}", text(failure, "at"));
+            if let Some(failure) = failure(p, key) {
+                let _written = writeln!(out, "  {what} {failure}");
             }
         }
     }
@@ -142,6 +152,15 @@ mod tests {
              a         running   1,234  2.3 s     5,000     1             2         0\n\
              longer    failed      0.0      -         0     0             0         3\n  \
              last error (2024-03-05T12:00:00Z): no such topic\n"
+        );
+        let refused = json!({"text": "line 1\nline 2\n", "at": "2024-03-05T12:00:00Z"});
+        let answer = json!({"pipelines": [], "refused": refused});
+        assert_eq!(
+            table(&answer, &record).lines().skip(1).take(2).collect::<Vec<_>>(),
+            [
+                "  its project file is refused, what it said before goes on (2024-03-05T12:00:00Z): line 1",
+                "    line 2"
+            ]
         );
     }
 }

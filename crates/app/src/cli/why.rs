@@ -2,13 +2,19 @@
 
 use super::Exit;
 use super::args::WhyArgs;
+use super::data;
 use super::output::Output;
 use crate::live::door;
 use purlin_api::{Error, ErrorKind};
 use serde_json::Value;
 
 pub(crate) fn why(args: &WhyArgs, out: &mut Output) -> Exit {
-    let answers = door::ask(&args.data.join("run"), args.pipeline.as_deref());
+    let given = args.data.as_deref();
+    let folder = data::folder(given, out);
+    let mut answers = door::ask(&folder.join("run"), args.pipeline.as_deref());
+    if let Some(runs) = data::of_runs(given, &folder) {
+        answers.extend(door::ask(&runs.join("run"), args.pipeline.as_deref()));
+    }
     if answers.is_empty() {
         let text = match &args.pipeline {
             Some(p) => format!(

@@ -1,10 +1,11 @@
 //! Figures in the text format of Prometheus (OpenMetrics).
 //!
-//! Counters are those of a pipeline's present run: they begin at 0 when it is started again, which Prometheus allows for.
+//! Counters are those of all runs of a pipeline in this process, so that they never fall.
 
 use crate::report;
 use crate::up::Up;
 use crate::up::pipe::is_within;
+use crate::up::tally::Series;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -25,6 +26,7 @@ type Seconds = Family<Labels, Gauge<f64, AtomicU64>>;
 /// All families.
 #[derive(Default)]
 struct Families {
+    refused: Gauge,
     up: Gauges,
     well: Gauges,
     restarts: Counters,
@@ -45,6 +47,11 @@ fn small(n: u64) -> i64 {
 impl Families {
     fn registry(&self) -> Registry {
         let mut r = Registry::with_prefix("purlin");
+        r.register(
+            "project_refused",
+            "1 while the project file, as it is now, is refused, and what it said before goes on",
+            self.refused.clone(),
+        );
         r.register("pipeline_up", "1 while the pipeline runs, or has finished", self.up.clone());
         r.register("pipeline_well", "1 if it is up and its file is not refused", self.well.clone());
         r.register("pipeline_restarts", "How often the pipeline failed", self.restarts.clone());
@@ -79,8 +86,23 @@ impl Families {
         r
     }
 
+    fn count(&self, of_pipe: &Labels, series: &Series, n: u64) {
+        let (family, labels) = match series {
+            Series::Restarts => (&self.restarts, of_pipe.clone()),
+            Series::Read => (&self.read, of_pipe.clone()),
+            Series::Rows(transform, fate) => {
+                (&self.rows, with(of_pipe, &[("transform", transform), ("fate", fate)]))
+            }
+            Series::Output(transform, output) => {
+                (&self.rows_out, with(of_pipe, &[("transform", transform), ("output", output)]))
+            }
+        };
+        family.get_or_create(&labels).inc_by(n);
+    }
+
     fn fill(&self, up: &Up, now: EventTime) {
         let lag = |t: EventTime| now.0.saturating_sub(t.0).max(0) as f64 / 1e6;
+        self.refused.set(i64::from(up.refused().is_some()));
         for (name, waiting) in up.backlogs() {
             self.backlog.get_or_create(&vec![("subscription", name)]).set(small(waiting));
         }
@@ -89,41 +111,29 @@ impl Families {
             let of_pipe: Labels = vec![("pipeline", pipe.name.clone())];
             self.up.get_or_create(&of_pipe).set(i64::from(look.state.is_ready()));
             self.well.get_or_create(&of_pipe).set(i64::from(look.is_well()));
-            self.restarts.get_or_create(&of_pipe).inc_by(look.restarts);
-            let totals = look.totals();
-            self.read.get_or_create(&of_pipe).inc_by(totals.read);
-            if let Some(t) = totals.watermark {
+            for (series, n) in pipe.counters(&look) {
+                self.count(&of_pipe, &series, n);
+            }
+            if let Some(t) = look.totals().watermark {
                 self.pipeline_lag.get_or_create(&of_pipe).set(lag(t));
             }
             let Some(figures) = &look.figures else { continue };
             for (t, s) in report::transforms(&figures.plan, &figures.stats).iter().zip(&figures.stats) {
-                let of = |more: &[(&'static str, &str)]| -> Labels {
-                    let mut labels = of_pipe.clone();
-                    labels.push(("transform", t.label.clone()));
-                    labels.extend(more.iter().map(|(k, v)| (*k, (*v).to_owned())));
-                    labels
-                };
-                let fates = [
-                    ("passed", t.fates.passed),
-                    ("filtered", t.fates.filtered),
-                    ("late", t.fates.late),
-                    ("dead", t.fates.dead),
-                ];
-                for (fate, rows) in fates {
-                    self.rows.get_or_create(&of(&[("fate", fate)])).inc_by(rows);
-                }
-                for (output, rows) in &t.rows_out {
-                    self.rows_out.get_or_create(&of(&[("output", output)])).inc_by(*rows);
-                }
-                self.in_state.get_or_create(&of(&[])).set(small(t.fates.in_state));
+                let of = with(&of_pipe, &[("transform", &t.label)]);
+                self.in_state.get_or_create(&of).set(small(t.fates.in_state));
                 let watermark = EventTime(s.watermark.load(Ordering::Relaxed));
                 if is_within(watermark) {
-                    self.watermark.get_or_create(&of(&[])).set(watermark.0 as f64 / 1e6);
-                    self.lag.get_or_create(&of(&[])).set(lag(watermark));
+                    self.watermark.get_or_create(&of).set(watermark.0 as f64 / 1e6);
+                    self.lag.get_or_create(&of).set(lag(watermark));
                 }
             }
         }
     }
+}
+
+/// Labels and more of them.
+fn with(labels: &Labels, more: &[(&'static str, &str)]) -> Labels {
+    labels.iter().cloned().chain(more.iter().map(|(k, v)| (*k, (*v).to_owned()))).collect()
 }
 
 /// The figures as they stand.

@@ -130,7 +130,7 @@ async fn pipelines(State(up): State<Arc<Up>>) -> Response {
     let waiting = |(name, waiting): (String, u64)| json!({"name": name, "waiting": waiting});
     let subscriptions: Vec<Value> = up.backlogs().into_iter().map(waiting).collect();
     answer(
-        &json!({"subscriptions": subscriptions, "name": up.name, "started": up.started.to_rfc3339(), "pid": std::process::id(),
+        &json!({"subscriptions": subscriptions, "name": up.name, "refused": views::failure(up.refused().as_ref()), "started": up.started.to_rfc3339(), "pid": std::process::id(),
                    "broker": up.broker.map(|b| b.to_string()), "pipelines": list}),
     )
 }

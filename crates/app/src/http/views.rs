@@ -15,7 +15,7 @@ fn time(t: EventTime) -> Value {
     if is_within(t) { json!(t.to_rfc3339()) } else { Value::Null }
 }
 
-fn failure(f: Option<&Failure>) -> Value {
+pub(super) fn failure(f: Option<&Failure>) -> Value {
     f.map_or(Value::Null, |f| json!({"text": f.text, "at": time(f.at)}))
 }
 

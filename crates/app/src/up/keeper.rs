@@ -7,6 +7,7 @@ use super::log;
 use super::pipe::{Failure, Figures, Pipe, State};
 use super::project::{Entry, Pubsub};
 use super::resources::Needs;
+use super::tally::Tallies;
 use super::threads;
 use crate::checkpoints::{CheckpointOptions, Place};
 use crate::live::door::Door;
@@ -59,6 +60,8 @@ pub(crate) struct Shared {
     pub(crate) commit_every: Duration,
     /// See [`TRY_REFUSED_EVERY`].
     pub(crate) try_refused_every: Duration,
+    /// What pipelines have counted in this process.
+    pub(crate) tallies: Tallies,
     /// How many signals to end have come.
     pub(crate) signals: Arc<AtomicUsize>,
     /// Runs a job to its end.
@@ -214,7 +217,7 @@ struct Keeper {
 /// If the system gives no more threads.
 pub(crate) fn start(entry: Entry, shared: Arc<Shared>) -> std::io::Result<Kept> {
     let now = SystemClock.now();
-    let pipe = Arc::new(Pipe::new(&entry.name, &entry.file, now));
+    let pipe = Arc::new(Pipe::new(&entry.name, &entry.file, now, shared.tallies.of(&entry.name)));
     let (to_self, messages) = sync_channel(MESSAGES_MAX);
     let kept_pipe = pipe.clone();
     let mut keeper = Keeper {
@@ -447,7 +450,8 @@ impl Keeper {
             let beginning = self.shared.checkpoints(&self.entry).beginning(status.view());
             tracing::info!(pipeline = self.entry.name, "{beginning}");
         }
-        let figures = Figures { plan: plan_of, stats, watcher: watcher.clone(), checkpoints };
+        let counting = self.pipe.tally.begin(checkpoints.is_none());
+        let figures = Figures { plan: plan_of, stats, watcher: watcher.clone(), checkpoints, counting };
         let stop = job.stop_handle();
         let door = watcher.and_then(|w| {
             let door = Door::open(&self.shared.data.join("run"), &self.entry.name, &plan, w);
@@ -475,6 +479,7 @@ impl Keeper {
             tracing::error!(pipeline = self.entry.name, "the thread of its job broke down");
         }
         self.pipe.sample(now);
+        self.pipe.settle();
         let name = self.entry.name.as_str();
         let failure = match &end {
             Err(text) => Some(text.clone()),

@@ -1,10 +1,11 @@
 //! What everybody may see of a pipeline: its state, why it failed, its figures.
 
+use super::tally::{Counting, Series, Tally};
 use purlin_api::{EventTime, Fates};
 use purlin_engine::checkpoint::Status;
 use purlin_engine::{NodeStats, Watcher};
 use purlin_plan::Plan;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -85,6 +86,8 @@ pub struct Figures {
     pub watcher: Option<Watcher>,
     /// How its checkpoints stand, if it has some.
     pub checkpoints: Option<Arc<Status>>,
+    /// Which of the pipeline's runs it is.
+    pub counting: Counting,
 }
 
 /// Rows a second of one transform.
@@ -139,12 +142,16 @@ pub struct Pipe {
     pub name: String,
     /// Its file.
     pub file: String,
+    /// What all its runs have counted.
+    pub(crate) tally: Arc<Tally>,
+    /// This pipeline among those that had its name.
+    counting: Counting,
     inner: Mutex<Inner>,
 }
 
 impl Pipe {
     /// One that starts now.
-    pub fn new(name: &str, file: &str, now: EventTime) -> Self {
+    pub(crate) fn new(name: &str, file: &str, now: EventTime, tally: Arc<Tally>) -> Self {
         let look = Look {
             state: State::Starting,
             since: now,
@@ -156,7 +163,8 @@ impl Pipe {
             rates: Vec::new(),
         };
         let inner = Mutex::new(Inner { look, samples: VecDeque::new() });
-        Pipe { name: name.to_owned(), file: file.to_owned(), inner }
+        let counting = tally.begin(true);
+        Pipe { name: name.to_owned(), file: file.to_owned(), tally, counting, inner }
     }
 
     fn with<T>(&self, f: impl FnOnce(&mut Inner) -> T) -> T {
@@ -189,6 +197,27 @@ impl Pipe {
             i.samples.clear();
             (i.look.state, i.look.since, i.look.next_start) = (State::Running, now, None);
         });
+    }
+
+    /// What all runs have counted, with the one that is looked at. These never fall.
+    pub fn counters(&self, look: &Look) -> BTreeMap<Series, u64> {
+        let mut all = self.tally.tell(self.counting, [(Series::Restarts, look.restarts)].into());
+        let Some(figures) = &look.figures else { return all };
+        let mut counted: BTreeMap<Series, u64> = [(Series::Read, look.totals().read)].into();
+        let mut count = |series, rows| *counted.entry(series).or_default() += rows;
+        for t in crate::report::transforms(&figures.plan, &figures.stats) {
+            let f = t.fates;
+            let fates = [("passed", f.passed), ("filtered", f.filtered), ("late", f.late), ("dead", f.dead)];
+            fates.into_iter().for_each(|(fate, rows)| count(Series::Rows(t.label.clone(), fate), rows));
+            t.rows_out.into_iter().for_each(|(output, n)| count(Series::Output(t.label.clone(), output), n));
+        }
+        all.append(&mut self.tally.tell(figures.counting, counted));
+        all
+    }
+
+    /// The run has ended: what it counted is kept.
+    pub(crate) fn settle(&self) {
+        self.counters(&self.look());
     }
 
     /// Notes how far the run is, for the rates.

@@ -157,7 +157,24 @@ impl Project {
     /// # Errors
     /// If it cannot be read; what is wrong with what it says is in the diagnostics.
     pub fn read(file: &str) -> Result<Read> {
-        Ok(Self::from_text(file, &pipeline::read(file)?))
+        Ok(Self::from_text(file, &pipeline::read_as("project", file)?))
+    }
+
+    /// The data folder that a project file names, whatever else is wrong with it.
+    ///
+    /// # Errors
+    /// If that cannot be told.
+    pub fn data_of(file: &str) -> Result<PathBuf> {
+        let text = pipeline::read_as("project", file)?;
+        let (mut sources, mut d) = (Sources::default(), Diagnostics::default());
+        let number = sources.add(file, &text);
+        let root = yaml::parse(number, &text, &LineMap::identity(number), &sources, &mut d);
+        let root = root.filter(|root| root.as_map().is_some() && !d.has_errors());
+        let data = root.map(|root| given::<String>(&root, "data", &mut d)).filter(|_| !d.has_errors());
+        let data =
+            data.ok_or_else(|| Error::new(ErrorKind::Config, format!("`{file}` is no project file")))?;
+        let folder = Path::new(file).parent().unwrap_or(Path::new(""));
+        Ok(folder.join(data.as_deref().unwrap_or(DATA)))
     }
 
     /// From the text of a project file.

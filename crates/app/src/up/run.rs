@@ -3,10 +3,11 @@
 use super::files::Files;
 use super::keeper::{self, Kept, Shared};
 use super::lock::Lock;
-use super::pipe::Pipe;
+use super::pipe::{Failure, Pipe};
 use super::project::{Entry, Project, Pubsub};
 use super::record::Record;
 use super::resources::Needs;
+use super::tally::Tallies;
 use super::threads;
 use crate::checkpoints::Place;
 use crate::pipeline::{Pipeline, PipelineOptions};
@@ -36,6 +37,8 @@ pub struct Up {
     pub started: EventTime,
     pipes: RwLock<Vec<Arc<Pipe>>>,
     backlogs: Option<Backlogs>,
+    /// Why the project file, as it is now, is refused.
+    refused: RwLock<Option<Failure>>,
     /// True once the pipelines are known.
     has_begun: AtomicBool,
 }
@@ -54,6 +57,16 @@ impl Up {
     /// True once all pipelines are known; before, there is only the broker.
     pub fn has_begun(&self) -> bool {
         self.has_begun.load(Ordering::SeqCst)
+    }
+
+    /// Why the project file, as it is now, is refused; what it said before goes on.
+    pub fn refused(&self) -> Option<Failure> {
+        self.refused.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn refuse(&self, why: Option<String>) {
+        let why = why.map(|text| Failure { text, at: SystemClock.now() });
+        *self.refused.write().unwrap_or_else(PoisonError::into_inner) = why;
     }
 
     /// The pipeline of this name.
@@ -92,6 +105,7 @@ pub fn up(project: &Project, load: PipelineOptions, announce: impl FnOnce(&Recor
         load,
         commit_every: project.commit_every,
         try_refused_every: super::keeper::TRY_REFUSED_EVERY,
+        tallies: Tallies::default(),
         signals,
         run: crate::run::run,
     });
@@ -102,6 +116,7 @@ pub fn up(project: &Project, load: PipelineOptions, announce: impl FnOnce(&Recor
         started: SystemClock.now(),
         pipes: RwLock::default(),
         backlogs: broker.as_ref().map(Broker::backlogs),
+        refused: RwLock::default(),
         has_begun: AtomicBool::new(false),
     });
     let server = crate::http::Server::start(project.http, up.clone())?;
@@ -190,17 +205,13 @@ fn follow(project: &Project, fleet: &mut Fleet, stopped: &Receiver<()>) {
     // It may have changed since it was read, so that it is read again at first.
     let (mut is_new, mut last) = (true, None);
     loop {
-        if let Some(file) = project.file.as_ref().filter(|_| files.changed() || is_new)
-            && let Some(new) = read_again(file)
-        {
-            fleet.hold(&new.pipelines);
-            let rest = Project { pipelines: Vec::new(), ..new };
-            if last.as_ref().is_some_and(|l| *l != rest) {
-                tracing::warn!(
-                    "{file}: only changes of `pipelines` are followed; start again for the others"
-                );
+        if let Some(file) = project.file.as_ref().filter(|_| files.changed() || is_new) {
+            let new = read_again(file);
+            fleet.up.refuse(new.as_ref().err().cloned());
+            match new {
+                Ok(new) => take_up(file, new, fleet, &mut last),
+                Err(text) => tracing::error!("{file} is refused, what runs goes on:\n{text}"),
             }
-            last = Some(rest);
         }
         is_new = false;
         match stopped.recv_timeout(LOOK_EVERY) {
@@ -210,21 +221,20 @@ fn follow(project: &Project, fleet: &mut Fleet, stopped: &Receiver<()>) {
     }
 }
 
-/// The project file as it is now; if it is refused, that is said, and what runs goes on.
-fn read_again(file: &str) -> Option<Project> {
-    match Project::read(file) {
-        Err(e) => {
-            tracing::error!("{e}; what runs goes on");
-            None
-        }
-        Ok(read) => {
-            if read.project.is_none() {
-                let said = read.diagnostics.render(&read.sources);
-                tracing::error!("{file} is refused, what runs goes on:\n{said}");
-            }
-            read.project
-        }
+/// Does what the project file says now. `last` is what it said besides its pipelines.
+fn take_up(file: &str, new: Project, fleet: &mut Fleet, last: &mut Option<Project>) {
+    fleet.hold(&new.pipelines);
+    let rest = Project { pipelines: Vec::new(), ..new };
+    if last.as_ref().is_some_and(|l| *l != rest) {
+        tracing::warn!("{file}: only changes of `pipelines` are followed; start again for the others");
     }
+    *last = Some(rest);
+}
+
+/// The project file as it is now, or why it is refused.
+fn read_again(file: &str) -> Result<Project, String> {
+    let read = Project::read(file).map_err(|e| e.to_string())?;
+    read.project.ok_or_else(|| read.diagnostics.render(&read.sources))
 }
 
 /// All keepers.

@@ -540,6 +540,23 @@ fn a_name_under_which_nothing_was_kept_is_told() {
 }
 
 #[test]
+fn a_field_that_no_letter_has_is_told() {
+    let s = run_with(PIPELINE);
+    for args in [
+        &["list", "--where", "reson~Zero"][..],
+        &["drop", "--all", "p", "--where", "reson~Zero"],
+        &["replay", "p.yaml", "--where", "reson~Zero"],
+    ] {
+        let ran = ok(letters(&s, args));
+        let wanted = "no letter has a field `reson`; did you mean `reason`? There are reason, id, stack, position, \
+                      and of the rows file, id, line, quantity, text, total\n";
+        assert!(ran.err.contains(wanted), "{ran:?}");
+    }
+    let ran = ok(letters(&s, &["list", "--where", "quantity=9", "--where", "line=3"]));
+    assert!(ran.err.is_empty(), "{ran:?}");
+}
+
+#[test]
 fn a_file_called_pipeline_goes_by_its_folder() {
     let s = Scratch::new();
     s.write("shop/pipeline.yaml", PIPELINE).write("orders.csv", ORDERS);
@@ -552,4 +569,58 @@ fn a_file_called_pipeline_goes_by_its_folder() {
     assert!(ran.out.contains("shop: kept 3 ="), "{ran:?}");
     let ran = ok(letters(&s, &["replay", "shop/pipeline.yaml", "--pipeline", "other", "--all"]));
     assert!(ran.out.contains("other has no dead letters here"), "{ran:?}");
+}
+
+#[test]
+fn a_row_that_lacks_what_is_never_null_is_not_given_back() {
+    // Nothing is null in rows that are written down, unless it is in one of them.
+    let pipeline = |elements: &str| {
+        format!(
+            "
+pipeline:
+  transforms:
+    - {{type: Create, name: Orders, config: {{elements: [{elements}]}}}}
+    - type: MapToFields
+      name: Share
+      input: Orders
+      config: {{language: python, fields: {{id: id, v: 10 / q}}, error_handling: {{output: bad}}}}
+    - {{type: WriteToJson, name: Good, input: Share, config: {{path: out/good}}}}
+    - {{type: WriteToDeadLetters, name: Letters, input: Share.bad}}
+"
+        )
+    };
+    let s = Scratch::new();
+    s.write("p.yaml", pipeline("{id: a, q: 0}, {id: null, q: 0}"));
+    ok(s.purlin(&["run", "p.yaml"]));
+    let (first, second) = (id(&s, "\"a\""), id(&s, "null"));
+    let ran = letters(&s, &["edit", &first, "--set", "q=null"]);
+    assert!(
+        ran.code == 2 && ran.err.contains("field `q` of letter") && ran.err.contains("never null"),
+        "{ran:?}"
+    );
+    // A field that is text takes what is typed.
+    ok(letters(&s, &["edit", &first, "--set", "id=7", "--set", "q=5"]));
+    ok(letters(&s, &["edit", &second, "--set", "q=2"]));
+
+    // The pipeline asks for more by now.
+    s.write("p.yaml", pipeline("{id: a, q: 0, country: x}"));
+    let ran = letters(&s, &["replay", "p.yaml", "--all"]);
+    assert!(
+        ran.code == 2 && ran.err.contains("no field `country`") && ran.err.contains("read or written"),
+        "{ran:?}"
+    );
+    s.write("p.yaml", pipeline("{id: a, q: 0}"));
+    let ran = letters(&s, &["replay", "p.yaml", "--all"]);
+    let wanted = [
+        format!(
+            "letter {second} cannot be given to `Share`: its field `id` is null, and is never null there"
+        ),
+        format!("`purlin deadletters edit {second} --set id=VALUE`"),
+    ];
+    assert!(ran.code == 2 && wanted.iter().all(|w| ran.err.contains(w)), "{ran:?}");
+    assert_eq!(s.lines("out/good"), [""; 0]);
+    assert_eq!(counts(&s), [2, 2, 0, 0]);
+    ok(letters(&s, &["edit", &second, "--set", "id=8"]));
+    ok(letters(&s, &["replay", "p.yaml", "--all"]));
+    assert_eq!(s.lines("out/good"), [r#"{"id":"7","v":2.0}"#, r#"{"id":"8","v":5.0}"#]);
 }

@@ -470,6 +470,60 @@ fn pipelines_fail_finish_and_are_refused_each_by_itself() {
     assert!(lines.iter().any(|l| l["level"] == "ERROR" && l["pipeline"] == "reader"), "{said}");
 }
 
+const SHAKY: &str = "
+pipeline:
+  type: chain
+  transforms:
+    - type: ReadFromPubSub
+      config: {subscription: numbers-in, format: JSON, schema: {type: object, properties: {v: {type: integer}}}}
+    - {type: MapToFields, name: Share, config: {language: python, fields: {v: 10 // v}}}
+    - {type: WriteToPubSub, config: {topic: out, format: JSON}}
+x-purlin: {resources: {topics: [out], subscriptions: [{name: numbers-in, topic: numbers}]}}
+";
+
+#[test]
+fn counters_do_not_fall_when_a_pipeline_is_started_again() {
+    let s = Scratch::new();
+    s.write("shaky.yaml", SHAKY).write("once.yaml", BOUNDED);
+    s.write("purlin.yaml", "commit_every: 60s\npipelines: [shaky.yaml, once.yaml]\n");
+    let up = Up::start(&s, free_port(), &[]);
+    up.until_state("shaky", "running");
+    up.until_state("once", "finished");
+    let publish = |v: i64| {
+        let data = format!("{{\"v\": {v}}}").into();
+        up.publish("numbers", vec![PubsubMessage { data, ..PubsubMessage::default() }]);
+    };
+    let mut most: std::collections::BTreeMap<String, u64> = std::collections::BTreeMap::new();
+    let mut counter = |series: &str| {
+        let metrics = get(&up.http, "/metrics").2;
+        for (name, n) in
+            metrics.lines().filter_map(|l| l.rsplit_once(' ')).filter(|(n, _)| n.contains("_total{"))
+        {
+            let n = n.parse().expect("a count");
+            let before = most.insert(name.to_owned(), n).unwrap_or(0);
+            assert!(n >= before, "{name} fell from {before} to {n}");
+        }
+        most.get(series).copied().unwrap_or(0)
+    };
+    let passed = "purlin_transform_rows_total{pipeline=\"shaky\",transform=\"Share\",fate=\"passed\"}";
+    (0..3).for_each(|_| publish(1));
+    until("three passed", || (counter(passed) == 3).then_some(()));
+    publish(0);
+    until("it failed twice", || {
+        (counter("purlin_pipeline_restarts_total{pipeline=\"shaky\"}") >= 2).then_some(())
+    });
+    assert!(counter(passed) >= 3);
+
+    // A batch pipeline that runs again counts on, also as another entry of the project.
+    let rows = "purlin_transform_output_rows_total{pipeline=\"once\",transform=\"Create\",output=\"out\"}";
+    assert_eq!(counter(rows), 2);
+    s.write("once.yaml", format!("# once more\n{BOUNDED}"));
+    until("it runs again", || (counter(rows) == 4).then_some(()));
+    s.write("purlin.yaml", "commit_every: 60s\npipelines: [shaky.yaml, {file: once.yaml, lanes: 1}]\n");
+    until("it runs a third time", || (counter(rows) == 6).then_some(()));
+    assert_eq!(up.end().0, 0);
+}
+
 #[test]
 fn the_project_file_is_followed() {
     let s = Scratch::new();
@@ -485,8 +539,27 @@ fn the_project_file_is_followed() {
     until("the new project", || (names(&up) == ["b"]).then_some(()));
     up.until_state("b", "finished");
     s.write("purlin.yaml", "pipelines: [b.yaml, a.yaml]\npipelnes: 1\n");
-    until("a refusal", || up.said.lock().unwrap().contains("did you mean `pipelines`?").then_some(()));
+    let refused = |up: &Up, part: &str| {
+        let why = up.json("/api/v1/pipelines")["refused"]["text"].as_str().unwrap_or_default().to_owned();
+        why.contains(part).then_some(())
+    };
+    until("a refusal", || refused(&up, "did you mean `pipelines`?"));
+    assert!(up.said.lock().unwrap().contains("did you mean `pipelines`?"));
     assert_eq!(names(&up), ["b"]);
+    let status = s.purlin(&["status"]);
+    assert!(status.code == 1 && status.out.contains("its project file is refused"), "{status:?}");
+    assert!(status.out.contains("did you mean `pipelines`?") && status.out.contains("b         finished"));
+    let status: Value = serde_json::from_str(&s.purlin(&["status", "--json"]).out).expect("JSON");
+    assert!(status["refused"]["text"].as_str().expect("a text").contains("purlin.yaml:2"), "{status}");
+    assert!(get(&up.http, "/metrics").2.contains("purlin_project_refused 1"));
+    // Gone, or empty, it is refused, too.
+    std::fs::remove_file(s.path().join("purlin.yaml")).expect("removed");
+    until("it is missed", || refused(&up, "cannot read the project file"));
+    s.write("purlin.yaml", "");
+    until("it is empty", || refused(&up, "purlin.yaml:1"));
+    s.write("purlin.yaml", "pipelines: [b.yaml]\n");
+    until("it is good", || get(&up.http, "/metrics").2.contains("purlin_project_refused 0").then_some(()));
+    assert_eq!(s.purlin(&["status"]).code, 0);
 
     // What an included file says is followed, too.
     let text = BOUNDED.replace("out/rows", "out/{{ name }}");
@@ -505,6 +578,48 @@ fn the_project_file_is_followed() {
     assert!(status.code == 1 && status.err.contains("may have been killed"), "{status:?}");
     let up = Up::start(&s, free_port(), &[]);
     up.until_state("b", "finished");
+    assert_eq!(up.end().0, 0);
+}
+
+#[test]
+fn commands_look_where_the_project_has_its_data() {
+    let s = Scratch::new();
+    s.write("orders.yaml", REFUSING);
+    s.write("purlin.yaml", "data: state\npipelines: [orders.yaml]\n");
+    let up = Up::start(&s, free_port(), &[]);
+    up.until_state("orders", "running");
+    up.publish("orders", vec![PubsubMessage { data: vec![b'n', 0xff].into(), ..PubsubMessage::default() }]);
+    until("a letter", || (up.json("/api/v1/pipelines/orders/deadletters")["kept"] == 1).then_some(()));
+    // Also if something else is wrong with it.
+    for project in ["data: state\npipelines: [orders.yaml]\n", "data: state\npipelnes: 1\n"] {
+        s.write("purlin.yaml", project);
+        let listed = s.purlin(&["deadletters", "list"]);
+        assert!(listed.code == 0 && listed.out.contains("kept 1 = waiting 1"), "{listed:?}");
+        assert!(s.purlin(&["status"]).out.contains("orders    running"));
+        assert!(s.purlin(&["why"]).out.contains("orders"), "{project}");
+    }
+    until("a refusal", || (!up.json("/api/v1/pipelines")["refused"].is_null()).then_some(()));
+    conforms(&up, "orders");
+    // Bytes that are no text can be got out.
+    let json = |args: &[&str]| serde_json::from_str::<Value>(&s.purlin(args).out).expect("JSON");
+    let letter = json(&["deadletters", "list", "--json"])[0]["letters"][0].clone();
+    assert_eq!(letter["element"]["payload_base64"], "bv8=", "{letter}");
+    let shown = json(&["deadletters", "show", "--json", letter["id"].as_str().expect("an id")])[0].clone();
+    for row in ["element", "original"] {
+        assert_eq!(shown[row]["payload_base64"], "bv8=", "{shown}");
+        assert_eq!(shown[row]["payload"], "n\u{fffd}", "{shown}");
+    }
+    s.write("purlin.yaml", "data: [state\n");
+    let listed = s.purlin(&["deadletters", "list"]);
+    assert!(listed.out.contains("no pipeline has dead letters here"), "{listed:?}");
+    assert!(listed.err.contains("`.purlin` is taken"), "{listed:?}");
+    let listed = s.purlin(&["deadletters", "list", "--data", "state"]);
+    assert!(listed.out.contains("kept 1 = waiting 1") && listed.err.is_empty(), "{listed:?}");
+    // What `purlin run` keeps is told.
+    s.write("purlin.yaml", "data: state\npipelines: [orders.yaml]\n");
+    std::fs::create_dir_all(s.path().join(".purlin/deadletters/other")).expect("a folder");
+    let listed = s.purlin(&["deadletters", "list"]);
+    assert!(listed.out.contains("kept 1 =") && listed.err.contains("--data .purlin"), "{listed:?}");
     assert_eq!(up.end().0, 0);
 }
 

@@ -2,15 +2,43 @@
 
 use super::journal::Edited;
 use super::letter::Letter;
+use super::required::below;
 use super::rows;
 use super::wrap::is_unit;
 use arrow_array::{ArrayRef, BinaryArray, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema};
 use purlin_api::literal::{Literal, build};
+use purlin_api::shape::is_any;
 use purlin_api::{Error, ErrorKind, Result, json};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use std::sync::Arc;
+
+/// What is to stand in a field.
+#[derive(Clone, Debug)]
+pub enum Wanted {
+    /// This value.
+    Value(Value),
+    /// What somebody typed: text where the field is text, else JSON.
+    Typed(String),
+}
+
+impl Wanted {
+    /// The value for a place of this type, if there is such a place.
+    fn value(&self, place: Option<&Field>) -> Value {
+        let typed = match self {
+            Wanted::Value(value) => return value.clone(),
+            Wanted::Typed(typed) => typed,
+        };
+        let is_text =
+            place.is_some_and(|f| !is_any(f) && matches!(f.data_type(), DataType::Utf8 | DataType::Binary));
+        match serde_json::from_str(typed) {
+            Ok(value @ (Value::String(_) | Value::Null)) => value,
+            Ok(value) if !is_text => value,
+            _ => Value::from(typed.as_str()),
+        }
+    }
+}
 
 /// A step of a path: a field, or a place in a list.
 #[derive(Debug, PartialEq, Eq)]
@@ -35,6 +63,25 @@ fn steps(path: &str) -> Option<Vec<Step<'_>>> {
         }
     }
     Some(steps)
+}
+
+/// The field that a path leads to.
+fn place(schema: &Schema, steps: &[Step<'_>]) -> Option<Field> {
+    let (Step::Field(first), below) = steps.split_first()? else { return None };
+    let mut at = schema.field_with_name(first).ok()?.clone();
+    for step in below {
+        let next = match (step, at.data_type()) {
+            (Step::Field(name), DataType::Struct(fields)) => fields.find(name)?.1,
+            (Step::Field(_), DataType::Map(entries, _)) => match entries.data_type() {
+                DataType::Struct(pair) => pair.get(1)?,
+                _ => return None,
+            },
+            (Step::Place(_), DataType::List(item)) => item,
+            _ => return None,
+        };
+        at = next.as_ref().clone();
+    }
+    Some(at)
 }
 
 /// A value in a row, by path.
@@ -82,11 +129,11 @@ fn set(row: &mut Value, path: &str, value: Value) -> Result<()> {
 ///
 /// # Errors
 /// If there is no such field, or a value does not fit its type.
-pub fn with_values(letter: &Letter, row: &str, values: &[(String, Value)]) -> Result<Edited> {
+pub fn with_values(letter: &Letter, row: &str, values: &[(String, Wanted)]) -> Result<Edited> {
     let batch = rows::decode(row)?;
     let mut object = json::row_to_json(&batch, 0);
     let mut touched = Vec::new();
-    for (path, value) in values {
+    for (path, wanted) in values {
         let steps = steps(path).unwrap_or_default();
         let Some(Step::Field(first)) = steps.first() else {
             return Err(Error::new(ErrorKind::Config, format!("`{path}` is no path")));
@@ -97,7 +144,7 @@ pub fn with_values(letter: &Letter, row: &str, values: &[(String, Value)]) -> Re
             let text = format!("the row has no field `{first}`; it has {}", names.join(", "));
             Error::new(ErrorKind::Config, text)
         })?;
-        set(&mut object, path, value.clone())?;
+        set(&mut object, path, wanted.value(place(&schema, &steps).as_ref()))?;
         touched.push(at);
     }
     let mut columns = batch.columns().to_vec();
@@ -106,6 +153,10 @@ pub fn with_values(letter: &Letter, row: &str, values: &[(String, Value)]) -> Re
         let value = object.get(field.name()).cloned().unwrap_or_default();
         let column = build(&field, &[&Literal::from_json(&value)]);
         let column = column.map_err(|e| Error::new(ErrorKind::Config, e.message().to_owned()))?;
+        if let Some(path) = below(&field, &column, 0) {
+            let text = format!("field `{path}` of letter {} is never null; give it a value", letter.id);
+            return Err(Error::new(ErrorKind::Config, text));
+        }
         if let Some(c) = columns.get_mut(at) {
             *c = column;
         }
@@ -145,7 +196,7 @@ pub fn with_payload(letter: &Letter, row: &str, bytes: &[u8]) -> Result<Edited> 
 ///
 /// # Errors
 /// If it is no JSON object.
-pub fn differences(before: &str, after: &str) -> Result<Vec<(String, Value)>> {
+pub fn differences(before: &str, after: &str) -> Result<Vec<(String, Wanted)>> {
     let parse = |text: &str| match serde_json::from_str::<Value>(text) {
         Ok(Value::Object(fields)) => Ok(fields),
         Ok(_) => Err(Error::new(ErrorKind::Config, "the row is to be one JSON object")),
@@ -154,7 +205,8 @@ pub fn differences(before: &str, after: &str) -> Result<Vec<(String, Value)>> {
     let (before, mut after) = (parse(before)?, parse(after)?);
     let gone: Vec<String> = before.keys().filter(|k| !after.contains_key(*k)).cloned().collect();
     after.extend(gone.into_iter().map(|k| (k, Value::Null)));
-    Ok(after.into_iter().filter(|(k, v)| before.get(k) != Some(v)).collect())
+    let changed = after.into_iter().filter(|(k, v)| before.get(k) != Some(v));
+    Ok(changed.map(|(k, v)| (k, Wanted::Value(v))).collect())
 }
 
 fn edited(letter: &Letter, batch: &RecordBatch) -> Result<Edited> {

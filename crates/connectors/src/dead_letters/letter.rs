@@ -1,9 +1,13 @@
 //! One letter, as it was kept.
 
 use super::rows;
-use arrow_array::RecordBatch;
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, RecordBatch};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use purlin_api::{Error, EventTime, Result, Window};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 /// A row that failed.
@@ -60,6 +64,23 @@ impl Letter {
     pub fn window(&self) -> Window {
         self.window.map_or(Window::Global, |(start, end)| Window::interval(start, end))
     }
+}
+
+/// A row for machines: as people see it, and bytes that are no text once more, in base 64, as `NAME_base64`.
+pub fn told(element: &str, row: &str) -> Value {
+    let mut value = serde_json::from_str::<Value>(element).unwrap_or_else(|_| Value::from(element));
+    // What stands there for bytes that are no text.
+    if !element.contains(char::REPLACEMENT_CHARACTER) {
+        return value;
+    }
+    let (Some(fields), Ok(batch)) = (value.as_object_mut(), rows::decode(row)) else { return value };
+    for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
+        let bytes = column.as_binary_opt::<i32>().filter(|b| b.is_valid(0)).map(|b| b.value(0));
+        if let Some(bytes) = bytes.filter(|b| std::str::from_utf8(b).is_err()) {
+            fields.entry(format!("{}_base64", field.name())).or_insert_with(|| STANDARD.encode(bytes).into());
+        }
+    }
+    value
 }
 
 /// An instant for people; nothing for the least, which rows without a time have.

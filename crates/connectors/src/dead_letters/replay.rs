@@ -3,10 +3,11 @@
 use super::edit::conformed;
 use super::journal::{Answer, FailedAgain, Given};
 use super::letter::Letter;
+use super::required::{lacking, unmarked};
 use super::writer::Prepared;
 use super::{rows, sink};
 use arrow_array::RecordBatch;
-use arrow_schema::{DataType, Schema};
+use arrow_schema::{DataType, Schema, SchemaRef};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -32,7 +33,7 @@ pub fn nothing(like: &dyn PlanNode) -> Arc<dyn PlanNode> {
 pub fn to_reader(reader: &dyn PlanNode, letters: &[(&Letter, Given<'_>)]) -> Result<Arc<dyn PlanNode>> {
     let errors = reader.outputs().iter().find(|o| o.role == OutputRole::Error);
     let schema = errors.and_then(|o| match o.shape.schema.field_with_name("element").ok()?.data_type() {
-        DataType::Struct(fields) => Some(physical(&Schema::new(fields.clone()))),
+        DataType::Struct(fields) => Some(Schema::new(fields.clone())),
         _ => None,
     });
     let Some(schema) = schema else {
@@ -48,7 +49,7 @@ pub fn to_reader(reader: &dyn PlanNode, letters: &[(&Letter, Given<'_>)]) -> Res
 /// # Errors
 /// If a letter does not fit the input.
 pub fn to_input(input: &Shape, letters: &[(&Letter, Given<'_>)]) -> Result<Arc<dyn PlanNode>> {
-    let rows = together(letters, &physical(&input.schema))?;
+    let rows = together(letters, &input.schema)?;
     let times = Times::Each(letters.iter().map(|(l, _)| l.time_us).collect());
     let windows = letters.iter().map(|(l, _)| window(l, &input.windowing)).collect::<Result<Vec<_>>>()?;
     let windows = Dict::from_rows(windows, Window::Global);
@@ -86,14 +87,31 @@ fn misfit(letter: &Letter, why: &str) -> Error {
 }
 
 /// The rows of letters in one batch.
-fn together(letters: &[(&Letter, Given<'_>)], schema: &Arc<Schema>) -> Result<RecordBatch> {
-    let mut all = Vec::with_capacity(letters.len());
-    for (letter, given) in letters {
-        let row = rows::decode(given.row)
-            .and_then(|row| if row.schema() == *schema { Ok(row) } else { conformed(&row, schema) });
-        all.push(row.map_err(|e| misfit(letter, e.message()))?);
-    }
-    Ok(arrow_select::concat::concat_batches(schema, &all)?)
+fn together(letters: &[(&Letter, Given<'_>)], schema: &Schema) -> Result<RecordBatch> {
+    let plain = physical(schema);
+    let rows = letters.iter().map(|(letter, given)| {
+        let row = rows::decode(given.row).and_then(|row| fitting(letter, &unmarked(&row)?, schema, &plain));
+        row.map_err(|e| misfit(letter, e.message()))
+    });
+    Ok(arrow_select::concat::concat_batches(&plain, &rows.collect::<Result<Vec<_>>>()?)?)
+}
+
+/// The row of a letter as an input takes it.
+fn fitting(letter: &Letter, row: &RecordBatch, schema: &Schema, plain: &SchemaRef) -> Result<RecordBatch> {
+    let fitting = if row.schema() == *plain { row.clone() } else { conformed(row, plain)? };
+    let Some(path) = lacking(&fitting, schema) else { return Ok(fitting) };
+    let id = &letter.id;
+    let new = schema.fields().iter().find(|f| **f.name() == path && row.column_by_name(&path).is_none());
+    Err(Error::data(match new {
+        Some(_) => format!(
+            "it has no field `{path}`, which is never null there: it was kept before that field was; let the pipeline \
+             take rows without it, or give the letter up with `purlin deadletters drop {id}`"
+        ),
+        None => format!(
+            "its field `{path}` is null, and is never null there; give it a value: `purlin deadletters edit {id} --set \
+             {path}=VALUE`"
+        ),
+    }))
 }
 
 /// Gives rows, and ends.

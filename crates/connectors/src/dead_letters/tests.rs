@@ -1,6 +1,6 @@
 //! Letters from rows to files and back, and what damage does to them.
 
-use super::edit::{with_payload, with_values};
+use super::edit::{Wanted, with_payload, with_values};
 use super::journal::{Event, FailedAgain, Journal, State};
 use super::letter::Letter;
 use super::replay;
@@ -9,8 +9,8 @@ use super::store::{Store, Summary, counts};
 use super::wrap::WrapNode;
 use super::writer::Writer;
 use crate::shared::testing::now as block_on;
-use arrow_array::UInt32Array;
-use arrow_schema::{DataType, Field, Schema, TimeUnit};
+use arrow_array::{ArrayRef, BinaryArray, RecordBatch, StringArray, UInt32Array};
+use arrow_schema::{DataType, Field, Fields, Schema, TimeUnit};
 use proptest::prelude::*;
 use purlin_api::{Batch, Environment, InputShape, Sink, Window, json, testing};
 use serde_json::{Value, json};
@@ -190,7 +190,9 @@ fn one_letter(rows: &str) -> (tempfile::TempDir, Letter) {
 #[test]
 fn edits_change_what_they_name_and_nothing_else() {
     let (_data, letter) = one_letter(r#"[{"a": 1, "o": {"x": 0.1, "l": [1, 2]}, "s": "t"}]"#);
-    let set = |path: &str, value: Value| with_values(&letter, &letter.row, &[(path.to_owned(), value)]);
+    let set = |path: &str, value: Value| {
+        with_values(&letter, &letter.row, &[(path.to_owned(), Wanted::Value(value))])
+    };
     let edited = set("o.l[1]", json!(7)).unwrap();
     assert_eq!(edited.element.get(), r#"{"a":1,"o":{"x":0.1,"l":[1,7]},"s":"t"}"#);
     assert_eq!(decode(&edited.row).unwrap().schema(), letter.row().unwrap().schema());
@@ -209,11 +211,126 @@ fn letters_are_given_to_inputs_whose_fields_have_changed_if_they_fit() {
     let given = super::journal::Given { element: &letter.element, row: &letter.row };
     let give = |shape: &str| replay::to_input(&testing::shape_of(shape).unwrap(), &[(&letter, given)]);
     assert!(give(r#"[{"a": 1, "s": "t"}]"#).is_ok());
-    assert!(give(r#"[{"s": "t", "a": 1.5, "new": true}]"#).is_ok(), "by name, an integer as a float");
+    let may_be_null = r#"[{"s": "t", "a": 1.5, "new": true}, {"s": "t", "a": 1.5, "new": null}]"#;
+    assert!(give(may_be_null).is_ok(), "by name, an integer as a float");
+    let e = give(r#"[{"a": 1, "s": "t", "new": true}]"#).unwrap_err().to_string();
+    assert!(e.contains("letter r.1.1") && e.contains("no field `new`") && e.contains("drop r.1.1"), "{e}");
     let e = give(r#"[{"a": 1}]"#).unwrap_err().to_string();
     assert!(e.contains("letter r.1.1 cannot be given to `T`") && e.contains("`s` has no place"), "{e}");
     let e = give(r#"[{"a": "text", "s": "t"}]"#).unwrap_err().to_string();
     assert!(e.contains("field `a` is str, not an integer"), "{e}");
+}
+
+#[test]
+fn what_is_never_null_is_not_given_as_null() {
+    let fields = |nullable| {
+        let price = Field::new("price", DataType::Float64, nullable);
+        let items =
+            DataType::List(Arc::new(Field::new("item", DataType::Struct(vec![price].into()), nullable)));
+        let note = |name: &str| Field::new(name, DataType::Utf8, nullable);
+        let notes = Fields::from(vec![Field::new("key", DataType::Utf8, false), note("value")]);
+        let entries = Arc::new(Field::new("entries", DataType::Struct(notes), false));
+        let map = Field::new("notes", DataType::Map(entries, false), nullable);
+        Schema::new(vec![note("id"), Field::new("items", items, nullable), map])
+    };
+    let letter_of = |row: &str| {
+        let row = testing::rows_of(&fields(true), &format!("[{row}]")).unwrap();
+        let (_data, letter) = one_letter(r#"[{"x": 1}]"#);
+        Letter { row: encode(&row).unwrap(), ..letter }
+    };
+    let give = |row: &str, nullable: bool| {
+        let (letter, shape) = (letter_of(row), testing::shape(Arc::new(fields(nullable))));
+        let given = super::journal::Given { element: &letter.element, row: &letter.row };
+        replay::to_input(&shape, &[(&letter, given)]).map(drop).map_err(|e| e.to_string())
+    };
+    let full = r#"{"id": "a", "items": [{"price": 1.5}], "notes": {"k": "v"}}"#;
+    assert_eq!(give(full, false), Ok(()));
+    for (row, path) in [
+        (full.replace("\"a\"", "null"), "id"),
+        (full.replace("1.5", "null"), "items[0].price"),
+        (full.replace("\"v\"", "null"), "notes.k"),
+    ] {
+        assert_eq!(give(&row, true), Ok(()), "{row}");
+        let e = give(&row, false).unwrap_err();
+        for part in ["letter r.1.1 cannot be given to `T`", &format!("`{path}` is null"), "edit r.1.1 --set"]
+        {
+            assert!(e.contains(part), "{part}: {e}");
+        }
+    }
+}
+
+#[test]
+fn an_edit_does_not_empty_what_is_never_null() {
+    let batch = letters(r#"[{"id": "a", "q": 0}]"#);
+    let error = Schema::new(vec![
+        Field::new(
+            "element",
+            DataType::Struct(
+                vec![Field::new("id", DataType::Utf8, false), Field::new("q", DataType::Int64, true)].into(),
+            ),
+            false,
+        ),
+        Field::new("msg", DataType::Utf8, false),
+        Field::new("stack", DataType::Utf8, false),
+    ]);
+    let rows = testing::rows_of(&error, r#"[{"element": {"id": "a", "q": 0}, "msg": "no", "stack": ""}]"#);
+    let shape = testing::shape(Arc::new(error.clone()));
+    let input = InputShape { producer: "T".to_owned(), is_error: true, ..testing::input(shape) };
+    let wrapped = WrapNode::new(&input, None).letters(&batch.with_rows(rows.unwrap())).unwrap();
+    let data = tempfile::tempdir().unwrap();
+    let mut writer = Writer::new(&environment(data.path(), "r")).unwrap();
+    block_on(writer.write(letters(r#"[{"x": 1}]"#).with_rows(wrapped))).unwrap();
+    block_on(writer.finish()).unwrap();
+    let letter = Store::new(data.path(), "orders").read().unwrap().letters.remove(0);
+    let set = |path: &str, typed: &str| {
+        with_values(&letter, &letter.row, &[(path.to_owned(), Wanted::Typed(typed.to_owned()))])
+    };
+    let e = set("id", "null").unwrap_err().to_string();
+    assert!(e.contains("field `id` of letter r.1.1 is never null"), "{e}");
+    assert_eq!(set("q", "null").unwrap().element.get(), r#"{"id":"a","q":null}"#);
+    let edited = set("id", "b").unwrap();
+    let given = super::journal::Given { element: &edited.element, row: &edited.row };
+    let input = testing::shape_of(r#"[{"id": "a", "q": 1}]"#).unwrap();
+    replay::to_input(&input, &[(&letter, given)]).unwrap();
+}
+
+#[test]
+fn what_is_typed_is_text_where_the_field_is() {
+    let (_data, letter) =
+        one_letter(r#"[{"id": "a", "n": 1, "o": {"t": "x", "l": ["y"]}, "any": {"x": 1}, "f": 0.5}]"#);
+    let set = |path: &str, typed: &str| {
+        let edited = with_values(&letter, &letter.row, &[(path.to_owned(), Wanted::Typed(typed.to_owned()))]);
+        edited.map(|e| serde_json::from_str::<Value>(e.element.get()).unwrap()).map_err(|e| e.to_string())
+    };
+    for (path, typed, found, value) in [
+        ("id", "7", "/id", json!("7")),
+        ("id", "0.10", "/id", json!("0.10")),
+        ("id", "true", "/id", json!("true")),
+        ("id", "\"7\"", "/id", json!("7")),
+        ("id", "null", "/id", Value::Null),
+        ("o.t", "1795314417590", "/o/t", json!("1795314417590")),
+        ("o.l[0]", "[8]", "/o/l/0", json!("[8]")),
+        ("n", "7", "/n", json!(7)),
+        ("f", "7", "/f", json!(7.0)),
+        ("any", "{\"x\": 7}", "/any", json!({"x": 7})),
+    ] {
+        assert_eq!(set(path, typed).unwrap().pointer(found), Some(&value), "{path}={typed}");
+    }
+    assert_eq!(set("n", "x").unwrap_err(), "field `n` is int, not text");
+}
+
+#[test]
+fn bytes_that_are_no_text_are_told_in_base_64() {
+    let fields = vec![Field::new("payload", DataType::Binary, true), Field::new("id", DataType::Utf8, true)];
+    let row = |bytes: &[u8]| {
+        let columns: Vec<ArrayRef> =
+            vec![Arc::new(BinaryArray::from(vec![bytes])), Arc::new(StringArray::from(vec!["\u{fffd}"]))];
+        let row = RecordBatch::try_new(Arc::new(Schema::new(fields.clone())), columns).unwrap();
+        super::letter::told(&json::row_to_json(&row, 0).to_string(), &encode(&row).unwrap())
+    };
+    assert_eq!(row(b"a\xff"), json!({"payload": "a\u{fffd}", "id": "\u{fffd}", "payload_base64": "Yf8="}));
+    assert_eq!(row("é\u{fffd}".as_bytes()), json!({"payload": "é\u{fffd}", "id": "\u{fffd}"}));
+    assert_eq!(super::letter::told("no JSON", ""), json!("no JSON"));
 }
 
 fn same(letter: &Letter, of: &[Letter]) -> bool {

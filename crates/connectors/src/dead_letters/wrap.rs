@@ -1,6 +1,6 @@
 //! From the rows of one input to letters: what each row needs to be kept and given back.
 
-use super::rows;
+use super::{required, rows};
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, RecordBatch, StringArray, UInt32Array};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
@@ -27,6 +27,8 @@ pub(super) struct WrapNode {
     transform: String,
     /// For rows of no error output.
     reason: Option<String>,
+    /// Fields of the rows that are never null.
+    required: Vec<String>,
 }
 
 impl WrapNode {
@@ -34,7 +36,14 @@ impl WrapNode {
     pub(super) fn new(input: &InputShape, reason: Option<String>) -> Self {
         let shape = input.shape.with_schema(schema());
         let outputs = vec![Output { tag: "out".to_owned(), shape, role: OutputRole::Main }];
-        WrapNode { outputs, transform: input.producer.clone(), reason }
+        let schema = &input.shape.schema;
+        let element = schema.field_with_name("element").ok().map(Field::data_type);
+        let fields = match element.filter(|_| reason.is_none()) {
+            Some(DataType::Struct(fields)) => fields,
+            _ => schema.fields(),
+        };
+        let required = fields.iter().filter(|f| !f.is_nullable()).map(|f| f.name().clone()).collect();
+        WrapNode { outputs, transform: input.producer.clone(), reason, required }
     }
 }
 
@@ -89,7 +98,7 @@ impl WrapNode {
             let mut text = Vec::new();
             json::write_json(&one, 0, &mut text);
             shown.push(String::from_utf8(text).map_err(|_| Error::internal("JSON is not UTF-8"))?);
-            kept.push(rows::encode(&one)?);
+            kept.push(rows::encode(&required::marked(one.clone(), &self.required)?)?);
             positions.push(position(&one, stack.map_or("", |s| s.value(row))));
         }
         let columns: Vec<ArrayRef> = vec![

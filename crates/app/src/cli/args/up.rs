@@ -4,7 +4,6 @@ use super::LoadArgs;
 use crate::checkpoints::Place;
 use crate::cli::pubsub::args::ServiceArgs;
 use crate::up::log::Format;
-use crate::up::project::DATA;
 use clap::Args;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -42,9 +41,9 @@ pub struct UpArgs {
 /// `purlin status`.
 #[derive(Args, Debug)]
 pub struct StatusArgs {
-    /// The data folder of the `purlin up` that is asked.
-    #[arg(long, value_name = "DIR", default_value = DATA)]
-    pub data: PathBuf,
+    /// The data folder of the `purlin up` that is asked (default: that of `purlin.yaml` in this folder, else `.purlin`).
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
 }
 
 /// `purlin apply`.

@@ -10,9 +10,9 @@ use std::path::PathBuf;
 /// `purlin deadletters`.
 #[derive(Args, Debug)]
 pub struct DeadlettersArgs {
-    /// The data folder of the pipelines.
-    #[arg(long, value_name = "DIR", default_value = crate::checkpoints::DATA, global = true)]
-    pub data: PathBuf,
+    /// The data folder of the pipelines (default: that of `purlin.yaml` in this folder, else `.purlin`).
+    #[arg(long, value_name = "DIR", global = true)]
+    pub data: Option<PathBuf>,
     /// What to do.
     #[command(subcommand)]
     pub command: DeadlettersCommand,
@@ -129,8 +129,8 @@ pub struct EditArgs {
     /// The letter.
     #[arg(value_name = "ID")]
     pub id: String,
-    /// Gives a field of the row another value: JSON, or else text. Paths go down: `customer.name`, `items[0].price`.
-    /// May be repeated.
+    /// Gives a field of the row another value: JSON, or else text; where the field is text, what is written. Paths go
+    /// down: `customer.name`, `items[0].price`. May be repeated.
     #[arg(long = "set", value_name = "PATH=VALUE")]
     pub set: Vec<String>,
     /// Takes the unit that a reader refused (the text of a line, the payload of a message) from a file.

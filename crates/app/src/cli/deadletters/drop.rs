@@ -1,6 +1,7 @@
 //! `purlin deadletters drop`.
 
 use super::args::{DropArgs, Wanted};
+use super::fields::Fields;
 use super::list::balance;
 use super::{Exit, Output, Shelf, find_all, must_be_free};
 use crate::up::project::name_of_file;
@@ -22,7 +23,7 @@ pub(super) fn drop(args: &DropArgs, data: &Path, out: &mut Output) -> Result<Exi
             return Err(Error::new(ErrorKind::Config, text));
         }
         None => find_all(&args.ids, data, None)?,
-        Some(name) => all(name, &args.wanted, data)?,
+        Some(name) => all(name, &args.wanted, data, out)?,
     };
     let (mut reports, mut damaged) = (Vec::new(), false);
     for (shelf, letters) in chosen {
@@ -51,16 +52,18 @@ pub(super) fn drop(args: &DropArgs, data: &Path, out: &mut Output) -> Result<Exi
 }
 
 /// The letters that wait of one pipeline, or of all.
-fn all(name: &str, wanted: &Wanted, data: &Path) -> Result<Vec<(Shelf, Vec<Letter>)>> {
+fn all(name: &str, wanted: &Wanted, data: &Path, out: &mut Output) -> Result<Vec<(Shelf, Vec<Letter>)>> {
     let names = if name.is_empty() { Store::pipelines(data)? } else { vec![name_of_file(name)] };
-    let mut chosen = Vec::new();
+    let (mut chosen, mut fields) = (Vec::new(), Fields::default());
     for name in names {
         let shelf = Shelf::open(data, &name)?;
+        fields.look(&shelf, wanted);
         let letters: Vec<Letter> = shelf.wanted(wanted, Some(State::Waiting)).cloned().collect();
         if !letters.is_empty() {
             chosen.push((shelf, letters));
         }
     }
+    fields.tell(wanted, out);
     Ok(chosen)
 }
 

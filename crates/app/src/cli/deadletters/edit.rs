@@ -3,9 +3,9 @@
 use super::args::EditArgs;
 use super::{Exit, Output, Shelf, find_all, must_be_free};
 use purlin_api::{Error, ErrorKind, Result};
-use purlin_connectors::dead_letters::edit::{differences, with_payload, with_values};
+use purlin_connectors::dead_letters::edit::{Wanted, differences, with_payload, with_values};
 use purlin_connectors::dead_letters::journal::{Edited, Event};
-use purlin_connectors::dead_letters::letter::Letter;
+use purlin_connectors::dead_letters::letter::{Letter, told};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::path::Path;
@@ -22,7 +22,7 @@ pub(super) fn edit(args: &EditArgs, data: &Path, out: &mut Output) -> Result<Exi
     let edited = changed(args, shelf, letter)?;
     let same = edited.row == shelf.journal.given(letter).row;
     if out.json {
-        let element = serde_json::from_str::<Value>(edited.element.get()).unwrap_or_default();
+        let element = told(edited.element.get(), &edited.row);
         out.print_json(
             &json!({"id": letter.id, "element": element, "changed": !same, "dry_run": args.dry_run}),
         );
@@ -55,10 +55,7 @@ fn changed(args: &EditArgs, shelf: &Shelf, letter: &Letter) -> Result<Edited> {
         return Err(Error::new(ErrorKind::Config, text));
     }
     let pair = |text: &String| match text.split_once('=') {
-        Some((path, value)) => {
-            let value = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value));
-            Ok((path.trim().to_owned(), value))
-        }
+        Some((path, value)) => Ok((path.trim().to_owned(), Wanted::Typed(value.to_owned()))),
         None => Err(Error::new(ErrorKind::Config, format!("--set wants PATH=VALUE, found `{text}`"))),
     };
     let values = args.set.iter().map(pair).collect::<Result<Vec<_>>>()?;

@@ -1,6 +1,7 @@
 //! `purlin deadletters list`.
 
 use super::args::ListArgs;
+use super::fields::Fields;
 use super::{Exit, Output, Shelf};
 use crate::report::count;
 use crate::up::project::name_of_file;
@@ -9,7 +10,7 @@ use purlin_api::json::shortened;
 use purlin_connectors::dead_letters::letter::Letter;
 use purlin_connectors::dead_letters::store::{Store, Summary};
 use serde_json::{Value, json};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Characters of a reason, a place or a transform on a line.
 const SHOWN_CHARS_MAX: usize = 60;
@@ -20,7 +21,7 @@ pub(super) fn list(args: &ListArgs, data: &Path, out: &mut Output) -> Result<Exi
         Some(name) => vec![name_of_file(name)],
         None => kept.clone(),
     };
-    let (mut exit, mut all) = (Exit::Success, Vec::new());
+    let (mut exit, mut all, mut fields) = (Exit::Success, Vec::new(), Fields::default());
     for name in &names {
         if !out.json && !kept.contains(name) {
             out.print(&nothing_of(name, &kept));
@@ -30,6 +31,7 @@ pub(super) fn list(args: &ListArgs, data: &Path, out: &mut Output) -> Result<Exi
         if shelf.tell_damage(out) {
             exit = Exit::Failed;
         }
+        fields.look(&shelf, &args.wanted);
         let letters: Vec<&Letter> = shelf.wanted(&args.wanted, args.state.map(Into::into)).collect();
         let sum = Summary::of(&shelf.contents, &shelf.journal);
         if out.json {
@@ -38,12 +40,24 @@ pub(super) fn list(args: &ListArgs, data: &Path, out: &mut Output) -> Result<Exi
             out.print(&text(&shelf, &letters, sum));
         }
     }
+    fields.tell(&args.wanted, out);
     if out.json {
         out.print_json(&Value::Array(all));
     } else if names.is_empty() {
         out.print("no pipeline has dead letters here\n");
     }
     Ok(exit)
+}
+
+/// Says that `purlin run` kept letters, too, if the project's are listed.
+pub(super) fn tell_of_others(runs: Option<PathBuf>, out: &mut Output) {
+    let Some(runs) = runs.filter(|r| Store::pipelines(r).is_ok_and(|names| !names.is_empty())) else {
+        return;
+    };
+    let runs = runs.display();
+    out.note(&format!(
+        "note: letters of `purlin run` lie in `{runs}`, see `purlin deadletters list --data {runs}`\n"
+    ));
 }
 
 /// For a name under which nothing was ever kept: maybe a slip.

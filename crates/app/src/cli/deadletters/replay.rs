@@ -1,6 +1,7 @@
 //! `purlin deadletters replay`.
 
 use super::args::ReplayArgs;
+use super::fields::Fields;
 use super::list::balance;
 use super::{Exit, Output, Shelf, draw_name, find_all};
 use crate::cli::args::cores;
@@ -35,6 +36,9 @@ pub(super) fn replay(
         return nothing_to_do(out, &format!("{name} has no dead letters here\n"));
     }
     let _guard = shelf.store.lock()?;
+    let mut fields = Fields::default();
+    fields.look(&shelf, &args.wanted);
+    fields.tell(&args.wanted, out);
     let mut work = Work { args, load, data, shelf: Shelf::open(data, &name)?, out };
     work.start(pipeline)
 }

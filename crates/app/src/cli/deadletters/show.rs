@@ -3,7 +3,7 @@
 use super::{Exit, Output, Shelf, find_all, window_text};
 use purlin_api::Result;
 use purlin_api::shape::type_name;
-use purlin_connectors::dead_letters::letter::Letter;
+use purlin_connectors::dead_letters::letter::{Letter, told};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::path::Path;
@@ -33,8 +33,7 @@ fn history(shelf: &Shelf, letter: &Letter) -> Vec<(String, String)> {
 fn json(shelf: &Shelf, letter: &Letter) -> Value {
     let mut value = shelf.json(letter);
     if let Some(object) = value.as_object_mut() {
-        let original = serde_json::from_str::<Value>(letter.element.get()).unwrap_or_default();
-        object.insert("original".to_owned(), original);
+        object.insert("original".to_owned(), told(letter.element.get(), &letter.row));
         let history = history(shelf, letter).into_iter().map(|(at, what)| json!({"at": at, "what": what}));
         object.insert("history".to_owned(), Value::Array(history.collect()));
     }

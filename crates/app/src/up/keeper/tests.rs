@@ -52,6 +52,7 @@ fn shared(folder: &Path, run: fn(Job, &Plan, &str) -> Summary) -> Arc<Shared> {
         },
         commit_every: Live::default().epoch_every,
         try_refused_every: Duration::from_millis(300),
+        tallies: Tallies::default(),
         signals: Arc::default(),
         run,
     })
