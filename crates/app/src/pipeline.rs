@@ -29,6 +29,19 @@ pub struct PipelineOptions {
     pub rewrite: bool,
 }
 
+impl Default for PipelineOptions {
+    /// One lane, no variables, not as Beam.
+    fn default() -> Self {
+        PipelineOptions {
+            variables: Map::new(),
+            beam_compat: false,
+            lanes: 1,
+            piece_bytes: None,
+            rewrite: true,
+        }
+    }
+}
+
 impl PipelineOptions {
     /// As the plan takes them.
     pub fn plan_options(&self) -> PlanOptions {

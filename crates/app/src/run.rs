@@ -151,13 +151,7 @@ pipeline:
 
     #[test]
     fn signals_stop_the_job_that_runs_and_those_after_it() {
-        let options = PipelineOptions {
-            variables: serde_json::Map::new(),
-            beam_compat: false,
-            lanes: 1,
-            piece_bytes: None,
-            rewrite: true,
-        };
+        let options = PipelineOptions::default();
         let plan = Pipeline::from_text("p.yaml", ROWS, &options).plan(&options).unwrap();
         let options = RunOptions {
             batch_rows: BATCH_ROWS,

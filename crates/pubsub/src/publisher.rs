@@ -64,52 +64,13 @@ pub struct Publisher {
     failure: Failure,
 }
 
-/// The first failure that nobody who asked for ids was told.
+/// The first failure.
 type Failure = Arc<Mutex<Option<Error>>>;
 
 #[derive(Debug)]
 enum Call {
-    Publish(Vec<Item>),
+    Publish(Vec<PubsubMessage>),
     Flush(oneshot::Sender<()>),
-}
-
-/// Collects the ids of one call.
-#[derive(Debug)]
-struct Receipt(Mutex<ReceiptState>);
-
-#[derive(Debug)]
-struct ReceiptState {
-    ids: Vec<String>,
-    left: usize,
-    tell: Option<oneshot::Sender<Result<Vec<String>>>>,
-}
-
-impl Receipt {
-    fn settle(&self, place: usize, id: Result<String>) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let told = match id {
-            Err(e) => Some(Err(e)),
-            Ok(id) => {
-                if let Some(slot) = state.ids.get_mut(place) {
-                    *slot = id;
-                }
-                state.left -= 1;
-                (state.left == 0).then(|| Ok(std::mem::take(&mut state.ids)))
-            }
-        };
-        if let Some(told) = told
-            && let Some(tell) = state.tell.take()
-        {
-            // Who does not wait any more need not be told.
-            drop(tell.send(told));
-        }
-    }
-}
-
-#[derive(Debug)]
-struct Item {
-    message: PubsubMessage,
-    receipt: Option<(Arc<Receipt>, usize)>,
 }
 
 impl Publisher {
@@ -149,34 +110,15 @@ impl Publisher {
     /// # Errors
     /// An earlier failure; a message that no service takes.
     pub async fn publish(&self, messages: Vec<PubsubMessage>) -> Result<()> {
-        self.take(messages, None).await
-    }
-
-    /// Takes messages and waits for their ids.
-    ///
-    /// # Errors
-    /// Why one of them was not published; others may have been.
-    pub async fn publish_for_ids(&self, messages: Vec<PubsubMessage>) -> Result<Vec<String>> {
-        let left = messages.len();
-        if left == 0 {
-            return Ok(Vec::new());
-        }
-        let (tell, told) = oneshot::channel();
-        let state = ReceiptState { ids: vec![String::new(); left], left, tell: Some(tell) };
-        self.take(messages, Some(Arc::new(Receipt(Mutex::new(state))))).await?;
-        told.await.map_err(|_| gone())?
-    }
-
-    async fn take(&self, messages: Vec<PubsubMessage>, receipt: Option<Arc<Receipt>>) -> Result<()> {
         self.check()?;
         for m in &messages {
             check_message(m).map_err(|why| Error::new(ErrorKind::Refused, why))?;
         }
         // In parts, so that a large call has room in turn.
         let (mut part, mut bytes) = (Vec::new(), 0);
-        for (place, message) in messages.into_iter().enumerate() {
+        for message in messages {
             bytes += size(&message);
-            part.push(Item { message, receipt: receipt.clone().map(|r| (r, place)) });
+            part.push(message);
             if bytes >= PART_BYTES {
                 self.hand_over(std::mem::take(&mut part), bytes).await?;
                 bytes = 0;
@@ -185,7 +127,7 @@ impl Publisher {
         if part.is_empty() { Ok(()) } else { self.hand_over(part, bytes).await }
     }
 
-    async fn hand_over(&self, part: Vec<Item>, bytes: usize) -> Result<()> {
+    async fn hand_over(&self, part: Vec<PubsubMessage>, bytes: usize) -> Result<()> {
         let wanted = u32::try_from(bytes).unwrap_or(u32::MAX);
         // The gatherer gives the room back when the messages are answered.
         self.room.acquire_many(wanted).await.map_err(|_| gone())?.forget();
@@ -280,19 +222,17 @@ pub fn check_message_with(
 
 /// What one request came to.
 struct Answer {
-    batch: Batch<Receipted>,
-    result: Result<Vec<String>>,
+    key: String,
+    bytes: usize,
+    result: Result<()>,
 }
-
-/// The receipt of a message that was sent, and its size.
-struct Receipted(Option<(Arc<Receipt>, usize)>);
 
 /// The task behind a publisher.
 struct Gatherer {
     client: Client,
     topic: TopicName,
     requests_max: usize,
-    batcher: Batcher<Item>,
+    batcher: Batcher<PubsubMessage>,
     in_flight: JoinSet<Answer>,
     room: Arc<Semaphore>,
     failure: Failure,
@@ -335,9 +275,9 @@ impl Gatherer {
             }
             Call::Publish(part) => {
                 let now = clock::monotonic_us();
-                for item in part {
-                    let (bytes, key) = (size(&item.message), item.message.ordering_key.clone());
-                    self.batcher.push(&key, item, bytes, now);
+                for message in part {
+                    let (bytes, key) = (size(&message), message.ordering_key.clone());
+                    self.batcher.push(&key, message, bytes, now);
                 }
             }
         }
@@ -346,44 +286,23 @@ impl Gatherer {
     /// Starts requests.
     fn send(&mut self) {
         while self.in_flight.len() < self.requests_max
-            && let Some(batch) = self.batcher.pop()
+            && let Some(Batch { key, items: messages, bytes }) = self.batcher.pop()
         {
-            let (messages, receipts) =
-                batch.items.into_iter().map(|i| (i.message, Receipted(i.receipt))).unzip();
-            let batch = Batch { key: batch.key, items: receipts, bytes: batch.bytes };
             let (client, topic) = (self.client.clone(), self.topic.clone());
             let request = PublishRequest { topic: topic.to_string(), messages };
             self.in_flight
-                .spawn(async move { Answer { result: publish(&client, &topic, request).await, batch } });
+                .spawn(async move { Answer { result: publish(&client, &topic, request).await, key, bytes } });
         }
     }
 
     fn settle(&mut self, answer: Result<Answer, tokio::task::JoinError>) {
-        let Ok(Answer { batch, result }) = answer else {
+        let Ok(Answer { key, bytes, result }) = answer else {
             self.fail(Error::new(ErrorKind::Internal, "a request to publish broke down"));
             return;
         };
-        self.batcher.answered(&batch.key);
-        self.room.add_permits(batch.bytes);
-        let mut unseen = None;
-        match result {
-            Ok(ids) => {
-                for (receipt, id) in batch.items.into_iter().zip(ids) {
-                    if let Some((receipt, place)) = receipt.0 {
-                        receipt.settle(place, Ok(id));
-                    }
-                }
-            }
-            Err(e) => {
-                for receipt in batch.items {
-                    match receipt.0 {
-                        Some((receipt, place)) => receipt.settle(place, Err(e.clone())),
-                        None => unseen = Some(e.clone()),
-                    }
-                }
-            }
-        }
-        if let Some(e) = unseen {
+        self.batcher.answered(&key);
+        self.room.add_permits(bytes);
+        if let Err(e) = result {
             self.fail(e);
         }
     }
@@ -391,14 +310,9 @@ impl Gatherer {
     /// Remembers a failure, and gives up what has not been sent: its order would be broken, and the caller must
     /// send it again anyway.
     fn fail(&mut self, e: Error) {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(e.clone());
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(e);
         for batch in self.batcher.give_up() {
             self.room.add_permits(batch.bytes);
-            for item in batch.items {
-                if let Some((receipt, place)) = item.receipt {
-                    receipt.settle(place, Err(e.clone()));
-                }
-            }
         }
     }
 
@@ -411,7 +325,7 @@ impl Gatherer {
 }
 
 /// Sends one request, as often as needed.
-async fn publish(client: &Client, topic: &TopicName, request: PublishRequest) -> Result<Vec<String>> {
+async fn publish(client: &Client, topic: &TopicName, request: PublishRequest) -> Result<()> {
     let target = Target::from(topic);
     let messages = request.messages.len();
     let mut backoff = Backoff::new(100_000, 10_000_000, GIVE_UP_US);
@@ -425,7 +339,7 @@ async fn publish(client: &Client, topic: &TopicName, request: PublishRequest) ->
             Ok(answer) => {
                 let ids = answer.into_inner().message_ids;
                 if ids.len() == messages {
-                    return Ok(ids);
+                    return Ok(());
                 }
                 return Err(senseless(&format!("{messages} messages with {} ids", ids.len())));
             }

@@ -171,8 +171,12 @@ impl Project {
         let root = yaml::parse(number, &text, &LineMap::identity(number), &sources, &mut d);
         let root = root.filter(|root| root.as_map().is_some() && !d.has_errors());
         let data = root.map(|root| given::<String>(&root, "data", &mut d)).filter(|_| !d.has_errors());
-        let data =
-            data.ok_or_else(|| Error::new(ErrorKind::Config, format!("`{file}` is no project file")))?;
+        let data = data.ok_or_else(|| {
+            Error::new(
+                ErrorKind::Config,
+                format!("`{file}` cannot be read as a project file (`purlin up` says why)"),
+            )
+        })?;
         let folder = Path::new(file).parent().unwrap_or(Path::new(""));
         Ok(folder.join(data.as_deref().unwrap_or(DATA)))
     }

@@ -557,6 +557,14 @@ fn a_field_that_no_letter_has_is_told() {
 }
 
 #[test]
+fn who_replays_a_name_is_told_its_file() {
+    let s = run_with(PIPELINE);
+    let ran = letters(&s, &["replay", "p", "--all"]);
+    assert!(ran.code == 2 && ran.err.contains("`purlin deadletters replay p.yaml --all`"), "{ran:?}");
+    assert!(letters(&s, &["replay", "q", "--all"]).err.contains("cannot read the pipeline file `q`"));
+}
+
+#[test]
 fn a_file_called_pipeline_goes_by_its_folder() {
     let s = Scratch::new();
     s.write("shop/pipeline.yaml", PIPELINE).write("orders.csv", ORDERS);

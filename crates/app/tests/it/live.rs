@@ -348,7 +348,7 @@ fn a_trigger_in_processing_time_fires_while_the_source_is_silent() {
     fed.give(at(1), 5);
     fed.until("a pane", |f| f.lines().len() == 1);
     let took = fed.log.lock().expect("a lock")[0].0.0 - given.0;
-    assert!(took >= 300_000, "{took} us");
+    assert!((300_000..30_000_000).contains(&took), "{took} us");
     assert_eq!(node(&fed.plan, "Shop"), 0);
     fed.stop.stop();
     assert!(fed.end().is_success());

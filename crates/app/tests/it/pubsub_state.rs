@@ -16,13 +16,7 @@ use std::sync::Arc;
 
 /// A transform of a pipeline.
 fn node(text: &str, label: &str) -> Arc<dyn PlanNode> {
-    let options = PipelineOptions {
-        variables: serde_json::Map::new(),
-        beam_compat: false,
-        lanes: 1,
-        piece_bytes: None,
-        rewrite: true,
-    };
+    let options = PipelineOptions::default();
     let mut pipeline = Pipeline::from_text("p.yaml", text, &options);
     let plan = pipeline.plan(&options);
     let plan = plan.unwrap_or_else(|| panic!("{}", pipeline.diagnostics.render(&pipeline.sources)));

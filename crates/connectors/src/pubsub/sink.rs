@@ -4,8 +4,8 @@ use super::check::{self, Payload, refuse};
 use super::config::WriteToPubSub;
 use super::encode::{Encoder, Ids, PayloadSpec, Spec};
 use super::epochs::EpochWriter;
+use super::messages::MessagesNode;
 use super::prepared::ID_ATTRIBUTE;
-use super::rows::RowsNode;
 use super::writer::{Incoming, Open, Outgoing, Slot, Writer};
 use crate::format::avro::Datum;
 use crate::format::proto;
@@ -48,8 +48,8 @@ impl Transform for WriteToPubSub {
         });
         let spec = self.spec(&input.shape.schema, cx);
         let (topic, spec) = (topic?, Arc::new(spec?));
-        let rows = errors.map(|errors| RowsNode::new(&input.shape, errors, &topic, spec.clone()));
-        Some(Arc::new(WriteNode { topic, spec, rows }))
+        let ahead = errors.map(|errors| MessagesNode::new(&input.shape, errors, &topic, spec.clone()));
+        Some(Arc::new(WriteNode { topic, spec, ahead }))
     }
 }
 
@@ -200,7 +200,7 @@ struct WriteNode {
     topic: String,
     spec: Arc<Spec>,
     /// What makes messages of rows before them, if there is an error output.
-    rows: Option<RowsNode>,
+    ahead: Option<MessagesNode>,
 }
 
 impl PlanNode for WriteNode {
@@ -213,7 +213,7 @@ impl PlanNode for WriteNode {
     }
 
     fn ahead_of(&self, _: usize) -> Option<Arc<dyn PlanNode>> {
-        self.rows.clone().map(|r| Arc::new(r) as Arc<dyn PlanNode>)
+        self.ahead.clone().map(|r| Arc::new(r) as Arc<dyn PlanNode>)
     }
 
     fn guarantee(&self) -> Option<Guarantee> {
@@ -248,7 +248,7 @@ impl PlanNode for WriteNode {
         let at = &cx.environment;
         let Open { client, publisher, topic } =
             cx.shared.get_or_make(Slot::default)?.open(&self.topic, at)?;
-        let incoming = match self.rows {
+        let incoming = match self.ahead {
             Some(_) => Incoming::Messages,
             None => Incoming::Rows(Encoder { spec: self.spec.clone(), ids: ids(&self.spec, cx) }),
         };

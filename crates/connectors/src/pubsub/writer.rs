@@ -2,7 +2,7 @@
 
 use super::check::failed;
 use super::encode::Encoder;
-use super::rows::decoded;
+use super::messages::decoded;
 use bytes::Bytes;
 use purlin_api::source::BoxFuture;
 use purlin_api::{Batch, Environment, Error, Result, Sink};

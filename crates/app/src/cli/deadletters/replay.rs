@@ -28,7 +28,8 @@ pub(super) fn replay(
     out: &mut Output,
 ) -> Result<Exit> {
     let load = args.load.pipeline_options(options)?;
-    let mut pipeline = Pipeline::open(&args.file, &load)?;
+    let opened = Pipeline::open(&args.file, &load);
+    let mut pipeline = opened.map_err(|e| by_name(&args.file, data).unwrap_or(e))?;
     options::warn(&mut pipeline);
     let name = args.pipeline.clone().unwrap_or_else(|| name_of_file(&args.file));
     let shelf = Shelf::open(data, &name)?;
@@ -41,6 +42,16 @@ pub(super) fn replay(
     fields.tell(&args.wanted, out);
     let mut work = Work { args, load, data, shelf: Shelf::open(data, &name)?, out };
     work.start(pipeline)
+}
+
+/// For who names the pipeline whose letters are listed, and not its file.
+fn by_name(name: &str, data: &Path) -> Option<Error> {
+    let letters = Shelf::open(data, name).ok()?.contents.letters;
+    let file = &letters.first()?.file;
+    let text = format!(
+        "`{name}` is the name of a pipeline, and a replay runs its file: `purlin deadletters replay {file} --all`"
+    );
+    Some(Error::new(ErrorKind::Config, text))
 }
 
 fn nothing_to_do(out: &mut Output, text: &str) -> Result<Exit> {

@@ -38,7 +38,7 @@ fn error_schema(input: &Schema) -> SchemaRef {
     ]))
 }
 
-/// The messages in a batch that came from [`RowsNode`].
+/// The messages in a batch that came from [`MessagesNode`].
 ///
 /// # Errors
 /// If it holds something else.
@@ -54,13 +54,13 @@ pub(super) fn decoded(batch: &Batch) -> Result<Vec<PubsubMessage>> {
 
 /// Makes messages of rows.
 #[derive(Clone, Debug)]
-pub(super) struct RowsNode {
+pub(super) struct MessagesNode {
     outputs: Vec<Output>,
     topic: String,
     spec: Arc<Spec>,
 }
 
-impl RowsNode {
+impl MessagesNode {
     /// For rows of a shape; those that cannot be messages go to the output `errors`.
     pub(super) fn new(input: &Shape, errors: &str, topic: &str, spec: Arc<Spec>) -> Self {
         let output =
@@ -69,11 +69,11 @@ impl RowsNode {
             output("messages", messages_schema(), OutputRole::Main),
             output(errors, error_schema(&input.schema), OutputRole::Error),
         ];
-        RowsNode { outputs, topic: topic.to_owned(), spec }
+        MessagesNode { outputs, topic: topic.to_owned(), spec }
     }
 }
 
-impl PlanNode for RowsNode {
+impl PlanNode for MessagesNode {
     fn outputs(&self) -> &[Output] {
         &self.outputs
     }
